@@ -1,0 +1,205 @@
+package org.simsync.card;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+/** What every command refuses before it looks at its data: class, instruction, P1 P2, lifecycle, length, right. */
+class DispatchTest {
+    /** A command as docs/card.md lists it: its lengths are those that are not refused as such. */
+    private record Command(String name, int cla, int ins, int p1, int p2, Set<Integer> lifecycles, Right right,
+            IntStream lengths) {
+        List<Integer> lengthList() {
+            return lengths.boxed().toList();
+        }
+    }
+
+    private enum Right { NONE, PIN, DIRECT, TOKEN }
+
+    private static final int INSTALLED = 0x01;
+    private static final int PERSONALISED = 0x03;
+    private static final int ENROLLED = 0x07;
+    private static final int TERMINATED = 0x7F;
+
+    private static Command own(String name, int ins, int p1, Right right, IntStream lengths) {
+        return new Command(name, 0x80, ins, p1, 0, Set.of(ENROLLED), right, lengths);
+    }
+
+    private static Command pin(String name, int ins, IntStream lengths) {
+        return new Command(name, 0x00, ins, 0, 0x81, Set.of(ENROLLED), Right.NONE, lengths);
+    }
+
+    private static List<Command> commands() {
+        return List.of(
+                new Command("GET CHALLENGE", 0x80, 0x84, 0, 0,
+                        Set.of(INSTALLED, PERSONALISED, ENROLLED, TERMINATED), Right.NONE, IntStream.of(0)),
+                new Command("PERSONALISE", 0x80, 0x10, 0, 0, Set.of(INSTALLED, PERSONALISED), Right.NONE,
+                        IntStream.rangeClosed(70, 196)),
+                new Command("GENERATE KEYS", 0x80, 0x12, 0, 0, Set.of(PERSONALISED), Right.NONE, IntStream.of(48)),
+                new Command("ENROLLED", 0x80, 0x14, 0, 0, Set.of(PERSONALISED), Right.NONE, IntStream.of(16)),
+                pin("VERIFY", 0x20, IntStream.of(0, 8)),
+                pin("CHANGE REFERENCE DATA", 0x24, IntStream.of(16)),
+                pin("RESET RETRY COUNTER", 0x2C, IntStream.of(16)),
+                own("READ INFO", 0x20, 0, Right.PIN, IntStream.of(0)),
+                own("READ KEYS", 0x22, 0, Right.PIN, IntStream.of(32)),
+                own("SET SERVER", 0x24, 0, Right.DIRECT, IntStream.rangeClosed(34, 97)),
+                own("ADD TERMINAL", 0x30, 0, Right.DIRECT, IntStream.rangeClosed(98, 122)),
+                own("LIST", 0x32, 0, Right.PIN, IntStream.of(0)),
+                own("READ SESSIONS", 0x34, 0, Right.PIN, IntStream.of(0)),
+                own("REMOVE TERMINAL", 0x36, 0, Right.DIRECT, IntStream.of(32)),
+                own("OPEN SESSION", 0x40, 0, Right.PIN, IntStream.rangeClosed(137, 201)),
+                own("RENEW", 0x42, 0, Right.TOKEN, IntStream.of(48)),
+                own("PUT HEAD", 0x44, 0, Right.TOKEN, IntStream.of(99)),
+                own("SIGN", 0x46, 1, Right.DIRECT, IntStream.of(32)),
+                own("TERMINATE", 0x50, 0, Right.NONE, IntStream.of(0, 8)));
+    }
+
+    private static Host at(int lifecycle) {
+        Host host = lifecycle == ENROLLED || lifecycle == TERMINATED ? Host.enrolled() : Host.installed();
+        if (lifecycle == PERSONALISED) {
+            host.personalise(0);
+            host.generateKeys();
+        } else if (lifecycle == TERMINATED) {
+            host.terminate(Host.PUK).ok();
+        }
+        assertEquals(lifecycle, host.select().lifecycle());
+        return host;
+    }
+
+    private static void assertSw(int expected, Answer answer, String what) {
+        assertEquals(String.format("%04X", expected), String.format("%04X", answer.sw()), what);
+    }
+
+    @Test
+    void otherClassesAreUnknown() {
+        Host host = Host.enrolled();
+        for (int cla = 0; cla < 256; cla++) {
+            if (cla != 0x00 && cla != 0x80) {
+                assertSw(0x6E00, host.card.send(cla, 0x84, 0, 0), "class " + cla);
+            }
+        }
+    }
+
+    @Test
+    void otherInstructionsAreUnknown() {
+        Host host = Host.enrolled();
+        Set<Integer> iso = Set.of(0xA4, 0x20, 0x24, 0x2C);
+        List<Integer> own = new ArrayList<>();
+        commands().stream().filter(command -> command.cla() == 0x80).forEach(command -> own.add(command.ins()));
+        for (int ins = 0; ins < 256; ins++) {
+            if (!iso.contains(ins)) {
+                assertSw(0x6D00, host.card.send(0x00, ins, 0, 0), "instruction 00 " + ins);
+            }
+            if (!own.contains(ins)) {
+                assertSw(0x6D00, host.card.send(0x80, ins, 0, 0), "instruction 80 " + ins);
+            }
+        }
+    }
+
+    @Test
+    void otherParametersAreRefused() {
+        Host host = Host.enrolled();
+        for (Command command : commands()) {
+            for (int other : new int[] {0x10, 0x55, 0xFF}) {
+                assertSw(0x6A86, host.card.send(command.cla(), command.ins(), other, command.p2()), command.name());
+                assertSw(0x6A86, host.card.send(command.cla(), command.ins(), command.p1(), other), command.name());
+            }
+        }
+        assertSw(0x6A86, host.card.send(0x80, 0x46, 0, 0, Host.CALLERS), "SIGN under domain 0");
+        assertSw(0x6A86, host.card.send(0x80, 0x46, 4, 0, Host.CALLERS), "SIGN under domain 4");
+        assertSw(0x6A86, host.list(16), "LIST of slot 16");
+    }
+
+    @Test
+    void selectOfAnAidThatIsNotThere() {
+        Host host = Host.enrolled();
+        host.card.send(0x00, 0xA4, 4, 0, Host.filled(9, 0xA0)).expect(0x6A82);
+        host.card.send(0x00, 0xA4, 0, 0, Host.filled(2, 0x3F)).expect(0x6A86);
+    }
+
+    @Test
+    void otherLifecyclesAreRefused() {
+        for (int lifecycle : new int[] {INSTALLED, PERSONALISED, ENROLLED, TERMINATED}) {
+            Host host = at(lifecycle);
+            for (Command command : commands()) {
+                if (!command.lifecycles().contains(lifecycle)) {
+                    byte[] data = new byte[command.lengthList().get(0)];
+                    assertSw(0x6985, host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), data),
+                            command.name() + " in lifecycle " + lifecycle);
+                }
+            }
+        }
+    }
+
+    @Test
+    void otherLengthsAreRefusedBeforeAnyRightIsAskedFor() {
+        for (Command command : commands()) {
+            Host host = at(command.lifecycles().contains(ENROLLED) ? ENROLLED : PERSONALISED);
+            List<Integer> lengths = command.lengthList();
+            for (int length = 0; length < 256; length++) {
+                if (!lengths.contains(length)) {
+                    assertSw(0x6700,
+                            host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), new byte[length]),
+                            command.name() + " with " + length + " bytes");
+                }
+            }
+        }
+    }
+
+    @Test
+    void commandsAreRefusedWithoutTheirRight() {
+        Host host = Host.enrolled();
+        for (Command command : commands()) {
+            byte[] data = new byte[command.lengthList().get(0)];
+            if (command.right() != Right.NONE) {
+                assertSw(0x6982, host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), data),
+                        command.name() + " without its right");
+            }
+        }
+        host.verify();
+        host.getChallenge();
+        for (Command command : commands()) {
+            byte[] data = new byte[command.lengthList().get(0)];
+            if (command.right() == Right.DIRECT || command.right() == Right.TOKEN) {
+                assertSw(0x6982, host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), data),
+                        command.name() + " with the PIN verified, but not directly");
+            }
+        }
+    }
+
+    @Test
+    void aPinThatMustBeChangedOpensNothing() {
+        Host host = Host.enrolled(new TestCard(), Host.OPTION_CHANGE_PIN);
+        for (Command command : commands()) {
+            byte[] data = new byte[command.lengthList().get(0)];
+            if (command.right() == Right.PIN || command.right() == Right.DIRECT) {
+                host.verify();
+                assertSw(0x6984, host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), data),
+                        command.name());
+            }
+        }
+    }
+
+    @Test
+    void withTZeroTheLengthByteMayBeTheAnswers() {
+        Host host = Host.enrolled(new TestCard("T=0"), 0);
+        host.card.raw((byte) 0x80, (byte) 0x84, (byte) 0, (byte) 0, (byte) 16).ok(16);
+        host.verify();
+        host.card.raw((byte) 0x80, (byte) 0x34, (byte) 0, (byte) 0, (byte) 13).ok(0);
+    }
+
+    @Test
+    void challengeIsNewEachTime() {
+        Host host = Host.enrolled();
+        byte[] first = host.challenge;
+        host.getChallenge();
+        byte[] second = host.challenge;
+        assertFalse(Arrays.equals(first, second));
+    }
+}

@@ -1,0 +1,10 @@
+package org.simsync.card;
+
+/** The card's power is gone. An Error, so that nothing in the applet catches it. */
+final class PowerCut extends Error {
+    private static final long serialVersionUID = 1L;
+
+    PowerCut() {
+        super("the power was cut here", null, false, false);
+    }
+}
