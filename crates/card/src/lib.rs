@@ -1,0 +1,13 @@
+//! The card: identifiers, signed texts, the APDU layer, transports and the applet's client.
+//!
+//! The wire format is in `docs/card.md`, byte by byte.
+#![forbid(unsafe_code)]
+
+pub mod apdu;
+pub mod client;
+pub mod ids;
+pub mod pcsc;
+pub mod sign;
+pub mod status;
+pub mod text;
+pub mod transport;
