@@ -1,0 +1,108 @@
+//! A body with its signature. The hash of a thing is the hash of its body, without the signature.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use simsync_card::ids::Hash;
+use simsync_card::sign::Sig;
+
+/// Longest body that is read from outside, in bytes.
+pub const BODY_MAX: usize = 4 << 20;
+
+/// Why bytes from outside are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Larger than anything that we write.
+    #[error("{what} is larger than {max} bytes")]
+    TooLarge {
+        /// What was read.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// Truncated or not of this format.
+    #[error("{0} is damaged: it does not have the expected form")]
+    Damaged(&'static str),
+    /// Written by a newer simsync.
+    #[error(
+        "{what} has format version {found}; this simsync knows up to {known}: update simsync on this terminal"
+    )]
+    Newer {
+        /// What was read.
+        what: &'static str,
+        /// Its version.
+        found: u8,
+        /// The newest that we know.
+        known: u8,
+    },
+    /// A signature is missing or wrong.
+    #[error("{0} is not signed as it must be")]
+    Signature(&'static str),
+    /// Formally right, but against a rule.
+    #[error("{what} breaks a rule: {why}")]
+    Rule {
+        /// What was read.
+        what: &'static str,
+        /// Which rule.
+        why: String,
+    },
+}
+
+/// Postcard bytes of a body, and the signature over a text that holds their hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The body as it was signed. Its first byte is the format version.
+    pub body: Vec<u8>,
+    /// Who signed, and over which text, depends on the body's kind.
+    pub sig: Sig,
+}
+
+impl Signed {
+    /// SHA-256 of the body.
+    pub fn hash(&self) -> Hash {
+        Hash::of(&self.body)
+    }
+
+    /// The wire form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads the wire form.
+    pub fn from_bytes(what: &'static str, bytes: &[u8]) -> Result<Self, FormatError> {
+        decode(what, bytes)
+    }
+}
+
+/// Serializes one of our types; these have no way to fail in memory.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).unwrap_or_default()
+}
+
+/// Reads one value that must fill `bytes` exactly; the length is checked first.
+pub(crate) fn decode<T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, FormatError> {
+    if bytes.len() > BODY_MAX {
+        return Err(FormatError::TooLarge {
+            what,
+            max: BODY_MAX,
+        });
+    }
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(FormatError::Damaged(what)),
+    }
+}
+
+/// Reads a versioned body: the first byte is checked before the rest is looked at.
+pub(crate) fn decode_versioned<T: DeserializeOwned>(
+    what: &'static str,
+    known: u8,
+    bytes: &[u8],
+) -> Result<T, FormatError> {
+    match bytes.first() {
+        None | Some(0) => Err(FormatError::Damaged(what)),
+        Some(&found) if found > known => Err(FormatError::Newer { what, found, known }),
+        Some(_) => decode(what, bytes),
+    }
+}
