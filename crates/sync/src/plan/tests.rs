@@ -1,0 +1,230 @@
+//! Examples, then properties over random trees: identity, convergence, idempotence, nothing lost.
+
+use super::*;
+use proptest::prelude::*;
+
+type Tree = BTreeMap<RelPath, Node<u32>>;
+
+fn p(s: &str) -> RelPath {
+    RelPath::new(s).unwrap()
+}
+
+fn file(content: u32) -> Node<u32> {
+    Node::File {
+        mode: 0o644,
+        content,
+    }
+}
+
+fn diff(base: &Tree, now: &Tree) -> Changes<u32> {
+    let mut out = Changes::new();
+    for (path, node) in now {
+        if base.get(path) != Some(node) {
+            out.insert(path.clone(), Some(node.clone()));
+        }
+    }
+    for path in base.keys().filter(|k| !now.contains_key(*k)) {
+        out.insert(path.clone(), None);
+    }
+    out
+}
+
+fn aside(path: &RelPath, side: Side, attempt: u32) -> Option<RelPath> {
+    let mut name = path.name().to_vec();
+    name.extend_from_slice(format!(" ({side:?} {attempt})").as_bytes());
+    path.with_name(&name).ok()
+}
+
+fn run(base: &Tree, local: &Tree, remote: &Tree) -> Plan<u32> {
+    plan(&Inputs {
+        base: &|q| base.get(q).cloned(),
+        local: &diff(base, local),
+        remote: &diff(base, remote),
+        aside: &aside,
+    })
+}
+
+fn apply_to(tree: &Tree, moves: &[(RelPath, RelPath)], changes: &Changes<u32>) -> Tree {
+    let mut out = tree.clone();
+    for (from, to) in moves {
+        let node = out.remove(from).expect("a move's source exists");
+        assert!(
+            out.insert(to.clone(), node).is_none(),
+            "a move overwrites nothing"
+        );
+    }
+    for (path, node) in changes {
+        match node {
+            Some(n) => out.insert(path.clone(), n.clone()),
+            None => out.remove(path),
+        };
+    }
+    out
+}
+
+fn assert_whole(tree: &Tree) {
+    for path in tree.keys() {
+        for above in path.ancestors() {
+            assert!(
+                matches!(tree.get(&above), Some(Node::Dir { .. })),
+                "{path:?} has no directory {above:?}"
+            );
+        }
+    }
+}
+
+/// Runs both sides and answers the common result.
+fn converge(base: &Tree, local: &Tree, remote: &Tree) -> Tree {
+    let plan = run(base, local, remote);
+    let new_local = apply_to(local, &plan.moves, &plan.apply);
+    let new_remote = apply_to(remote, &[], &plan.publish);
+    assert_eq!(new_local, new_remote);
+    assert_whole(&new_local);
+    assert!(run(&new_local, &new_local, &new_remote).is_empty());
+    new_local
+}
+
+fn tree(entries: &[(&str, Node<u32>)]) -> Tree {
+    entries.iter().map(|(k, n)| (p(k), n.clone())).collect()
+}
+
+#[test]
+fn m4_two_writes_are_both_kept() {
+    let base = tree(&[("a", file(1))]);
+    let result = converge(&base, &tree(&[("a", file(2))]), &tree(&[("a", file(3))]));
+    assert_eq!(result, tree(&[("a", file(3)), ("a (Local 0)", file(2))]));
+}
+
+#[test]
+fn a_write_beats_a_deletion_and_its_directory_comes_back() {
+    let dir = Node::Dir { mode: 0o700 };
+    let base = tree(&[("d", dir.clone()), ("d/x", file(1))]);
+    let edited = tree(&[("d", dir.clone()), ("d/x", file(2))]);
+    assert_eq!(converge(&base, &edited, &Tree::new()), edited);
+    assert_eq!(converge(&base, &Tree::new(), &edited), edited);
+}
+
+#[test]
+fn a_file_gives_way_to_a_directory() {
+    let dir = Node::Dir { mode: 0o755 };
+    let with_dir = tree(&[("n", dir.clone()), ("n/x", file(5))]);
+    let result = converge(&Tree::new(), &tree(&[("n", file(9))]), &with_dir);
+    assert_eq!(result.get(&p("n (Local 0)")), Some(&file(9)));
+    let result = converge(&Tree::new(), &with_dir, &tree(&[("n", file(9))]));
+    assert_eq!(result.get(&p("n (Remote 0)")), Some(&file(9)));
+    assert_eq!(result.get(&p("n/x")), Some(&file(5)));
+}
+
+#[test]
+fn content_and_mode_merge_apart() {
+    let base = tree(&[("s", file(1))]);
+    let local = tree(&[(
+        "s",
+        Node::File {
+            mode: 0o755,
+            content: 1,
+        },
+    )]);
+    let result = converge(&base, &local, &tree(&[("s", file(2))]));
+    assert_eq!(
+        result,
+        tree(&[(
+            "s",
+            Node::File {
+                mode: 0o755,
+                content: 2
+            }
+        )])
+    );
+}
+
+#[test]
+fn a_taken_aside_name_is_not_used() {
+    let base = tree(&[("a", file(1)), ("a (Local 0)", file(7))]);
+    let local = tree(&[("a", file(2)), ("a (Local 0)", file(7))]);
+    let remote = tree(&[("a", file(3)), ("a (Local 0)", file(7))]);
+    let result = converge(&base, &local, &remote);
+    assert_eq!(result.get(&p("a (Local 1)")), Some(&file(2)));
+    assert_eq!(result.get(&p("a (Local 0)")), Some(&file(7)));
+}
+
+fn arb_node() -> impl Strategy<Value = Node<u32>> {
+    prop_oneof![
+        3 => (0u32..6, prop_oneof![Just(0o644u16), Just(0o755)]).prop_map(|(content, mode)| Node::File { mode, content }),
+        2 => prop_oneof![Just(0o755u16), Just(0o700)].prop_map(|mode| Node::Dir { mode }),
+        1 => (0u8..3).prop_map(|t| Node::Symlink { target: vec![b'a' + t] }),
+    ]
+}
+
+/// A whole tree over few names, so that the sides meet often.
+fn arb_tree() -> impl Strategy<Value = Tree> {
+    let names = prop_oneof![Just("a"), Just("b"), Just("c")];
+    let path = prop::collection::vec(names, 1..4).prop_map(|v| v.join("/"));
+    prop::collection::vec((path, arb_node()), 0..8).prop_map(|entries| {
+        let mut tree = Tree::new();
+        for (path, node) in entries {
+            let path = p(&path);
+            let above: Vec<_> = path.ancestors().collect();
+            if above
+                .iter()
+                .any(|a| tree.get(a).is_some_and(|n| !n.is_dir()))
+            {
+                continue;
+            }
+            if !node.is_dir() && tree.keys().any(|k| path.is_above(k)) {
+                continue;
+            }
+            for a in above {
+                tree.entry(a).or_insert(Node::Dir { mode: 0o755 });
+            }
+            tree.insert(path, node);
+        }
+        tree
+    })
+}
+
+fn contents(tree: &Tree) -> BTreeSet<Vec<u8>> {
+    tree.values()
+        .filter_map(|n| match n {
+            Node::File { content, .. } => Some(content.to_be_bytes().to_vec()),
+            Node::Symlink { target } => Some(target.clone()),
+            Node::Dir { .. } => None,
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn both_sides_converge_to_a_whole_tree(base in arb_tree(), local in arb_tree(), remote in arb_tree()) {
+        converge(&base, &local, &remote);
+    }
+
+    #[test]
+    fn equal_sides_need_nothing(base in arb_tree(), now in arb_tree()) {
+        prop_assert!(run(&base, &now, &now).is_empty());
+    }
+
+    #[test]
+    fn one_sided_changes_are_taken_as_they_are(base in arb_tree(), now in arb_tree()) {
+        prop_assert_eq!(converge(&base, &now, &base), now.clone());
+        prop_assert_eq!(converge(&base, &base, &now), now);
+    }
+
+    #[test]
+    fn m4_no_value_that_was_written_is_lost(base in arb_tree(), local in arb_tree(), remote in arb_tree()) {
+        let result = contents(&converge(&base, &local, &remote));
+        for side in [&local, &remote] {
+            let written: BTreeSet<Vec<u8>> = contents(
+                &side.iter().filter(|(k, n)| base.get(*k) != Some(*n)
+                    // A change of mode alone writes no value.
+                    && !matches!((base.get(*k), n), (Some(Node::File { content: a, .. }), Node::File { content: b, .. }) if a == b))
+                    .map(|(k, n)| (k.clone(), n.clone())).collect(),
+            );
+            for value in written {
+                prop_assert!(result.contains(&value), "{value:?} was written and is nowhere");
+            }
+        }
+    }
+}
