@@ -1,0 +1,261 @@
+//! The operator's orders: the same whether they come through a running server's socket or go to the store directly.
+
+pub mod socket;
+
+use serde::{Deserialize, Serialize};
+use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_protocol::problem::{Code, Problem};
+
+use crate::code::{CODE_SECONDS, EnrolmentCode};
+use crate::http::reply::{OrProblem as _, internal};
+use crate::store::Store;
+use crate::store::audit::{self, AuditRow, BrokenChain};
+use crate::store::types::{
+    Actor, AddSubscriber, CardRow, NewCode, Seconds, SubscriberRow, SubscriberState, TerminalRow,
+};
+
+/// Longest label, in bytes.
+const LABEL_MAX: usize = 64;
+
+/// An order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Order {
+    /// A new subscriber with an enrolment code.
+    SubscriberAdd {
+        /// What the operator calls it.
+        label: String,
+        /// Its ID; drawn if not given.
+        id: Option<SubscriberId>,
+    },
+    /// Another enrolment code; an earlier unused one ends.
+    SubscriberCode {
+        /// Whose.
+        id: SubscriberId,
+    },
+    /// All subscribers.
+    SubscriberList,
+    /// One subscriber with its cards and terminals.
+    SubscriberShow {
+        /// Which.
+        id: SubscriberId,
+    },
+    /// Suspends, resumes or removes.
+    SubscriberSet {
+        /// Which.
+        id: SubscriberId,
+        /// To what.
+        state: SubscriberState,
+    },
+    /// Cards of one subscriber, or all.
+    CardList {
+        /// Whose.
+        subscriber: Option<SubscriberId>,
+    },
+    /// Revokes a card.
+    CardRevoke {
+        /// Which.
+        card: CardId,
+    },
+    /// Terminals of one subscriber, or all.
+    TerminalList {
+        /// Whose.
+        subscriber: Option<SubscriberId>,
+    },
+    /// Revokes a terminal.
+    TerminalRevoke {
+        /// Which.
+        terminal: TerminalId,
+    },
+    /// The audit log, and whether its chains hold.
+    Audit,
+}
+
+/// The last entry of an audit chain; kept elsewhere, it shows later that nothing was cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainEnd {
+    /// Which chain; empty for the server itself.
+    pub subscriber: String,
+    /// Number of its last entry.
+    pub number: u64,
+    /// Hash of it.
+    pub hash: Hash,
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A code, shown this once.
+    Code {
+        /// Whose.
+        subscriber: SubscriberId,
+        /// The code.
+        code: String,
+        /// When it ends, in seconds since 1970.
+        expires: Seconds,
+    },
+    /// Subscribers.
+    Subscribers(Vec<SubscriberRow>),
+    /// One subscriber.
+    Subscriber {
+        /// It.
+        subscriber: SubscriberRow,
+        /// Its cards.
+        cards: Vec<CardRow>,
+        /// Its terminals.
+        terminals: Vec<TerminalRow>,
+    },
+    /// Cards.
+    Cards(Vec<CardRow>),
+    /// Terminals.
+    Terminals(Vec<TerminalRow>),
+    /// The audit log.
+    Audit {
+        /// Its entries.
+        entries: Vec<AuditRow>,
+        /// The ends of its chains.
+        ends: Vec<ChainEnd>,
+        /// Where a chain is broken.
+        broken: Option<BrokenChain>,
+    },
+    /// Done.
+    Done,
+}
+
+/// Carries an order out.
+pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Outcome, Problem> {
+    match order {
+        Order::SubscriberAdd { label, id } => add(store, label, id, now).await,
+        Order::SubscriberCode { id } => {
+            let (code, row) = new_code(now)?;
+            store.add_code(id.clone(), row, now).await.or_problem()?;
+            Ok(shown(id, &code, row))
+        }
+        Order::SubscriberList => Ok(Outcome::Subscribers(
+            store.subscribers().await.or_problem()?,
+        )),
+        Order::SubscriberShow { id } => show(store, id).await,
+        Order::SubscriberSet { id, state } => {
+            store
+                .set_subscriber_state(id, state, now)
+                .await
+                .or_problem()?;
+            Ok(Outcome::Done)
+        }
+        Order::CardList { subscriber } => {
+            Ok(Outcome::Cards(store.cards(subscriber).await.or_problem()?))
+        }
+        Order::CardRevoke { card } => {
+            let all = store.cards(None).await.or_problem()?;
+            let found = all.into_iter().find(|c| c.card == card);
+            let row = found.ok_or_else(|| none(format!("there is no card {card}")))?;
+            store
+                .revoke_card(row.subscriber, card, now)
+                .await
+                .or_problem()?;
+            Ok(Outcome::Done)
+        }
+        Order::TerminalList { subscriber } => Ok(Outcome::Terminals(
+            store.terminals(subscriber).await.or_problem()?,
+        )),
+        Order::TerminalRevoke { terminal } => {
+            let all = store.terminals(None).await.or_problem()?;
+            let found = all.into_iter().find(|t| t.terminal == terminal);
+            let row = found.ok_or_else(|| none(format!("there is no terminal {terminal}")))?;
+            store
+                .revoke_terminal(row.subscriber, terminal, Actor::Operator, now)
+                .await
+                .or_problem()?;
+            Ok(Outcome::Done)
+        }
+        Order::Audit => audit_log(store).await,
+    }
+}
+
+fn none(what: String) -> Problem {
+    Problem::new(Code::NoSuchObject, what)
+}
+
+fn new_code(now: Seconds) -> Result<(EnrolmentCode, NewCode), Problem> {
+    let code = EnrolmentCode::random().map_err(|e| internal(&e))?;
+    let row = NewCode {
+        hash: code.hash(),
+        expires: now + CODE_SECONDS,
+    };
+    Ok((code, row))
+}
+
+fn shown(subscriber: SubscriberId, code: &EnrolmentCode, row: NewCode) -> Outcome {
+    Outcome::Code {
+        subscriber,
+        code: code.to_string(),
+        expires: row.expires,
+    }
+}
+
+async fn add(
+    store: &dyn Store,
+    label: String,
+    id: Option<SubscriberId>,
+    now: Seconds,
+) -> Result<Outcome, Problem> {
+    if label.is_empty() || label.len() > LABEL_MAX || label.chars().any(char::is_control) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("a label is 1 to {LABEL_MAX} bytes of text"),
+        ));
+    }
+    let id = match id {
+        Some(id) => id,
+        None => random_id()?,
+    };
+    let (code, row) = new_code(now)?;
+    store
+        .add_subscriber(AddSubscriber {
+            subscriber: id.clone(),
+            label,
+            code: row,
+            now,
+        })
+        .await
+        .or_problem()?;
+    Ok(shown(id, &code, row))
+}
+
+fn random_id() -> Result<SubscriberId, Problem> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|e| internal(&e))?;
+    hex::encode(bytes).parse().map_err(|e| internal(&e))
+}
+
+async fn show(store: &dyn Store, id: SubscriberId) -> Result<Outcome, Problem> {
+    let found = store.subscriber(id.clone()).await.or_problem()?;
+    Ok(Outcome::Subscriber {
+        subscriber: found.ok_or_else(|| none(format!("there is no subscriber {id}")))?,
+        cards: store.cards(Some(id.clone())).await.or_problem()?,
+        terminals: store.terminals(Some(id)).await.or_problem()?,
+    })
+}
+
+async fn audit_log(store: &dyn Store) -> Result<Outcome, Problem> {
+    let entries = store.audit_log().await.or_problem()?;
+    let broken = audit::verify(&entries).err();
+    let mut ends: Vec<ChainEnd> = Vec::new();
+    for row in &entries {
+        let end = ChainEnd {
+            subscriber: row.subscriber.clone(),
+            number: row.number,
+            hash: row.hash,
+        };
+        match ends.last_mut() {
+            Some(last) if last.subscriber == end.subscriber => *last = end,
+            _ => ends.push(end),
+        }
+    }
+    Ok(Outcome::Audit {
+        entries,
+        ends,
+        broken,
+    })
+}

@@ -1,0 +1,77 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use simsync_card::ids::ServerId;
+use tokio::sync::{Semaphore, watch};
+
+use crate::ca::Credential;
+use crate::config::Limits;
+use crate::net::limiter::RateLimiter;
+use crate::store::Store;
+use crate::store::blobs::Blobs;
+use crate::store::types::Seconds;
+
+/// Tells the time: seconds since 1970.
+pub type Clock = Arc<dyn Fn() -> Seconds + Send + Sync>;
+
+/// The machine's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs())
+    })
+}
+
+/// One server: its store and everything that requests need beside it.
+pub struct App {
+    /// The subscriber database.
+    pub store: Arc<dyn Store>,
+    /// The packs.
+    pub blobs: Arc<dyn Blobs>,
+    /// Signs terminals' certificates.
+    pub ca: Credential,
+    /// Part of every binding.
+    pub server: ServerId,
+    /// What is refused before it costs anything.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// For open paths.
+    pub open_rate: RateLimiter,
+    /// Uploads at once.
+    pub uploads: Semaphore,
+    /// Becomes true when the server stops.
+    pub stopping: watch::Sender<bool>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        ca: Credential,
+        server: ServerId,
+        limits: Limits,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            store,
+            blobs,
+            ca,
+            server,
+            open_rate: RateLimiter::new(limits.open_per_minute),
+            uploads: Semaphore::new(limits.uploads),
+            limits,
+            clock,
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Seconds {
+        (self.clock)()
+    }
+}

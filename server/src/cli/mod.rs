@@ -1,0 +1,149 @@
+//! The command line.
+
+mod print;
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use simsync_card::ids::{CardId, SubscriberId, TerminalId};
+use simsync_protocol::ServerAddress;
+
+pub use run::main;
+
+/// Exit codes, as `--help` tells them.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed: disk, network, or a fault of the server
+  2  the command line is wrong
+  3  there is no such subscriber, card, terminal or server folder
+  4  refused: it exists already, or its state forbids it
+  5  the folder or store was written by a newer simsync-server
+  6  the audit log is broken";
+
+/// The companion server of simsync: keeps people's vaults, ciphertext only.
+#[derive(Debug, Parser)]
+#[command(name = "simsync-server", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The server's folder.
+    #[arg(long, global = true, env = "SIMSYNC_SERVER_DIR", value_name = "D")]
+    dir: Option<PathBuf>,
+    /// Answer in JSON, with `schema_version`.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a server: CA, certificate, random ID and store. Prints the pin of the CA.
+    Init {
+        /// Host name, or IP address, under which terminals reach this server.
+        #[arg(long, value_name = "HOST")]
+        name: ServerAddress,
+        /// Where `serve` listens.
+        #[arg(long, default_value = crate::home::DEFAULT_LISTEN, value_name = "ADDR:PORT")]
+        listen: String,
+    },
+    /// Serve until SIGTERM or SIGINT.
+    Serve {
+        /// Listen here instead of where `init` said.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<String>,
+        /// Requests a minute on open paths (nonce, enrol, pair) from one address without a certificate.
+        #[arg(long, value_name = "N")]
+        open_per_minute: Option<u32>,
+        /// Connections at once.
+        #[arg(long, value_name = "N")]
+        connections: Option<usize>,
+        /// Connections at once from one address.
+        #[arg(long, value_name = "N")]
+        connections_per_address: Option<usize>,
+    },
+    /// Subscribers and their enrolment codes.
+    #[command(subcommand)]
+    Subscriber(Subscriber),
+    /// Enrolled cards.
+    #[command(subcommand)]
+    Card(Card),
+    /// Paired terminals.
+    #[command(subcommand)]
+    Terminal(Terminal),
+    /// The audit log.
+    Audit {
+        /// Check the chains, print their ends.
+        #[arg(long)]
+        verify: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Subscriber {
+    /// Add one; prints its ID and an enrolment code, once.
+    Add {
+        /// What you call it.
+        #[arg(long, value_name = "TEXT")]
+        label: String,
+        /// Its ID: 1 to 32 letters, digits, '.', '_' or '-'; drawn if not given.
+        #[arg(long)]
+        id: Option<SubscriberId>,
+    },
+    /// Print another enrolment code; an earlier unused one ends.
+    Code {
+        /// Whose.
+        id: SubscriberId,
+    },
+    /// List all.
+    List,
+    /// Show one with its cards and terminals.
+    Show {
+        /// Which.
+        id: SubscriberId,
+    },
+    /// Shut it out for now.
+    Suspend {
+        /// Which.
+        id: SubscriberId,
+    },
+    /// Let it in again.
+    Resume {
+        /// Which.
+        id: SubscriberId,
+    },
+    /// Shut it out for good.
+    Remove {
+        /// Which.
+        id: SubscriberId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Card {
+    /// List those of one subscriber, or all.
+    List {
+        /// Whose.
+        #[arg(long, value_name = "ID")]
+        subscriber: Option<SubscriberId>,
+    },
+    /// Revoke one, at once and for good; its owner's next session makes a new key.
+    Revoke {
+        /// Which.
+        card: CardId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Terminal {
+    /// List those of one subscriber, or all.
+    List {
+        /// Whose.
+        #[arg(long, value_name = "ID")]
+        subscriber: Option<SubscriberId>,
+    },
+    /// Revoke one, at once and for good; its owner's next session makes a new key.
+    Revoke {
+        /// Which.
+        terminal: TerminalId,
+    },
+}

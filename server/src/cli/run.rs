@@ -1,0 +1,222 @@
+//! Carries commands out.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use serde_json::json;
+use simsync_protocol::problem::{Code, Problem};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::print::{self, Shape};
+use super::{Card, Cli, Command, Subscriber, Terminal};
+use crate::admin::{self, Order, Outcome, socket};
+use crate::app::system_clock;
+use crate::config::Limits;
+use crate::home::{Home, HomeError};
+use crate::notify::notify;
+use crate::server::{self, StartError};
+use crate::store::StoreError;
+use crate::store::types::SubscriberState;
+
+/// Why a command failed: exit code and sentence.
+struct Failure {
+    exit: u8,
+    sentence: String,
+}
+
+impl Failure {
+    fn new(exit: u8, error: &dyn std::error::Error) -> Self {
+        let mut sentence = error.to_string();
+        let mut cause = error.source();
+        while let Some(e) = cause {
+            sentence.push_str(": ");
+            sentence.push_str(&e.to_string());
+            cause = e.source();
+        }
+        Self { exit, sentence }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(e: HomeError) -> Self {
+        let exit = match &e {
+            HomeError::Missing(_) => 3,
+            HomeError::Exists(_) | HomeError::Locked(_) => 4,
+            HomeError::Newer { .. } | HomeError::Store(StoreError::Newer { .. }) => 5,
+            _ => 1,
+        };
+        Self::new(exit, &e)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(e: StartError) -> Self {
+        match e {
+            StartError::Home(e) => e.into(),
+            e => Self::new(1, &e),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Self {
+        Self::new(1, &e)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(p: Problem) -> Self {
+        let exit = match p.code {
+            Code::NoSuchObject => 3,
+            Code::Internal | Code::StorageFull => 1,
+            _ => 4,
+        };
+        Self {
+            exit,
+            sentence: p.detail,
+        }
+    }
+}
+
+/// Entry point of the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SIMSYNC_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("simsync-server: no runtime: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if json {
+                let error = json!({ "exit_code": failure.exit, "message": failure.sentence });
+                print::json(&json!({ "error": error }));
+            }
+            eprintln!("simsync-server: {}", failure.sentence);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let Some(dir) = cli.dir else {
+        return Err(Failure {
+            exit: 2,
+            sentence: "name the server's folder: --dir D, or SIMSYNC_SERVER_DIR".to_owned(),
+        });
+    };
+    let (order, shape) = match cli.command {
+        Command::Init { name, listen } => {
+            let home = Home::init(&dir, &name, &listen)?;
+            print::init(&home, &home.ca_pin()?, cli.json);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Serve {
+            listen,
+            open_per_minute,
+            connections,
+            connections_per_address,
+        } => {
+            let default = Limits::default();
+            let limits = Limits {
+                open_per_minute: open_per_minute.unwrap_or(default.open_per_minute),
+                connections: connections.unwrap_or(default.connections),
+                connections_per_address: connections_per_address
+                    .unwrap_or(default.connections_per_address),
+                ..default
+            };
+            serve(&dir, listen, limits, cli.json).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Subscriber(c) => subscriber_order(c),
+        Command::Card(Card::List { subscriber }) => (Order::CardList { subscriber }, Shape::Table),
+        Command::Card(Card::Revoke { card }) => (Order::CardRevoke { card }, Shape::Table),
+        Command::Terminal(Terminal::List { subscriber }) => {
+            (Order::TerminalList { subscriber }, Shape::Table)
+        }
+        Command::Terminal(Terminal::Revoke { terminal }) => {
+            (Order::TerminalRevoke { terminal }, Shape::Table)
+        }
+        Command::Audit { verify: true } => (Order::Audit, Shape::Verification),
+        Command::Audit { verify: false } => (Order::Audit, Shape::Table),
+    };
+    let outcome = execute(&dir, order).await?;
+    print::outcome(&outcome, shape, cli.json);
+    let broken = matches!(
+        outcome,
+        Outcome::Audit {
+            broken: Some(_),
+            ..
+        }
+    );
+    Ok(if broken {
+        ExitCode::from(6)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn subscriber_order(command: Subscriber) -> (Order, Shape) {
+    let set = |id, state| Order::SubscriberSet { id, state };
+    let order = match command {
+        Subscriber::Add { label, id } => Order::SubscriberAdd { label, id },
+        Subscriber::Code { id } => Order::SubscriberCode { id },
+        Subscriber::List => Order::SubscriberList,
+        Subscriber::Show { id } => Order::SubscriberShow { id },
+        Subscriber::Suspend { id } => set(id, SubscriberState::Suspended),
+        Subscriber::Resume { id } => set(id, SubscriberState::Active),
+        Subscriber::Remove { id } => set(id, SubscriberState::Removed),
+    };
+    (order, Shape::Table)
+}
+
+/// Through the running server, so that it takes effect on live connections; else on the store.
+async fn execute(dir: &Path, order: Order) -> Result<Outcome, Failure> {
+    let home = Home::open(dir)?;
+    if let Some(answer) = socket::order(&home.admin_socket(), &order).await {
+        return Ok(answer??);
+    }
+    let store = home.store()?;
+    Ok(admin::execute(&store, order, system_clock()()).await?)
+}
+
+async fn serve(
+    dir: &Path,
+    listen: Option<String>,
+    limits: Limits,
+    json: bool,
+) -> Result<(), Failure> {
+    let home = Home::open(dir)?;
+    let listen = listen.unwrap_or_else(|| home.settings.listen.clone());
+    // Before the server is ready, so that no order to stop is missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = server::start(&home, &listen, limits, system_clock()).await?;
+    print::ready(&running.address.to_string(), json);
+    if let Err(e) = notify("READY=1") {
+        tracing::warn!("systemd cannot be told: {e}");
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let _ = notify("STOPPING=1");
+    running.stop().await;
+    Ok(())
+}

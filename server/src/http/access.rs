@@ -1,0 +1,162 @@
+//! Who is asking, and what they may do: looked up at every request.
+
+use serde_json::json;
+use simsync_card::ids::Hash;
+use simsync_protocol::api::{GRANT_HEADER, Grant, STATEMENT_HEADER};
+use simsync_protocol::problem::{Code, Problem};
+use simsync_vault::statement::SessionStatement;
+
+use super::Call;
+use super::reply::OrProblem as _;
+use crate::rules::refuse;
+use crate::store::types::{Actor, AuditEntry, GrantRow, KeyState, Peer, Scope, SubscriberState};
+
+impl Call {
+    /// The terminal of the certificate, whatever its state.
+    pub async fn any_peer(&self) -> Result<Peer, Problem> {
+        let Some(certificate) = self.conn.certificate else {
+            return refuse(
+                Code::CertificateRequired,
+                "this needs a paired terminal's certificate",
+            );
+        };
+        let Some(peer) = self.app.store.peer(certificate).await.or_problem()? else {
+            return refuse(
+                Code::NotPaired,
+                "this certificate is not one of a paired terminal: run `simsync pair`",
+            );
+        };
+        if peer.subscriber_state != SubscriberState::Active {
+            return refuse(
+                Code::SubscriberInactive,
+                "this subscriber is suspended or removed: ask the operator",
+            );
+        }
+        Ok(peer)
+    }
+
+    /// The terminal of the certificate, if it may do anything.
+    pub async fn peer(&self) -> Result<Peer, Problem> {
+        let peer = self.any_peer().await?;
+        if peer.terminal_state == KeyState::Revoked {
+            return refuse(Code::TerminalRevoked, "this terminal was revoked");
+        }
+        Ok(peer)
+    }
+
+    /// The grant of the request, if it has one. It must be good: a bad one is never the same as none.
+    pub async fn grant_opt(&self, peer: &Peer) -> Result<Option<GrantRow>, Problem> {
+        let Some(text) = self.header(GRANT_HEADER)? else {
+            return Ok(None);
+        };
+        let required = || {
+            Problem::new(
+                Code::GrantRequired,
+                "the grant is unknown, has ended, or is of another connection: renew the session on this connection",
+            )
+        };
+        let grant: Grant = text.parse().map_err(|_| required())?;
+        let found = self
+            .app
+            .store
+            .grant(peer.subscriber.clone(), Hash::of(&grant.0))
+            .await
+            .or_problem()?
+            .ok_or_else(required)?;
+        let here =
+            found.connection == self.conn.id && Some(found.certificate) == self.conn.certificate;
+        if !here || found.terminal != peer.terminal {
+            return Err(required());
+        }
+        if found.card_state == KeyState::Revoked {
+            return refuse(Code::CardRevoked, "this card was revoked");
+        }
+        if found.last_n > found.session.n {
+            return refuse(
+                Code::SessionSuperseded,
+                "the card has opened a newer session since: deliver what is left as a tail, or open a session again",
+            );
+        }
+        if found.scope == Scope::Nothing {
+            return refuse(
+                Code::GrantNarrowed,
+                "the card was removed: open a session again",
+            );
+        }
+        if found.expires <= self.app.now() {
+            return Err(required());
+        }
+        Ok(Some(found))
+    }
+
+    /// A grant that covers uploading.
+    pub async fn grant_to_write(&self, peer: &Peer) -> Result<GrantRow, Problem> {
+        self.grant_opt(peer).await?.ok_or_else(|| {
+            Problem::new(
+                Code::GrantRequired,
+                "this needs an open session: put the card in",
+            )
+        })
+    }
+
+    /// A grant that covers everything.
+    pub async fn full_grant(&self, peer: &Peer) -> Result<GrantRow, Problem> {
+        let grant = self.grant_to_write(peer).await?;
+        if grant.scope != Scope::Full {
+            return refuse(
+                Code::GrantNarrowed,
+                "this session was narrowed to uploading: open a session again",
+            );
+        }
+        Ok(grant)
+    }
+
+    /// The session statement by which packs of a tail are let in, if the request has one. Not yet verified.
+    pub fn statement(&self) -> Result<Option<SessionStatement>, Problem> {
+        self.header(STATEMENT_HEADER)?
+            .map(|text| {
+                serde_json::from_str(text).map_err(|e| {
+                    Problem::new(
+                        Code::BadRequest,
+                        format!("the header `{STATEMENT_HEADER}` is not a session statement: {e}"),
+                    )
+                })
+            })
+            .transpose()
+    }
+}
+
+/// Refusals that say that somebody tries what they may not go into the audit log, if a terminal can be named.
+pub async fn audit_refusal(call: &Call, problem: &Problem) {
+    let telling = matches!(
+        problem.code,
+        Code::TerminalRevoked
+            | Code::CardRevoked
+            | Code::CardMismatch
+            | Code::SignatureRefused
+            | Code::NonceRefused
+            | Code::BindingRefused
+            | Code::CollectionRefused
+            | Code::ChainRefused
+            | Code::SessionNumberUsed
+    );
+    let Some(certificate) = call.conn.certificate.filter(|_| telling) else {
+        return;
+    };
+    if !call.conn.may_audit() {
+        return;
+    }
+    let Ok(Some(peer)) = call.app.store.peer(certificate).await else {
+        return;
+    };
+    let entry = AuditEntry {
+        subscriber: Some(peer.subscriber),
+        actor: Actor::Terminal(peer.terminal),
+        action: "refused",
+        detail: json!({ "code": problem.code, "path": call.head.uri.path() }),
+        now: call.app.now(),
+    };
+    if let Err(e) = call.app.store.audit(entry).await {
+        tracing::error!("the audit log cannot be written: {e}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Answers.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use serde::Serialize;
+use simsync_protocol::problem::{Code, Problem};
+
+use super::Reply;
+use crate::store::StoreError;
+
+/// Why a streamed body broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+/// A body: whole or streamed.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// A body that is there already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// A body that comes piece by piece.
+pub fn stream(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Body {
+    use futures_util::StreamExt as _;
+    StreamBody::new(pieces.map(|p| p.map(Frame::data))).boxed_unsync()
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 200 with a body of this kind.
+pub fn ok(kind: &'static str, body: Body) -> Response<Body> {
+    answer(StatusCode::OK, kind, body)
+}
+
+/// 200 with JSON.
+pub fn json<T: Serialize>(value: &T) -> Reply {
+    let bytes = serde_json::to_vec(value).map_err(|e| internal(&e))?;
+    Ok(ok("application/json", full(bytes)))
+}
+
+/// 200 with `null`.
+pub fn done() -> Reply {
+    json(&())
+}
+
+/// A refusal.
+pub fn problem(problem: &Problem) -> Response<Body> {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let bytes = serde_json::to_vec(problem).unwrap_or_default();
+    answer(status, "application/problem+json", full(bytes))
+}
+
+/// Our fault: the cause goes to the log, not to the client.
+pub fn internal(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(cause = %chain(error), "a request failed");
+    Problem::new(
+        Code::Internal,
+        "the server failed; its operator finds the cause in its log",
+    )
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        out.push_str(": ");
+        out.push_str(&e.to_string());
+        cause = e.source();
+    }
+    out
+}
+
+/// What a store's error means to a client.
+pub fn store_problem(error: StoreError) -> Problem {
+    match error {
+        StoreError::Refused(problem) => problem,
+        StoreError::Full => {
+            tracing::error!("the disk or quota is full");
+            Problem::new(
+                Code::StorageFull,
+                "the server has no room left: tell its operator",
+            )
+        }
+        other => internal(&other),
+    }
+}
+
+/// For `?` on a store's calls.
+pub trait OrProblem<T> {
+    /// The value, or what the client is told.
+    fn or_problem(self) -> Result<T, Problem>;
+}
+
+impl<T> OrProblem<T> for Result<T, StoreError> {
+    fn or_problem(self) -> Result<T, Problem> {
+        self.map_err(store_problem)
+    }
+}

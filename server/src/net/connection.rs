@@ -1,0 +1,88 @@
+//! What is known about one connection. All of it dies with the connection.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+use openssl::ssl::SslRef;
+use simsync_card::ids::Hash;
+use simsync_protocol::api::{NONCE_SECONDS, Nonce};
+use simsync_protocol::tls;
+
+use crate::store::types::{ConnectionId, Seconds};
+
+/// Nonces of one connection that wait to be used; older ones make room.
+const NONCES: usize = 16;
+/// Refusals of one connection that go into the audit log.
+const AUDITED: u32 = 32;
+
+/// One TLS connection.
+pub struct Conn {
+    /// Random, so that a grant is good for this connection only, also after a restart.
+    pub id: ConnectionId,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// The exporter value, part of every binding.
+    pub exporter: [u8; 32],
+    /// Hash of the certificate (DER) that the other end holds the key of.
+    pub certificate: Option<Hash>,
+    /// Whether anything was asked yet.
+    pub asked: AtomicBool,
+    nonces: Mutex<VecDeque<(Nonce, Seconds)>>,
+    audited: Mutex<u32>,
+}
+
+impl Conn {
+    /// After the handshake.
+    pub fn new(
+        ssl: &SslRef,
+        address: IpAddr,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let certificate = match ssl.peer_certificate() {
+            Some(certificate) => Some(Hash::of(&certificate.to_der()?)),
+            None => None,
+        };
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)?;
+        Ok(Self {
+            id: ConnectionId(id),
+            address,
+            exporter: tls::exporter(ssl)?,
+            certificate,
+            asked: AtomicBool::new(false),
+            nonces: Mutex::default(),
+            audited: Mutex::new(0),
+        })
+    }
+
+    /// A fresh nonce for this connection.
+    pub fn new_nonce(&self, now: Seconds) -> Result<Nonce, getrandom::Error> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)?;
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        if nonces.len() >= NONCES {
+            nonces.pop_front();
+        }
+        nonces.push_back((Nonce(nonce), now));
+        Ok(Nonce(nonce))
+    }
+
+    /// Uses a nonce up; whether it was one of this connection, unused and not too old.
+    pub fn take_nonce(&self, nonce: &Nonce, now: Seconds) -> bool {
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = nonces.iter().position(|(n, _)| n == nonce) else {
+            return false;
+        };
+        nonces
+            .remove(place)
+            .is_some_and(|(_, made)| now.saturating_sub(made) <= NONCE_SECONDS)
+    }
+
+    /// Whether one more refusal may go into the audit log.
+    pub fn may_audit(&self) -> bool {
+        let mut audited = self.audited.lock().unwrap_or_else(PoisonError::into_inner);
+        *audited += 1;
+        *audited <= AUDITED
+    }
+}

@@ -1,0 +1,364 @@
+//! The embedded store: SQLite in WAL mode, one writer, several readers.
+
+mod admin;
+mod audit;
+mod commits;
+mod packs;
+mod pairing;
+mod rows;
+mod schema;
+mod sessions;
+mod tails;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_protocol::api::{HeadInfo, SessionInfo, SessionState};
+use simsync_vault::commit::{PackRef, SessionRef};
+use simsync_vault::ids::{CollectionId, PackId};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+
+use super::audit::AuditRow;
+use super::events::{Hub, Notice};
+use super::types::{
+    Actor, AddPairings, AddSubscriber, AuditEntry, BeginPack, CardRow, CommitsView, CompletePacks,
+    Enrol, GrantRow, KeyObjectView, NewCode, OpenSession, PackIds, PackRow, Pair, Peer, PutCommit,
+    PutTail, RenewSession, Rights, Scope, Seconds, SessionView, SubscriberRow, SubscriberState,
+    TerminalRow,
+};
+use super::{Result, Store, StoreError};
+
+/// Reads at the same time.
+const READERS: usize = 4;
+/// Writes that may wait.
+const QUEUE: usize = 256;
+/// How long to wait for another process (the command line beside the server).
+const BUSY: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A subscriber database in one SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: mpsc::Sender<Job>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    permits: Semaphore,
+    hub: Arc<Hub>,
+}
+
+/// A writing transaction and what is to be published after it.
+pub(crate) struct Tx<'a> {
+    db: Transaction<'a>,
+    notices: RefCell<Vec<(SubscriberId, Notice)>>,
+}
+
+impl std::ops::Deref for Tx<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.db
+    }
+}
+
+impl Tx<'_> {
+    fn publish(&self, subscriber: &SubscriberId, notice: Notice) {
+        self.notices.borrow_mut().push((subscriber.clone(), notice));
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it if it is missing, brings it to the newest schema.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut db = connect(path, true)?;
+        schema::migrate(&mut db)?;
+        let (writer, mut jobs) = mpsc::channel::<Job>(QUEUE);
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || {
+                while let Some(job) = jobs.blocking_recv() {
+                    job(&mut db);
+                }
+            })
+            .map_err(StoreError::failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            readers: Arc::default(),
+            permits: Semaphore::new(READERS),
+            hub: Arc::default(),
+        })
+    }
+
+    /// Runs `work` as one transaction on the writer's thread; publishes its notices once it is durable.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, result) = oneshot::channel();
+        let hub = self.hub.clone();
+        let job: Job = Box::new(move |db| {
+            // Nobody waiting any longer is no error: the transaction counts all the same.
+            let _ = answer.send(run(db, &hub, work));
+        });
+        let stopped = || StoreError::failed("the store's writer has stopped");
+        self.writer.send(job).await.map_err(|_| stopped())?;
+        result.await.map_err(|_| stopped())?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _permit = self.permits.acquire().await.map_err(StoreError::failed)?;
+        let (pool, path) = (self.readers.clone(), self.path.clone());
+        tokio::task::spawn_blocking(move || {
+            let pooled = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut db = match pooled {
+                Some(db) => db,
+                None => connect(&path, false)?,
+            };
+            let result = db.transaction().map_err(failed).and_then(|tx| work(&tx));
+            pool.lock().unwrap_or_else(PoisonError::into_inner).push(db);
+            result
+        })
+        .await
+        .map_err(StoreError::failed)?
+    }
+}
+
+fn run<T>(db: &mut Connection, hub: &Hub, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+    let tx = Tx {
+        db: db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?,
+        notices: RefCell::default(),
+    };
+    let result = work(&tx)?;
+    let Tx { db, notices } = tx;
+    db.commit().map_err(failed)?;
+    for (subscriber, notice) in notices.into_inner() {
+        hub.publish(&subscriber, notice);
+    }
+    Ok(result)
+}
+
+fn connect(path: &Path, writer: bool) -> Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags |= if writer {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    };
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    db.busy_timeout(BUSY).map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(128);
+    if writer {
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        )
+        .map_err(failed)?;
+    }
+    Ok(db)
+}
+
+/// Sorts SQLite's errors: no room, or a failure.
+fn failed(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        _ => StoreError::failed(error),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        failed(error)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_subscriber(&self, p: AddSubscriber) -> Result<()> {
+        self.write(move |tx| admin::add_subscriber(tx, &p)).await
+    }
+    async fn add_code(&self, subscriber: SubscriberId, code: NewCode, now: Seconds) -> Result<()> {
+        self.write(move |tx| admin::add_code(tx, &subscriber, code, now))
+            .await
+    }
+    async fn subscribers(&self) -> Result<Vec<SubscriberRow>> {
+        self.read(|db| admin::subscribers(db, None)).await
+    }
+    async fn subscriber(&self, subscriber: SubscriberId) -> Result<Option<SubscriberRow>> {
+        self.read(move |db| Ok(admin::subscribers(db, Some(&subscriber))?.pop()))
+            .await
+    }
+    async fn set_subscriber_state(
+        &self,
+        subscriber: SubscriberId,
+        state: SubscriberState,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| admin::set_subscriber_state(tx, &subscriber, state, now))
+            .await
+    }
+    async fn cards(&self, subscriber: Option<SubscriberId>) -> Result<Vec<CardRow>> {
+        self.read(move |db| rows::cards(db, subscriber.as_ref()))
+            .await
+    }
+    async fn card(&self, subscriber: SubscriberId, card: CardId) -> Result<Option<CardRow>> {
+        self.read(move |db| rows::card(db, &subscriber, &card))
+            .await
+    }
+    async fn terminals(&self, subscriber: Option<SubscriberId>) -> Result<Vec<TerminalRow>> {
+        self.read(move |db| rows::terminals(db, subscriber.as_ref()))
+            .await
+    }
+    async fn revoke_card(
+        &self,
+        subscriber: SubscriberId,
+        card: CardId,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| admin::revoke_card(tx, &subscriber, &card, now))
+            .await
+    }
+    async fn revoke_terminal(
+        &self,
+        subscriber: SubscriberId,
+        terminal: TerminalId,
+        by: Actor,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| admin::revoke_terminal(tx, &subscriber, &terminal, &by, now))
+            .await
+    }
+    async fn audit(&self, entry: AuditEntry) -> Result<()> {
+        self.write(move |tx| audit::append(tx, &entry)).await
+    }
+    async fn audit_log(&self) -> Result<Vec<AuditRow>> {
+        self.read(audit::all).await
+    }
+    async fn peer(&self, certificate: Hash) -> Result<Option<Peer>> {
+        self.read(move |db| pairing::peer(db, &certificate)).await
+    }
+    async fn enrol(&self, p: Enrol) -> Result<bool> {
+        self.write(move |tx| pairing::enrol(tx, &p)).await
+    }
+    async fn pair(&self, p: Pair) -> Result<Vec<u8>> {
+        self.write(move |tx| pairing::pair(tx, &p)).await
+    }
+    async fn add_pairings(&self, p: AddPairings) -> Result<()> {
+        self.write(move |tx| pairing::add(tx, &p)).await
+    }
+    async fn open_session(&self, p: OpenSession) -> Result<SessionView> {
+        self.write(move |tx| sessions::open(tx, &p)).await
+    }
+    async fn renew_session(&self, p: RenewSession) -> Result<SessionView> {
+        self.write(move |tx| sessions::renew(tx, &p)).await
+    }
+    async fn grant(&self, subscriber: SubscriberId, grant: Hash) -> Result<Option<GrantRow>> {
+        self.read(move |db| sessions::grant(db, &subscriber, &grant))
+            .await
+    }
+    async fn narrow(
+        &self,
+        subscriber: SubscriberId,
+        session: SessionRef,
+        to: Scope,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| sessions::narrow(tx, &subscriber, &session, to, now))
+            .await
+    }
+    async fn own_sessions(
+        &self,
+        subscriber: SubscriberId,
+        terminal: TerminalId,
+        one: Option<SessionRef>,
+    ) -> Result<Vec<SessionInfo>> {
+        self.read(move |db| sessions::own(db, &subscriber, &terminal, one.as_ref()))
+            .await
+    }
+    async fn forget(
+        &self,
+        subscriber: SubscriberId,
+        sessions: Vec<SessionRef>,
+        by: TerminalId,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| tails::forget(tx, &subscriber, &sessions, by, now))
+            .await
+    }
+    async fn head(&self, subscriber: SubscriberId) -> Result<Option<HeadInfo>> {
+        self.read(move |db| Ok(rows::chain(db, &subscriber)?.head))
+            .await
+    }
+    async fn key_object(&self, subscriber: SubscriberId) -> Result<Option<KeyObjectView>> {
+        self.read(move |db| commits::key_object(db, &subscriber))
+            .await
+    }
+    async fn key_objects(&self, subscriber: SubscriberId, after: u32) -> Result<Vec<Vec<u8>>> {
+        self.read(move |db| commits::key_objects(db, &subscriber, after))
+            .await
+    }
+    async fn commits(&self, subscriber: SubscriberId, after: u64) -> Result<CommitsView> {
+        self.read(move |db| commits::after(db, &subscriber, after))
+            .await
+    }
+    async fn rights(&self, subscriber: SubscriberId, terminal: TerminalId) -> Result<Rights> {
+        self.read(move |db| commits::rights(db, &subscriber, &terminal))
+            .await
+    }
+    async fn put_commit(&self, p: PutCommit) -> Result<HeadInfo> {
+        self.write(move |tx| commits::put(tx, &p)).await
+    }
+    async fn put_tail(&self, p: PutTail) -> Result<SessionState> {
+        self.write(move |tx| tails::put(tx, &p)).await
+    }
+    async fn tail(
+        &self,
+        subscriber: SubscriberId,
+        session: SessionRef,
+    ) -> Result<Option<(Vec<u8>, SessionState)>> {
+        self.read(move |db| tails::one(db, &subscriber, &session))
+            .await
+    }
+    async fn packs(&self, subscriber: SubscriberId, ids: PackIds) -> Result<Vec<PackRow>> {
+        self.read(move |db| rows::packs(db, &subscriber, &ids))
+            .await
+    }
+    async fn live_packs(
+        &self,
+        subscriber: SubscriberId,
+        collection: CollectionId,
+    ) -> Result<Vec<PackRef>> {
+        self.read(move |db| packs::live(db, &subscriber, &collection))
+            .await
+    }
+    async fn begin_pack(&self, p: BeginPack) -> Result<PackRow> {
+        self.write(move |tx| packs::begin(tx, &p)).await
+    }
+    async fn pack_progress(
+        &self,
+        subscriber: SubscriberId,
+        pack: PackId,
+        received: u64,
+        now: Seconds,
+    ) -> Result<()> {
+        self.write(move |tx| packs::progress(tx, &subscriber, &pack, received, now))
+            .await
+    }
+    async fn complete_packs(&self, p: CompletePacks) -> Result<()> {
+        self.write(move |tx| packs::complete(tx, &p)).await
+    }
+    async fn outbox_bytes(&self, subscriber: SubscriberId, terminal: TerminalId) -> Result<u64> {
+        self.read(move |db| packs::outbox_bytes(db, &subscriber, &terminal))
+            .await
+    }
+    fn subscribe(&self, subscriber: &SubscriberId) -> broadcast::Receiver<Notice> {
+        self.hub.subscribe(subscriber)
+    }
+}
