@@ -1,0 +1,382 @@
+//! The daemon as its users see it, whatever they speak: status, commands, jobs, agents. D-Bus is one face of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
+
+/// A secret that was asked for; zeroized when dropped.
+pub type Secret = Zeroizing<String>;
+
+/// Why nothing happens, or what is in the way: a stable code and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable, for programs; listed in docs/errors.md.
+    pub code: String,
+    /// For people: what is the matter and what to do next.
+    pub sentence: String,
+}
+
+impl Reason {
+    /// A reason.
+    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            sentence: sentence.into(),
+        }
+    }
+}
+
+/// A card in a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardStatus {
+    /// The reader.
+    pub reader: String,
+    /// `looking`, `foreign` (no applet of ours), `unpaired`, `paired`, `blocked`, `failed`.
+    pub state: String,
+    /// PIN tries left, when known.
+    pub pin_tries: Option<u8>,
+    /// The PIN must be changed before anything else.
+    pub pin_must_change: bool,
+    /// The card's ID, when it is one of ours.
+    pub card: Option<String>,
+    /// It carries the open session.
+    pub in_use: bool,
+}
+
+/// A collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionStatus {
+    /// ID, hex.
+    pub id: String,
+    /// `files` or another attribute.
+    pub attribute: String,
+    /// The owner's name for it.
+    pub name: String,
+    /// Folder on this terminal; none if it is not synced here.
+    pub path: Option<String>,
+}
+
+/// A terminal of the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalStatus {
+    /// ID, hex.
+    pub id: String,
+    /// Label.
+    pub label: String,
+    /// This one.
+    pub own: bool,
+    /// Names of its collections.
+    pub collections: Vec<String>,
+    /// It has not finished uploading (or the server hides it), as the card says.
+    pub unfinished: bool,
+}
+
+/// Everything that can be seen from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `unpaired`, `waiting`, `locked`, `opening`, `synced`, `syncing`, `closing`, `read-only`, `closed`.
+    pub state: String,
+    /// Why nothing happens, or what is in the way; empty when all is well.
+    pub reasons: Vec<Reason>,
+    /// The subscriber, once paired.
+    pub subscriber: Option<String>,
+    /// This terminal's ID, once it has one.
+    pub terminal: Option<String>,
+    /// This terminal's label.
+    pub label: String,
+    /// The server, once paired.
+    pub server: Option<String>,
+    /// Whether the server answers; none while nobody tried.
+    pub online: Option<bool>,
+    /// Readers by name.
+    pub readers: Vec<String>,
+    /// Cards in readers.
+    pub cards: Vec<CardStatus>,
+    /// Collections that are known here.
+    pub collections: Vec<CollectionStatus>,
+    /// The person's terminals.
+    pub terminals: Vec<TerminalStatus>,
+    /// The login session is active; none if nobody can tell.
+    pub login_active: Option<bool>,
+    /// The login session is locked; none if nobody can tell.
+    pub login_locked: Option<bool>,
+    /// The terminal's key is unsealed.
+    pub unsealed: bool,
+    /// Number of the open session on the card.
+    pub session: Option<u32>,
+    /// Sequence number of the newest commit known here.
+    pub sequence: u64,
+    /// Tails that wait to be delivered.
+    pub tails_waiting: u32,
+    /// Conflicts that were kept as both.
+    pub conflicts: u32,
+    /// When the last sync ended well, milliseconds since 1970.
+    pub last_sync_ms: Option<i64>,
+    /// The last thing that went wrong.
+    pub last_error: Option<Reason>,
+    /// Times of the last handover in milliseconds since 1970, for whoever measures: `inserted`, `pin`, `opened`, `synced`,
+    /// `removed`, `wiped`, `tail-delivered`.
+    pub marks: BTreeMap<String, i64>,
+    /// What the last removal left: `items` sealed, of these `referenced` (uploaded before), `left` for the next session,
+    /// `bytes`.
+    pub last_tail: BTreeMap<String, u64>,
+    /// Jobs that run, by number.
+    pub jobs: Vec<u64>,
+}
+
+/// What an agent is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretKind {
+    /// The card's PIN.
+    CardPin,
+    /// A new card PIN (the present one must be changed, or the owner wants to).
+    NewCardPin,
+    /// The PIN that unseals this terminal's key.
+    TerminalPin,
+    /// A PIN chosen for this terminal.
+    NewTerminalPin,
+}
+
+/// What is known to somebody who has to type a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRequest {
+    /// What is asked for.
+    pub kind: SecretKind,
+    /// Tries left, when known.
+    pub tries_left: Option<u8>,
+    /// The last one was wrong.
+    pub retry: bool,
+    /// The reader in which the card is.
+    pub reader: Option<String>,
+}
+
+/// Why an agent gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// Nobody is registered who could ask.
+    #[error(
+        "nobody is there to ask for the PIN: run `simsync unlock`, or start the desktop prompt"
+    )]
+    NoAgent,
+    /// The person said no.
+    #[error("the PIN was not given")]
+    Declined,
+    /// No answer in time.
+    #[error("the PIN was not given in time")]
+    TimedOut,
+}
+
+/// Somebody who can ask the person.
+pub trait Agents: Send + Sync {
+    /// Asks for a secret. Dropping the future cancels the prompt.
+    fn ask(
+        &self,
+        request: SecretRequest,
+    ) -> futures_util::future::BoxFuture<'_, Result<Secret, AgentError>>;
+    /// Shows a secret that was made (a new PUK, the recovery code) and answers once it was taken note of.
+    fn show(
+        &self,
+        what: &'static str,
+        secret: Secret,
+    ) -> futures_util::future::BoxFuture<'_, Result<(), AgentError>>;
+    /// Whether anybody is registered.
+    fn any(&self) -> bool;
+}
+
+/// What the user can order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Ask for the PIN and open the session, if a card of ours is in.
+    Unlock,
+    /// Pair this terminal with the card that is in.
+    Pair {
+        /// What this terminal is called; the configured label if empty.
+        label: String,
+    },
+    /// Undo the pairing, in good order.
+    Unpair,
+    /// Sync now.
+    Sync {
+        /// Show what would be taken and wait for [`Order::Confirm`].
+        review: bool,
+        /// Deletions en masse are meant.
+        allow_deletions: bool,
+    },
+    /// Upload everything, close the session; the card can be taken then.
+    Eject,
+    /// Register a collection on this terminal: a new one, or one of the vault (by ID or name).
+    AddCollection {
+        /// `files`.
+        attribute: String,
+        /// Name, or ID of one that is in the vault.
+        name: String,
+        /// Folder, absolute.
+        path: String,
+    },
+    /// Stop syncing a collection here. Its files stay.
+    RemoveCollection {
+        /// ID or name.
+        collection: String,
+    },
+    /// Change the card's PIN.
+    ChangeCardPin,
+    /// Change the terminal's PIN.
+    ChangeTerminalPin,
+    /// Stop waiting for a terminal's unfinished upload.
+    Forget {
+        /// Terminal ID, its first characters, or its label.
+        terminal: String,
+    },
+}
+
+/// A failed order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Failure {
+    /// Stable code; D-Bus error names and exit codes hang on it (docs/errors.md).
+    pub code: String,
+    /// What happened and what to do next.
+    pub sentence: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            sentence: sentence.into(),
+        }
+    }
+}
+
+/// How a job is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Number.
+    pub id: u64,
+    /// `pair`, `sync`, `eject` and so on.
+    pub kind: String,
+    /// `running`, `waiting` (for a review), `done`, `failed`, `cancelled`.
+    pub state: String,
+    /// What is going on: `reading`, `fetching`, `writing`, `committing`, …
+    pub step: String,
+    /// Files done and to do in this step.
+    pub files_done: u64,
+    /// 0 while unknown.
+    pub files_total: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Lines of a review: collection, path, `write` or `delete`, size.
+    pub review: Vec<(String, String, String, u64)>,
+    /// What it gave, when done: names and values for people and programs.
+    pub result: BTreeMap<String, String>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// A job that runs or has ended.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its present state.
+    pub status: watch::Receiver<JobStatus>,
+    /// Cancels it, or answers its review.
+    pub control: mpsc::Sender<JobControl>,
+}
+
+/// What can be said to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobControl {
+    /// Stop.
+    Cancel,
+    /// Go on with what the review showed.
+    Confirm,
+}
+
+/// An entry of the log: one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Sequence number.
+    pub sequence: u64,
+    /// Hash, hex.
+    pub hash: String,
+    /// Terminal ID, hex.
+    pub terminal: String,
+    /// Its label.
+    pub label: String,
+    /// Session number on its card.
+    pub session: u32,
+    /// The session's last commit.
+    pub closing: bool,
+    /// Tails that it merged.
+    pub tails: u32,
+}
+
+/// A kept-aside version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictEntry {
+    /// Number.
+    pub id: i64,
+    /// Collection's name.
+    pub collection: String,
+    /// The path that both sides wrote.
+    pub path: String,
+    /// Where the one that gave way is.
+    pub aside: String,
+    /// When it was found, milliseconds since 1970.
+    pub time_ms: i64,
+}
+
+/// What the service is told and asked.
+pub enum Request {
+    /// Start a job.
+    Order(Order, oneshot::Sender<Result<Job, Failure>>),
+    /// The newest commits, newest first, at most this many.
+    Log(u32, oneshot::Sender<Result<Vec<LogEntry>, Failure>>),
+    /// Kept-aside versions.
+    Conflicts(oneshot::Sender<Result<Vec<ConflictEntry>, Failure>>),
+    /// Stop in good order.
+    Stop,
+}
+
+/// The way to a running service. Clones share it.
+#[derive(Clone)]
+pub struct Handle {
+    /// Requests.
+    pub requests: mpsc::Sender<Request>,
+    /// Status, always the newest.
+    pub status: watch::Receiver<Arc<Status>>,
+}
+
+fn stopping() -> Failure {
+    Failure::new("stopping", "simsyncd is stopping; try again when it runs")
+}
+
+impl Handle {
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> Request,
+    ) -> Result<T, Failure> {
+        let (tx, rx) = oneshot::channel();
+        self.requests.send(make(tx)).await.map_err(|_| stopping())?;
+        rx.await.map_err(|_| stopping())?
+    }
+
+    /// Starts a job.
+    pub async fn order(&self, order: Order) -> Result<Job, Failure> {
+        self.ask(|tx| Request::Order(order, tx)).await
+    }
+
+    /// The newest commits.
+    pub async fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
+        self.ask(|tx| Request::Log(limit, tx)).await
+    }
+
+    /// Kept-aside versions.
+    pub async fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
+        self.ask(Request::Conflicts).await
+    }
+}

@@ -1,0 +1,59 @@
+//! A collection on the bus.
+
+use zbus::{OwnedObjectPath, interface};
+
+use super::mirror::{Mirrors, Shown};
+use super::names::Kind;
+use crate::api::{CollectionStatus, Status};
+
+/// The object.
+pub struct Collection(Shown<CollectionStatus>);
+
+/// All collections of a status.
+pub fn collections(status: &Status) -> Vec<(OwnedObjectPath, CollectionStatus)> {
+    status
+        .collections
+        .iter()
+        .map(|c| (Kind::Collection.path(&c.id), c.clone()))
+        .collect()
+}
+
+impl Mirrors for Collection {
+    type Model = CollectionStatus;
+
+    fn new(model: CollectionStatus) -> Self {
+        Self(Shown::new(model))
+    }
+
+    fn show(&self, model: CollectionStatus) {
+        self.0.set(model);
+    }
+}
+
+/// A collection of the vault, synced on this terminal or not.
+#[interface(name = "org.simsync.SimSync1.Collection")]
+impl Collection {
+    /// Its ID.
+    #[zbus(property)]
+    async fn id(&self) -> String {
+        self.0.get().id.clone()
+    }
+
+    /// The attribute that it holds: files and so on.
+    #[zbus(property)]
+    async fn attribute(&self) -> String {
+        self.0.get().attribute.clone()
+    }
+
+    /// Its owner's name for it.
+    #[zbus(property)]
+    async fn name(&self) -> String {
+        self.0.get().name.clone()
+    }
+
+    /// Its folder on this terminal, or empty if it is not synced here.
+    #[zbus(property)]
+    async fn path(&self) -> String {
+        self.0.get().path.clone().unwrap_or_default()
+    }
+}

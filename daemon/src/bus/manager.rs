@@ -1,0 +1,393 @@
+//! The manager: what can be ordered, and the status as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zbus::message::Header;
+use zbus::{Connection, ObjectPath, OwnedObjectPath, Type, interface};
+
+use super::agents::BusAgents;
+use super::args;
+use super::error::{BusError, BusResult};
+use super::job;
+use super::mirror::Shown;
+use super::names::Kind;
+use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, Status};
+
+/// The object.
+pub struct Manager {
+    handle: Handle,
+    agents: BusAgents,
+    shown: Shown<Arc<Status>>,
+}
+
+/// A commit, as `a{sv}`.
+#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "snake_case")]
+struct LogLine {
+    sequence: u64,
+    hash: String,
+    terminal: String,
+    label: String,
+    session: u32,
+    closing: bool,
+    tails: u32,
+}
+
+impl From<LogEntry> for LogLine {
+    fn from(e: LogEntry) -> Self {
+        Self {
+            sequence: e.sequence,
+            hash: e.hash,
+            terminal: e.terminal,
+            label: e.label,
+            session: e.session,
+            closing: e.closing,
+            tails: e.tails,
+        }
+    }
+}
+
+/// A kept-aside version, as `a{sv}`.
+#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "snake_case")]
+struct ConflictLine {
+    id: i64,
+    collection: String,
+    path: String,
+    aside: String,
+    time_ms: i64,
+}
+
+impl From<ConflictEntry> for ConflictLine {
+    fn from(e: ConflictEntry) -> Self {
+        Self {
+            id: e.id,
+            collection: e.collection,
+            path: e.path,
+            aside: e.aside,
+            time_ms: e.time_ms,
+        }
+    }
+}
+
+/// The bus knows no "nobody can tell": a word says it.
+fn word(known: Option<bool>) -> String {
+    match known {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    }
+    .to_owned()
+}
+
+fn pair(reason: &Reason) -> (String, String) {
+    (reason.code.clone(), reason.sentence.clone())
+}
+
+impl Manager {
+    /// The manager of a running service.
+    pub fn new(handle: Handle, agents: BusAgents, status: Arc<Status>) -> Self {
+        Self {
+            handle,
+            agents,
+            shown: Shown::new(status),
+        }
+    }
+
+    /// Shows another status.
+    pub fn show(&self, status: Arc<Status>) {
+        self.shown.set(status);
+    }
+
+    fn status(&self) -> Arc<Status> {
+        self.shown.get().clone()
+    }
+
+    async fn order(&self, conn: &Connection, order: Order) -> BusResult<OwnedObjectPath> {
+        let job = self.handle.order(order).await.map_err(BusError::from)?;
+        job::serve(conn, job).await
+    }
+}
+
+/// simsync on this terminal.
+#[interface(name = "org.simsync.SimSync1.Manager")]
+impl Manager {
+    /// Registers the caller's object at this path as one that can ask the person for PINs.
+    async fn register_agent(
+        &self,
+        path: ObjectPath<'_>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<(), BusError> {
+        self.agents.register(conn, header.sender(), &path).await
+    }
+
+    /// Takes an agent of the caller's back.
+    async fn unregister_agent(
+        &self,
+        path: ObjectPath<'_>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), BusError> {
+        self.agents.unregister(header.sender(), &path)
+    }
+
+    /// Asks for the PIN and opens the session, if a card of ours is in.
+    #[zbus(out_args("job"))]
+    async fn unlock(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::Unlock).await
+    }
+
+    /// Pairs this terminal with the card that is in. Options: label (s).
+    #[zbus(out_args("job"))]
+    async fn pair(
+        &self,
+        mut options: args::Options,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        let label = args::take_line(&mut options, "label", args::LABEL_MAX)?;
+        args::none_left(&options)?;
+        self.order(conn, Order::Pair { label }).await
+    }
+
+    /// Undoes the pairing, in good order.
+    #[zbus(out_args("job"))]
+    async fn unpair(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::Unpair).await
+    }
+
+    /// Syncs now. Options: review (b), allow_deletions (b).
+    #[zbus(out_args("job"))]
+    async fn sync(
+        &self,
+        mut options: args::Options,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        let order = Order::Sync {
+            review: args::take_bool(&mut options, "review")?,
+            allow_deletions: args::take_bool(&mut options, "allow_deletions")?,
+        };
+        args::none_left(&options)?;
+        self.order(conn, order).await
+    }
+
+    /// Uploads everything and closes the session; the card can be taken then.
+    #[zbus(out_args("job"))]
+    async fn eject(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::Eject).await
+    }
+
+    /// Registers a collection on this terminal: a new one, or one of the vault by its name or ID.
+    #[zbus(out_args("job"))]
+    async fn add_collection(
+        &self,
+        attribute: String,
+        name: String,
+        path: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the attribute", &attribute, args::ATTRIBUTE_MAX)?;
+        args::some_line("the name", &name, args::NAME_MAX)?;
+        args::path("the folder", &path)?;
+        let order = Order::AddCollection {
+            attribute,
+            name,
+            path,
+        };
+        self.order(conn, order).await
+    }
+
+    /// Stops syncing a collection here, by its name or ID. Its files stay.
+    #[zbus(out_args("job"))]
+    async fn remove_collection(
+        &self,
+        collection: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the collection", &collection, args::NAME_MAX)?;
+        self.order(conn, Order::RemoveCollection { collection })
+            .await
+    }
+
+    /// Changes the card's PIN.
+    #[zbus(out_args("job"))]
+    async fn change_card_pin(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::ChangeCardPin).await
+    }
+
+    /// Changes this terminal's PIN.
+    #[zbus(out_args("job"))]
+    async fn change_terminal_pin(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::ChangeTerminalPin).await
+    }
+
+    /// Stops waiting for a terminal's unfinished upload: its ID, the ID's beginning, or its label.
+    #[zbus(out_args("job"))]
+    async fn forget(
+        &self,
+        terminal: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
+        self.order(conn, Order::Forget { terminal }).await
+    }
+
+    /// The newest commits, newest first: sequence (t), hash, terminal, label (s), session (u), closing (b), tails (u).
+    #[zbus(out_args("entries"))]
+    async fn log(&self, limit: u32) -> Result<Vec<LogLine>, BusError> {
+        let entries = self.handle.log(limit.min(args::LOG_MAX)).await?;
+        Ok(entries.into_iter().map(LogLine::from).collect())
+    }
+
+    /// Versions that were kept aside: id (x), collection, path, aside (s), time_ms (x).
+    #[zbus(out_args("entries"))]
+    async fn conflicts(&self) -> Result<Vec<ConflictLine>, BusError> {
+        let entries = self.handle.conflicts().await?;
+        Ok(entries.into_iter().map(ConflictLine::from).collect())
+    }
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// unpaired, pairing, waiting, locked, opening, synced, syncing, closing, read-only or closed.
+    #[zbus(property)]
+    async fn state(&self) -> String {
+        self.status().state.clone()
+    }
+
+    /// Why nothing happens, or what is in the way: codes and sentences.
+    #[zbus(property)]
+    async fn pause_reasons(&self) -> Vec<(String, String)> {
+        self.status().reasons.iter().map(pair).collect()
+    }
+
+    /// The subscriber, or empty while not paired.
+    #[zbus(property)]
+    async fn subscriber(&self) -> String {
+        self.status().subscriber.clone().unwrap_or_default()
+    }
+
+    /// This terminal's ID, or empty while it has none.
+    #[zbus(property)]
+    async fn terminal_id(&self) -> String {
+        self.status().terminal.clone().unwrap_or_default()
+    }
+
+    /// This terminal's label.
+    #[zbus(property)]
+    async fn label(&self) -> String {
+        self.status().label.clone()
+    }
+
+    /// The server, or empty while not paired.
+    #[zbus(property)]
+    async fn server(&self) -> String {
+        self.status().server.clone().unwrap_or_default()
+    }
+
+    /// Whether the server answers: yes, no or unknown.
+    #[zbus(property)]
+    async fn online(&self) -> String {
+        word(self.status().online)
+    }
+
+    /// Whether the login session is the active one: yes, no or unknown.
+    #[zbus(property)]
+    async fn login_active(&self) -> String {
+        word(self.status().login_active)
+    }
+
+    /// Whether the login session is locked: yes, no or unknown.
+    #[zbus(property)]
+    async fn login_locked(&self) -> String {
+        word(self.status().login_locked)
+    }
+
+    /// The terminal's key is unsealed.
+    #[zbus(property)]
+    async fn unsealed(&self) -> bool {
+        self.status().unsealed
+    }
+
+    /// Number of the open session on the card, or 0.
+    #[zbus(property)]
+    async fn session(&self) -> u32 {
+        self.status().session.unwrap_or_default()
+    }
+
+    /// Sequence number of the newest commit known here.
+    #[zbus(property)]
+    async fn sequence(&self) -> u64 {
+        self.status().sequence
+    }
+
+    /// Sealed changes that wait to be delivered.
+    #[zbus(property)]
+    async fn tails_waiting(&self) -> u32 {
+        self.status().tails_waiting
+    }
+
+    /// Conflicts that were kept as both.
+    #[zbus(property)]
+    async fn conflict_count(&self) -> u32 {
+        self.status().conflicts
+    }
+
+    /// When the last sync ended well, milliseconds since 1970, or 0.
+    #[zbus(property)]
+    async fn last_sync(&self) -> i64 {
+        self.status().last_sync_ms.unwrap_or_default()
+    }
+
+    /// The last thing that went wrong: code and sentence, both empty if nothing did.
+    #[zbus(property)]
+    async fn last_error(&self) -> (String, String) {
+        let status = self.status();
+        status.last_error.as_ref().map(pair).unwrap_or_default()
+    }
+
+    /// Times of the last handover in milliseconds since 1970, by name.
+    #[zbus(property)]
+    async fn marks(&self) -> BTreeMap<String, i64> {
+        self.status().marks.clone()
+    }
+
+    /// What the last removal left, by name: items, referenced, left, bytes.
+    #[zbus(property)]
+    async fn last_tail(&self) -> BTreeMap<String, u64> {
+        self.status().last_tail.clone()
+    }
+
+    /// Jobs that run.
+    #[zbus(property)]
+    async fn jobs(&self) -> Vec<OwnedObjectPath> {
+        let status = self.status();
+        let path = |id: &u64| Kind::Job.path(&id.to_string());
+        status.jobs.iter().map(path).collect()
+    }
+
+    /// Whether anybody is registered who can ask for a PIN.
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn has_agent(&self) -> bool {
+        use crate::api::Agents;
+        self.agents.any()
+    }
+}

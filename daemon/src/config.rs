@@ -1,0 +1,183 @@
+//! What the owner sets: `config.json`, all of it optional.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Newest version of the file.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// How a check of the login session is used (M6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginPolicy {
+    /// Refuse when the session is inactive or locked; pass when nobody can tell.
+    #[default]
+    WhenKnown,
+    /// Refuse unless it is known to be active and unlocked.
+    Required,
+    /// Do not look.
+    Off,
+}
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// [`CONFIG_VERSION`].
+    pub version: u32,
+    /// What this terminal is called; its host name if empty.
+    pub label: String,
+    /// The check of the login session.
+    pub login_session: LoginPolicy,
+    /// Ask before anything is taken from the vault (M3).
+    pub confirm_downloads: bool,
+    /// Sync when the card comes.
+    pub sync_on_insertion: bool,
+    /// Upload when data changes.
+    pub sync_on_change: bool,
+    /// Download when another terminal wrote.
+    pub sync_on_head_moved: bool,
+    /// How long data must be quiet before it is uploaded, in milliseconds.
+    pub change_delay_ms: u64,
+    /// How often everything is looked at regardless of hints, in seconds.
+    pub rescan_interval_s: u64,
+    /// At most this long between two updates of the card's head record, in seconds.
+    pub put_head_interval_s: u64,
+    /// Fetch ciphertext before the card comes (B7).
+    pub prefetch: bool,
+    /// Size at which a pack is sent, in bytes.
+    pub pack_target: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: CONFIG_VERSION,
+            label: String::new(),
+            login_session: LoginPolicy::default(),
+            confirm_downloads: false,
+            sync_on_insertion: true,
+            sync_on_change: true,
+            sync_on_head_moved: true,
+            change_delay_ms: 2000,
+            rescan_interval_s: 900,
+            put_head_interval_s: 300,
+            prefetch: true,
+            pack_target: 8 << 20,
+        }
+    }
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not readable.
+    #[error("{path} cannot be read: {source}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not what it should be.
+    #[error("{path} is not valid: {why}; correct it or remove it to use the defaults")]
+    Invalid {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Largest file of ours that is read, in bytes.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Reads a JSON file of ours; none if it is not there. `newest` is the newest version that is understood.
+pub fn read_json<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    newest: u32,
+) -> Result<Option<T>, ConfigError> {
+    let name = || path.display().to_string();
+    let invalid = |why: String| ConfigError::Invalid { path: name(), why };
+    let meta = match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|source| ConfigError::Io {
+            path: name(),
+            source,
+        })?,
+    };
+    if meta.len() > FILE_MAX {
+        return Err(invalid(format!("it has more than {FILE_MAX} bytes")));
+    }
+    let text = std::fs::read(path).map_err(|source| ConfigError::Io {
+        path: name(),
+        source,
+    })?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    let version = value
+        .get("version")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(1);
+    if version > u64::from(newest) {
+        return Err(invalid(format!(
+            "it has version {version}, this simsync knows up to {newest}: update simsync"
+        )));
+    }
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|e| invalid(e.to_string()))
+}
+
+impl Config {
+    /// Reads the file, or gives the defaults.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = read_json(path, CONFIG_VERSION)?.unwrap_or_default();
+        let invalid = |why: &str| ConfigError::Invalid {
+            path: path.display().to_string(),
+            why: why.to_owned(),
+        };
+        if !(64 << 10..=48 << 20).contains(&config.pack_target) {
+            return Err(invalid("pack_target must lie between 65536 and 50331648"));
+        }
+        if config.label.is_empty() {
+            let name = rustix::system::uname();
+            config.label = name.nodename().to_string_lossy().into_owned();
+        }
+        // The card keeps 24 bytes of it.
+        while config.label.len() > 24 {
+            config.label.pop();
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_is_default_and_nonsense_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        assert_eq!(Config::load(&path).unwrap().change_delay_ms, 2000);
+        for (text, word) in [
+            ("{", "EOF"),
+            (r#"{"version": 9}"#, "update simsync"),
+            (r#"{"no_such_thing": 1}"#, "no_such_thing"),
+            (r#"{"pack_target": 1}"#, "pack_target"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(&path).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+        assert!(
+            Config::load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("bytes")
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! What can happen, and what can be ordered.
+
+use simsync_card::ids::CardId;
+
+use crate::api::Reason;
+use crate::card::CardEvent;
+
+/// What a SELECT showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looked {
+    /// No applet of ours.
+    Foreign,
+    /// Our applet, but not of this terminal's subscriber (M7), or the terminal is paired with nobody.
+    Unpaired,
+    /// A card of this terminal's subscriber.
+    Paired {
+        /// Which.
+        card: CardId,
+        /// PIN tries left.
+        tries: u8,
+        /// The PIN must be changed first.
+        pin_must_change: bool,
+    },
+    /// It could not be talked to.
+    Failed(Reason),
+}
+
+/// Why a session was not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenFailure {
+    /// The person said no, or nobody could be asked: wait for the user.
+    NotGiven(Reason),
+    /// The card, the terminal's key or the server refused: wait for the user or another card.
+    Refused(Reason),
+    /// The server cannot be reached: tried again by itself.
+    Offline(Reason),
+    /// The card went away meanwhile; its removal is reported too.
+    Gone,
+}
+
+/// How a piece of work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Done,
+    /// Stopped on our own order.
+    Cancelled,
+    /// It may work later by itself.
+    Later(Reason),
+    /// Somebody has to do something.
+    Failed(Reason),
+    /// A witness contradicts the server (B2).
+    Distrusted(Reason),
+    /// The grant or session is over; with the card in, a new session is opened without the PIN.
+    SessionOver(Reason),
+}
+
+/// Why a sync runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncWhy {
+    /// The card came.
+    Insertion,
+    /// Data changed.
+    Changed,
+    /// Another terminal wrote, or its tail came.
+    HeadMoved,
+    /// It is time for a look.
+    Rescan,
+    /// The last one has to be done again.
+    Retry,
+}
+
+/// Work that runs; one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A sync on the daemon's own account.
+    Sync(SyncWhy),
+    /// Sealing what is left, after a removal.
+    Tail,
+    /// Something that the user ordered, by its number.
+    Order(u64),
+}
+
+/// What comes back after a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Data was quiet long enough.
+    Quiet,
+    /// Try what failed again.
+    Retry,
+    /// Look at everything.
+    Rescan,
+    /// Renew the grant.
+    Renew,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Readers and cards.
+    Card(CardEvent),
+    /// udev saw a reader come or go: a hint to look at pcscd.
+    ReaderHint,
+    /// A card was looked at.
+    Looked {
+        /// Where.
+        reader: String,
+        /// What it is.
+        result: Looked,
+    },
+    /// A session is open.
+    Opened {
+        /// In which reader.
+        reader: String,
+        /// The server is not trusted: nothing is written.
+        read_only: Option<Reason>,
+    },
+    /// No session was opened.
+    OpenFailed {
+        /// In which reader.
+        reader: String,
+        /// Why.
+        why: OpenFailure,
+    },
+    /// Work ended.
+    WorkEnded {
+        /// Which.
+        work: Work,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The user's order closed the session: the card can be taken.
+    SessionClosed,
+    /// Something in a collection changed.
+    DataChanged,
+    /// Another terminal committed, or delivered a tail.
+    HeadMoved,
+    /// The server answers, or does not.
+    Server(bool),
+    /// This terminal or its card was revoked.
+    Revoked,
+    /// All tails are delivered, or (false) some still wait.
+    TailsDelivered(bool),
+    /// The login session.
+    Login {
+        /// Active; none if nobody can tell.
+        active: Option<bool>,
+        /// Locked; none if nobody can tell.
+        locked: Option<bool>,
+    },
+    /// Somebody who can ask for a PIN is there.
+    AgentAppeared,
+    /// Paired or unpaired.
+    Pairing(bool),
+    /// The user asks to open the session.
+    UserUnlock,
+    /// The user orders something that runs as work.
+    UserOrder(u64),
+    /// Time.
+    Timer(Timer),
+    /// Stop in good order.
+    Stop,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// SELECT, and compare the pseudonym.
+    Look(String),
+    /// Ask for what is missing and open a session.
+    Open {
+        /// In which reader.
+        reader: String,
+        /// The PIN is verified already: only a new session number is needed.
+        again: bool,
+    },
+    /// Stop asking and opening.
+    StopOpening,
+    /// Start work.
+    Start(Work),
+    /// Stop the work that runs.
+    StopWork,
+    /// Wipe the vault's keys, drop the card and the grant; tell the server `removed`.
+    Wipe,
+    /// Deliver tails that wait.
+    DeliverTails,
+    /// The card is out: drop the connection to it.
+    Forget(String),
+    /// Renew the grant.
+    Renew,
+    /// Come back later.
+    After(Timer),
+    /// End the daemon.
+    Exit,
+}

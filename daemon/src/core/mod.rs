@@ -1,0 +1,14 @@
+//! Every rule of the daemon, as one pure function: `(State, Event) -> Vec<Action>`, with the reasons in the state.
+//!
+//! No input or output, no clock: what time brings comes as an event.
+
+mod event;
+mod reduce;
+mod state;
+
+pub use event::{Action, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+pub use reduce::reduce;
+pub use state::{CardPhase, Policy, Server, SessionPhase, State};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! The rules.
+
+use super::event::{Action, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+use super::state::{CardPhase, Server, SessionPhase, State};
+use crate::api::Reason;
+use crate::card::CardEvent;
+
+/// What follows from an event. The state is changed in place.
+pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
+    let mut actions = Vec::new();
+    match event {
+        Event::Card(e) => card_event(state, e, &mut actions),
+        Event::ReaderHint => {}
+        Event::Looked { reader, result } => looked(state, reader, result),
+        Event::Opened { reader, read_only } => opened(state, reader, read_only, &mut actions),
+        Event::OpenFailed { reader, why } => open_failed(state, &reader, why, &mut actions),
+        Event::WorkEnded { work, outcome } => work_ended(state, work, outcome, &mut actions),
+        Event::SessionClosed => {
+            if let SessionPhase::Open { reader, .. } = &state.session {
+                state.session = SessionPhase::Ejected {
+                    reader: reader.clone(),
+                };
+                state.tail_due = false;
+                actions.push(Action::Wipe);
+            }
+        }
+        Event::DataChanged => {
+            state.dirty = true;
+            if state.may_write() && state.policy.on_change {
+                actions.push(Action::After(Timer::Quiet));
+            }
+        }
+        Event::HeadMoved => state.behind = true,
+        Event::Server(online) => server(state, online, &mut actions),
+        Event::Revoked => {
+            state.revoked = true;
+            end_session(state, &mut actions);
+        }
+        Event::TailsDelivered(all) => {
+            state.tails_waiting = !all;
+            if !all {
+                actions.push(Action::After(Timer::Retry));
+            }
+        }
+        Event::Login { active, locked } => {
+            (state.login_active, state.login_locked) = (active, locked);
+        }
+        Event::AgentAppeared => {
+            if state.hold.as_ref().is_some_and(|r| r.code == "no-agent") {
+                state.hold = None;
+            }
+        }
+        Event::Pairing(paired) => pairing(state, paired, &mut actions),
+        Event::UserUnlock => {
+            state.hold = None;
+            // An operator may have let a suspended subscriber in again: the server decides anew.
+            state.revoked = false;
+            if let SessionPhase::Ejected { .. } = state.session {
+                state.session = SessionPhase::None;
+            }
+        }
+        Event::UserOrder(id) => state.queue.push_back(id),
+        Event::Timer(timer) => timer_fired(state, timer, &mut actions),
+        Event::Stop => {
+            state.stopping = true;
+            if state.work.is_some() {
+                actions.push(Action::StopWork);
+            }
+            end_session(state, &mut actions);
+        }
+    }
+    go_on(state, &mut actions);
+    actions
+}
+
+fn card_event(state: &mut State, event: CardEvent, actions: &mut Vec<Action>) {
+    match event {
+        CardEvent::ServiceUp => state.pcsc = Some(true),
+        CardEvent::ServiceDown => state.pcsc = Some(false),
+        CardEvent::ReaderAdded(reader) => {
+            state.readers.entry(reader).or_default();
+        }
+        CardEvent::ReaderRemoved(reader) => {
+            card_removed(state, &reader, actions);
+            state.readers.remove(&reader);
+        }
+        CardEvent::CardInserted(reader) => {
+            state
+                .readers
+                .insert(reader.clone(), Some(CardPhase::Looking));
+            state.hold = None;
+            actions.push(Action::Look(reader));
+        }
+        CardEvent::CardRemoved(reader) => card_removed(state, &reader, actions),
+    }
+}
+
+fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
+    if let Some(card) = state.readers.get_mut(reader)
+        && card.take().is_none()
+    {
+        return;
+    }
+    actions.push(Action::Forget(reader.to_owned()));
+    // Pairing has the vault's keys, too, without a session of the usual kind.
+    if state.session == SessionPhase::None && matches!(state.work, Some(Work::Order(_))) {
+        actions.push(Action::Wipe);
+        actions.push(Action::StopWork);
+    }
+    if state.session_reader() == Some(reader) {
+        end_session(state, actions);
+        state.hold = None;
+        state.retry_open = false;
+    }
+}
+
+/// Whatever the session's phase: keys away first, then everything else.
+fn end_session(state: &mut State, actions: &mut Vec<Action>) {
+    match std::mem::take(&mut state.session) {
+        SessionPhase::None | SessionPhase::Ejected { .. } => {}
+        SessionPhase::Opening { .. } => actions.push(Action::StopOpening),
+        SessionPhase::Open { .. } => {
+            actions.push(Action::Wipe);
+            if state.work.is_some() {
+                actions.push(Action::StopWork);
+            }
+            state.tail_due = true;
+            state.again = false;
+        }
+    }
+}
+
+fn looked(state: &mut State, reader: String, result: Looked) {
+    let phase = match result {
+        Looked::Foreign => CardPhase::Foreign,
+        Looked::Unpaired => CardPhase::Unpaired,
+        Looked::Failed(reason) => CardPhase::Failed(reason),
+        Looked::Paired {
+            card,
+            tries,
+            pin_must_change,
+        } => CardPhase::Paired {
+            card,
+            tries,
+            pin_must_change,
+        },
+    };
+    // It may have been removed while it was looked at.
+    if let Some(slot @ Some(_)) = state.readers.get_mut(&reader) {
+        *slot = Some(phase);
+    }
+}
+
+fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions: &mut Vec<Action>) {
+    if state.session_reader() != Some(&reader) {
+        // The card went while it was opened: what was opened is void.
+        actions.push(Action::Wipe);
+        state.tail_due = true;
+        return;
+    }
+    state.server = Server::Online;
+    state.revoked = false;
+    state.hold = None;
+    state.retry_open = false;
+    state.again |= state.policy.on_insertion && read_only.is_none();
+    state.session = SessionPhase::Open { reader, read_only };
+    actions.push(Action::After(Timer::Renew));
+    actions.push(Action::After(Timer::Rescan));
+}
+
+fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut Vec<Action>) {
+    if state.session_reader() != Some(reader) {
+        return;
+    }
+    state.session = SessionPhase::None;
+    match why {
+        OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => state.hold = Some(reason),
+        OpenFailure::Offline(reason) => {
+            state.server = Server::Offline;
+            state.hold = Some(reason);
+            state.retry_open = true;
+            actions.push(Action::After(Timer::Retry));
+        }
+        OpenFailure::Gone => {
+            state.hold = Some(Reason::new(
+                "card-removed",
+                "the card was removed; put it in again",
+            ));
+        }
+    }
+}
+
+fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec<Action>) {
+    if state.work == Some(work) {
+        state.work = None;
+    }
+    if work == Work::Tail {
+        state.tails_waiting = true;
+        actions.push(Action::DeliverTails);
+    }
+    match outcome {
+        Outcome::Done => state.last_error = None,
+        Outcome::Cancelled => {}
+        Outcome::Later(reason) => {
+            state.last_error = Some(reason);
+            if matches!(work, Work::Sync(_)) {
+                actions.push(Action::After(Timer::Retry));
+            }
+        }
+        Outcome::Failed(reason) => state.last_error = Some(reason),
+        Outcome::Distrusted(reason) => {
+            state.last_error = Some(reason.clone());
+            if let SessionPhase::Open { read_only, .. } = &mut state.session {
+                *read_only = Some(reason);
+            }
+        }
+        Outcome::SessionOver(reason) => {
+            state.last_error = Some(reason);
+            if let SessionPhase::Open { reader, .. } = &state.session {
+                let reader = reader.clone();
+                state.session = SessionPhase::Opening {
+                    reader: reader.clone(),
+                };
+                actions.push(Action::Open {
+                    reader,
+                    again: true,
+                });
+            }
+        }
+    }
+}
+
+fn server(state: &mut State, online: bool, actions: &mut Vec<Action>) {
+    let was = state.server;
+    state.server = if online {
+        Server::Online
+    } else {
+        Server::Offline
+    };
+    if online && was != Server::Online {
+        if state.tails_waiting {
+            actions.push(Action::DeliverTails);
+        }
+        if state.retry_open {
+            state.hold = None;
+        }
+        state.again |= state.may_write();
+    }
+}
+
+fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
+    state.paired = paired;
+    state.revoked = false;
+    state.hold = None;
+    if !paired {
+        end_session(state, actions);
+        state.tail_due = false;
+    }
+    // Cards are looked at with other eyes now.
+    for (reader, card) in &mut state.readers {
+        if card.is_some() {
+            *card = Some(CardPhase::Looking);
+            actions.push(Action::Look(reader.clone()));
+        }
+    }
+}
+
+fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
+    let open = matches!(state.session, SessionPhase::Open { .. });
+    match timer {
+        Timer::Quiet => state.again |= state.dirty && state.may_write(),
+        Timer::Retry => {
+            if state.retry_open {
+                state.hold = None;
+            }
+            if state.tails_waiting {
+                actions.push(Action::DeliverTails);
+            }
+            state.again |= state.may_write();
+        }
+        Timer::Rescan => {
+            if open {
+                state.dirty = true;
+                state.again |= state.may_write();
+                actions.push(Action::After(Timer::Rescan));
+            }
+        }
+        Timer::Renew => {
+            if open {
+                actions.push(Action::Renew);
+                actions.push(Action::After(Timer::Renew));
+            }
+        }
+    }
+}
+
+/// What can be started now, after whatever happened.
+fn go_on(state: &mut State, actions: &mut Vec<Action>) {
+    if state.stopping && state.work.is_none() && !state.tail_due {
+        actions.push(Action::Exit);
+        return;
+    }
+    if state.work.is_none() && state.tail_due {
+        state.tail_due = false;
+        return start(state, Work::Tail, actions);
+    }
+    if state.stopping {
+        return;
+    }
+    // A card is opened when nothing else is: the checks of M6 and M7 come first, before anything leaves the terminal.
+    let blocked =
+        !state.paired || state.revoked || state.hold.is_some() || state.login_objection().is_some();
+    if !blocked
+        && state.work.is_none_or(|w| w == Work::Tail)
+        && let Some(reader) = state.free_card().map(str::to_owned)
+    {
+        state.session = SessionPhase::Opening {
+            reader: reader.clone(),
+        };
+        actions.push(Action::Open {
+            reader,
+            again: false,
+        });
+    }
+    if state.work.is_some() {
+        return;
+    }
+    if let Some(id) = state.queue.pop_front() {
+        return start(state, Work::Order(id), actions);
+    }
+    if !state.may_write() || state.login_objection().is_some() {
+        return;
+    }
+    if state.again {
+        state.again = false;
+        let why = if state.dirty {
+            SyncWhy::Changed
+        } else {
+            SyncWhy::Insertion
+        };
+        return start(state, Work::Sync(why), actions);
+    }
+    if state.behind && state.policy.on_head_moved {
+        start(state, Work::Sync(SyncWhy::HeadMoved), actions);
+    }
+}
+
+fn start(state: &mut State, work: Work, actions: &mut Vec<Action>) {
+    if let Work::Sync(_) = work {
+        state.dirty = false;
+        state.behind = false;
+    }
+    state.work = Some(work);
+    actions.push(Action::Start(work));
+}

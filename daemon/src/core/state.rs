@@ -1,0 +1,290 @@
+//! What the rules need to know, and the reasons that they give.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use simsync_card::ids::CardId;
+
+use super::event::Work;
+use crate::api::Reason;
+use crate::config::LoginPolicy;
+
+/// The owner's rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The check of the login session (M6).
+    pub login: LoginPolicy,
+    /// Sync when the card comes.
+    pub on_insertion: bool,
+    /// Upload when data changes.
+    pub on_change: bool,
+    /// Download when another terminal wrote.
+    pub on_head_moved: bool,
+}
+
+/// What is known of a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardPhase {
+    /// Not looked at yet.
+    Looking,
+    /// Not one of ours.
+    Foreign,
+    /// Ours, but not this terminal's.
+    Unpaired,
+    /// This terminal's subscriber's.
+    Paired {
+        /// Its ID.
+        card: CardId,
+        /// PIN tries left.
+        tries: u8,
+        /// The PIN must be changed first.
+        pin_must_change: bool,
+    },
+    /// It could not be talked to.
+    Failed(Reason),
+}
+
+/// The one session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SessionPhase {
+    /// None.
+    #[default]
+    None,
+    /// Asking for the PIN, or opening.
+    Opening {
+        /// The card's reader.
+        reader: String,
+    },
+    /// Open.
+    Open {
+        /// The card's reader.
+        reader: String,
+        /// Nothing is written, and why.
+        read_only: Option<Reason>,
+    },
+    /// Closed by `eject`: the card can be taken.
+    Ejected {
+        /// The card's reader.
+        reader: String,
+    },
+}
+
+/// Whether the server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Server {
+    /// Nobody tried.
+    #[default]
+    Unknown,
+    /// Yes.
+    Online,
+    /// No.
+    Offline,
+}
+
+/// Everything that decisions hang on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The owner's rules.
+    pub policy: Policy,
+    /// This terminal is paired.
+    pub paired: bool,
+    /// This terminal or its card was revoked.
+    pub revoked: bool,
+    /// pcscd answers; none before it was tried.
+    pub pcsc: Option<bool>,
+    /// Readers, and the card in each.
+    pub readers: BTreeMap<String, Option<CardPhase>>,
+    /// The session.
+    pub session: SessionPhase,
+    /// Why no session was opened with the card that is in.
+    pub hold: Option<Reason>,
+    /// Opening is tried again by itself.
+    pub retry_open: bool,
+    /// The login session is active; none if nobody can tell.
+    pub login_active: Option<bool>,
+    /// The login session is locked; none if nobody can tell.
+    pub login_locked: Option<bool>,
+    /// The server.
+    pub server: Server,
+    /// What runs.
+    pub work: Option<Work>,
+    /// Orders that wait for it.
+    pub queue: VecDeque<u64>,
+    /// Data changed since the last sync began.
+    pub dirty: bool,
+    /// Others wrote since the last sync began.
+    pub behind: bool,
+    /// Work on our own account has to be done again.
+    pub again: bool,
+    /// A session ended without a closing commit: its tail has to be made.
+    pub tail_due: bool,
+    /// Tails wait to be delivered.
+    pub tails_waiting: bool,
+    /// The last thing that went wrong.
+    pub last_error: Option<Reason>,
+    /// We were told to stop.
+    pub stopping: bool,
+}
+
+impl State {
+    /// At the start.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            paired: false,
+            revoked: false,
+            pcsc: None,
+            readers: BTreeMap::new(),
+            session: SessionPhase::None,
+            hold: None,
+            retry_open: false,
+            login_active: None,
+            login_locked: None,
+            server: Server::Unknown,
+            work: None,
+            queue: VecDeque::new(),
+            dirty: false,
+            behind: false,
+            again: false,
+            tail_due: false,
+            tails_waiting: false,
+            last_error: None,
+            stopping: false,
+        }
+    }
+
+    /// The reader of the session's card, whatever the session's phase.
+    pub fn session_reader(&self) -> Option<&str> {
+        match &self.session {
+            SessionPhase::None => None,
+            SessionPhase::Opening { reader }
+            | SessionPhase::Open { reader, .. }
+            | SessionPhase::Ejected { reader } => Some(reader),
+        }
+    }
+
+    /// Whether a session is open and may write.
+    pub fn may_write(&self) -> bool {
+        matches!(
+            self.session,
+            SessionPhase::Open {
+                read_only: None,
+                ..
+            }
+        )
+    }
+
+    /// A paired card that no session uses.
+    pub fn free_card(&self) -> Option<&str> {
+        if self.session != SessionPhase::None {
+            return None;
+        }
+        self.readers.iter().find_map(|(reader, card)| {
+            matches!(card, Some(CardPhase::Paired { tries: 1.., .. })).then_some(reader.as_str())
+        })
+    }
+
+    /// M6: what the login session has against it.
+    pub fn login_objection(&self) -> Option<Reason> {
+        let known_bad = if self.login_active == Some(false) {
+            Some(Reason::new(
+                "session-inactive",
+                "your login session is not the active one; switch to it",
+            ))
+        } else if self.login_locked == Some(true) {
+            Some(Reason::new(
+                "session-locked",
+                "your login session is locked; unlock the screen",
+            ))
+        } else {
+            None
+        };
+        let unknown = self.login_active.is_none() || self.login_locked.is_none();
+        match self.policy.login {
+            LoginPolicy::Off => None,
+            LoginPolicy::WhenKnown => known_bad,
+            LoginPolicy::Required if known_bad.is_none() && unknown => Some(Reason::new(
+                "session-unknown",
+                "it cannot be told whether your login session is active and unlocked (no logind), and the policy requires it",
+            )),
+            LoginPolicy::Required => known_bad,
+        }
+    }
+
+    /// Why nothing happens, or what is in the way. Empty when a session is open and all is well.
+    pub fn reasons(&self) -> Vec<Reason> {
+        let mut out = Vec::new();
+        let mut say = |code: &str, sentence: &str| out.push(Reason::new(code, sentence));
+        if self.pcsc == Some(false) {
+            say(
+                "no-pcscd",
+                "the smart card service does not answer; start pcscd",
+            );
+        } else if self.readers.is_empty() {
+            say("no-reader", "no card reader is connected; plug one in");
+        }
+        if !self.paired {
+            say(
+                "not-paired",
+                "this terminal is not paired; put a card in and run `simsync pair`",
+            );
+        }
+        if self.revoked {
+            say(
+                "revoked",
+                "this terminal or its card was revoked; ask the operator, or pair again with `simsync pair`",
+            );
+        }
+        if let Some(reason) = self.login_objection() {
+            out.push(reason);
+        }
+        for card in self.readers.values().flatten() {
+            match card {
+                CardPhase::Unpaired if self.paired => out.push(Reason::new(
+                    "card-not-paired",
+                    "not paired with this card: it belongs to somebody else or to another pairing",
+                )),
+                CardPhase::Failed(reason) => out.push(reason.clone()),
+                CardPhase::Paired { tries: 0, .. } => out.push(Reason::new(
+                    "pin-blocked",
+                    "the card's PIN is blocked; unblock it with the PUK: `simsync-card pin unblock`",
+                )),
+                CardPhase::Paired { pin_must_change: true, .. } if self.session == SessionPhase::None => out.push(
+                    Reason::new("pin-must-change", "the card's PIN must be changed first; run `simsync pin change`"),
+                ),
+                _ => {}
+            }
+        }
+        match &self.session {
+            SessionPhase::None => {
+                if let Some(reason) = &self.hold {
+                    out.push(reason.clone());
+                } else if self.paired && self.free_card().is_none() && !self.readers.is_empty() {
+                    out.push(Reason::new("no-card", "no card of yours is in; put it in"));
+                }
+            }
+            SessionPhase::Opening { .. } => {
+                out.push(Reason::new("waiting-for-pin", "waiting for the PIN"));
+            }
+            SessionPhase::Open { read_only, .. } => out.extend(read_only.clone()),
+            SessionPhase::Ejected { .. } => {
+                out.push(Reason::new(
+                    "ejected",
+                    "everything is uploaded; you can take the card now",
+                ));
+            }
+        }
+        if self.server == Server::Offline {
+            out.push(Reason::new(
+                "offline",
+                "the server cannot be reached; changes wait here until it can",
+            ));
+        }
+        if self.tails_waiting {
+            out.push(Reason::new(
+                "tail-waiting",
+                "changes of the last session wait, sealed, to be delivered to the server",
+            ));
+        }
+        out
+    }
+}

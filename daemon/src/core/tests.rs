@@ -1,0 +1,437 @@
+//! The rules as tables: what happened, what follows, and why nothing does.
+
+use super::*;
+use crate::api::Reason;
+use crate::card::CardEvent;
+use crate::config::LoginPolicy;
+use simsync_card::ids::CardId;
+
+const R: &str = "Reader 1";
+
+fn policy() -> Policy {
+    Policy {
+        login: LoginPolicy::WhenKnown,
+        on_insertion: true,
+        on_change: true,
+        on_head_moved: true,
+    }
+}
+
+fn paired_state() -> State {
+    let mut s = State::new(policy());
+    s.paired = true;
+    for e in [CardEvent::ServiceUp, CardEvent::ReaderAdded(R.into())] {
+        assert_eq!(reduce(&mut s, Event::Card(e)), []);
+    }
+    s
+}
+
+fn insert(s: &mut State) -> Vec<Action> {
+    assert_eq!(
+        reduce(s, Event::Card(CardEvent::CardInserted(R.into()))),
+        [Action::Look(R.into())]
+    );
+    let result = Looked::Paired {
+        card: CardId([1; 16]),
+        tries: 3,
+        pin_must_change: false,
+    };
+    reduce(
+        s,
+        Event::Looked {
+            reader: R.into(),
+            result,
+        },
+    )
+}
+
+fn open(s: &mut State) {
+    assert_eq!(
+        insert(s),
+        [Action::Open {
+            reader: R.into(),
+            again: false
+        }]
+    );
+    let actions = reduce(
+        s,
+        Event::Opened {
+            reader: R.into(),
+            read_only: None,
+        },
+    );
+    assert!(
+        actions.contains(&Action::Start(Work::Sync(SyncWhy::Insertion))),
+        "{actions:?}"
+    );
+}
+
+fn end(s: &mut State, work: Work, outcome: Outcome) -> Vec<Action> {
+    reduce(s, Event::WorkEnded { work, outcome })
+}
+
+fn codes(s: &State) -> Vec<String> {
+    s.reasons().into_iter().map(|r| r.code).collect()
+}
+
+#[test]
+fn m14_insertion_and_removal_each_start_work() {
+    let mut s = paired_state();
+    assert_eq!(codes(&s), ["no-card"]);
+    open(&mut s);
+    assert_eq!(
+        end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done),
+        []
+    );
+    assert!(codes(&s).is_empty());
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(
+        actions,
+        [
+            Action::Forget(R.into()),
+            Action::Wipe,
+            Action::Start(Work::Tail)
+        ]
+    );
+    assert_eq!(
+        end(&mut s, Work::Tail, Outcome::Done),
+        [Action::DeliverTails]
+    );
+    assert_eq!(codes(&s), ["no-card", "tail-waiting"]);
+    reduce(&mut s, Event::TailsDelivered(true));
+    assert_eq!(codes(&s), ["no-card"]);
+}
+
+#[test]
+fn b4_a_yank_wipes_before_anything_else_and_the_tail_waits_for_the_work_to_stop() {
+    let mut s = paired_state();
+    open(&mut s);
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(
+        actions,
+        [Action::Forget(R.into()), Action::Wipe, Action::StopWork]
+    );
+    let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    assert_eq!(actions, [Action::Start(Work::Tail)]);
+}
+
+#[test]
+fn b4_a_reader_that_is_unplugged_is_a_yank() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    let actions = reduce(&mut s, Event::Card(CardEvent::ReaderRemoved(R.into())));
+    assert!(actions.contains(&Action::Wipe));
+    assert_eq!(codes(&s), ["no-reader"]);
+}
+
+#[test]
+fn m7_an_unknown_card_starts_nothing() {
+    let mut s = paired_state();
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
+    let actions = reduce(
+        &mut s,
+        Event::Looked {
+            reader: R.into(),
+            result: Looked::Unpaired,
+        },
+    );
+    assert_eq!(actions, []);
+    assert!(codes(&s).contains(&"card-not-paired".to_owned()));
+    assert_eq!(reduce(&mut s, Event::UserUnlock), []);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+}
+
+#[test]
+fn m10_an_unpaired_terminal_opens_nothing() {
+    let mut s = paired_state();
+    s.paired = false;
+    assert_eq!(insert(&mut s), []);
+    assert!(codes(&s).contains(&"not-paired".to_owned()));
+}
+
+#[test]
+fn m6_the_login_session_must_be_active_and_unlocked() {
+    for (active, locked, policy, code) in [
+        (
+            Some(false),
+            Some(false),
+            LoginPolicy::WhenKnown,
+            Some("session-inactive"),
+        ),
+        (
+            Some(true),
+            Some(true),
+            LoginPolicy::WhenKnown,
+            Some("session-locked"),
+        ),
+        (None, None, LoginPolicy::WhenKnown, None),
+        (None, None, LoginPolicy::Required, Some("session-unknown")),
+        (Some(true), Some(false), LoginPolicy::Required, None),
+        (Some(false), Some(true), LoginPolicy::Off, None),
+    ] {
+        let mut s = paired_state();
+        s.policy.login = policy;
+        reduce(&mut s, Event::Login { active, locked });
+        let opens = insert(&mut s).contains(&Action::Open {
+            reader: R.into(),
+            again: false,
+        });
+        assert_eq!(opens, code.is_none(), "{active:?} {locked:?} {policy:?}");
+        if let Some(code) = code {
+            assert!(codes(&s).contains(&code.to_owned()));
+            let actions = reduce(
+                &mut s,
+                Event::Login {
+                    active: Some(true),
+                    locked: Some(false),
+                },
+            );
+            assert_eq!(
+                actions,
+                [Action::Open {
+                    reader: R.into(),
+                    again: false
+                }]
+            );
+        }
+    }
+}
+
+#[test]
+fn m6_locking_the_screen_stops_syncs_until_it_is_unlocked() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    reduce(
+        &mut s,
+        Event::Login {
+            active: Some(true),
+            locked: Some(true),
+        },
+    );
+    assert_eq!(reduce(&mut s, Event::HeadMoved), []);
+    let actions = reduce(
+        &mut s,
+        Event::Login {
+            active: Some(true),
+            locked: Some(false),
+        },
+    );
+    assert_eq!(actions, [Action::Start(Work::Sync(SyncWhy::HeadMoved))]);
+}
+
+#[test]
+fn m1_changed_data_is_uploaded_after_it_was_quiet() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    assert_eq!(
+        reduce(&mut s, Event::DataChanged),
+        [Action::After(Timer::Quiet)]
+    );
+    assert_eq!(
+        reduce(&mut s, Event::Timer(Timer::Quiet)),
+        [Action::Start(Work::Sync(SyncWhy::Changed))]
+    );
+    // What changes meanwhile is not forgotten.
+    reduce(&mut s, Event::DataChanged);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Quiet)), []);
+    assert_eq!(
+        end(&mut s, Work::Sync(SyncWhy::Changed), Outcome::Done),
+        [Action::Start(Work::Sync(SyncWhy::Changed))]
+    );
+}
+
+#[test]
+fn a_declined_pin_waits_for_the_user() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let why = OpenFailure::NotGiven(Reason::new("pin-declined", "the PIN was not given"));
+    assert_eq!(
+        reduce(
+            &mut s,
+            Event::OpenFailed {
+                reader: R.into(),
+                why
+            }
+        ),
+        []
+    );
+    assert_eq!(codes(&s), ["pin-declined"]);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    assert_eq!(
+        reduce(&mut s, Event::UserUnlock),
+        [Action::Open {
+            reader: R.into(),
+            again: false
+        }]
+    );
+}
+
+#[test]
+fn offline_is_tried_again_by_itself() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let why = OpenFailure::Offline(Reason::new("offline", "no server"));
+    assert_eq!(
+        reduce(
+            &mut s,
+            Event::OpenFailed {
+                reader: R.into(),
+                why
+            }
+        ),
+        [Action::After(Timer::Retry)]
+    );
+    assert_eq!(
+        reduce(&mut s, Event::Timer(Timer::Retry)),
+        [Action::Open {
+            reader: R.into(),
+            again: false
+        }]
+    );
+}
+
+#[test]
+fn b2_a_distrusted_server_makes_everything_read_only() {
+    let mut s = paired_state();
+    open(&mut s);
+    let reason = Reason::new("rolled-back", "the server is behind the card");
+    end(
+        &mut s,
+        Work::Sync(SyncWhy::Insertion),
+        Outcome::Distrusted(reason),
+    );
+    assert_eq!(codes(&s), ["rolled-back"]);
+    assert_eq!(reduce(&mut s, Event::DataChanged), []);
+    assert_eq!(
+        reduce(&mut s, Event::Timer(Timer::Rescan)),
+        [Action::After(Timer::Rescan)]
+    );
+    assert_eq!(reduce(&mut s, Event::HeadMoved), []);
+}
+
+#[test]
+fn a_session_that_is_over_is_opened_again_without_the_pin() {
+    let mut s = paired_state();
+    open(&mut s);
+    let actions = end(
+        &mut s,
+        Work::Sync(SyncWhy::Insertion),
+        Outcome::SessionOver(Reason::new("grant", "ended")),
+    );
+    assert_eq!(
+        actions,
+        [Action::Open {
+            reader: R.into(),
+            again: true
+        }]
+    );
+}
+
+#[test]
+fn one_session_at_a_time_and_the_second_card_waits() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    let second = "Reader 2";
+    reduce(&mut s, Event::Card(CardEvent::ReaderAdded(second.into())));
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(second.into())));
+    let result = Looked::Paired {
+        card: CardId([2; 16]),
+        tries: 3,
+        pin_must_change: false,
+    };
+    assert_eq!(
+        reduce(
+            &mut s,
+            Event::Looked {
+                reader: second.into(),
+                result
+            }
+        ),
+        []
+    );
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
+}
+
+#[test]
+fn eject_then_removal_makes_no_tail() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    assert_eq!(
+        reduce(&mut s, Event::UserOrder(7)),
+        [Action::Start(Work::Order(7))]
+    );
+    assert_eq!(reduce(&mut s, Event::SessionClosed), [Action::Wipe]);
+    end(&mut s, Work::Order(7), Outcome::Done);
+    assert_eq!(codes(&s), ["ejected"]);
+    assert_eq!(
+        reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into()))),
+        [Action::Forget(R.into())]
+    );
+}
+
+#[test]
+fn a_card_that_goes_while_it_is_opened_leaves_nothing_open() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(actions, [Action::Forget(R.into()), Action::StopOpening]);
+    let actions = reduce(
+        &mut s,
+        Event::Opened {
+            reader: R.into(),
+            read_only: None,
+        },
+    );
+    assert_eq!(actions, [Action::Wipe, Action::Start(Work::Tail)]);
+    assert_eq!(s.session, SessionPhase::None);
+}
+
+#[test]
+fn what_was_refused_is_tried_again_on_the_users_word_only() {
+    let mut s = paired_state();
+    reduce(&mut s, Event::Revoked);
+    assert_eq!(insert(&mut s), []);
+    assert!(codes(&s).contains(&"revoked".to_owned()));
+    let open = Action::Open {
+        reader: R.into(),
+        again: false,
+    };
+    assert_eq!(reduce(&mut s, Event::UserUnlock), [open]);
+}
+
+#[test]
+fn b4_a_yank_while_pairing_wipes_too() {
+    let mut s = paired_state();
+    s.paired = false;
+    insert(&mut s);
+    assert_eq!(
+        reduce(&mut s, Event::UserOrder(1)),
+        [Action::Start(Work::Order(1))]
+    );
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(
+        actions,
+        [Action::Forget(R.into()), Action::Wipe, Action::StopWork]
+    );
+}
+
+#[test]
+fn stop_ends_the_session_makes_the_tail_and_exits() {
+    let mut s = paired_state();
+    open(&mut s);
+    assert_eq!(
+        reduce(&mut s, Event::Stop),
+        [Action::StopWork, Action::Wipe, Action::StopWork]
+    );
+    assert_eq!(
+        end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled),
+        [Action::Start(Work::Tail)]
+    );
+    assert!(end(&mut s, Work::Tail, Outcome::Done).contains(&Action::Exit));
+}

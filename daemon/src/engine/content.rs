@@ -1,0 +1,39 @@
+//! What identifies a file's content on this terminal.
+
+use simsync_vault::ids::ObjectId;
+
+/// The chunks of a file in order, with its size and time for the eye. Equal chunks are equal content.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// Keyed hashes of the chunks.
+    pub chunks: Vec<ObjectId>,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970. Takes no part in comparisons.
+    pub mtime: i64,
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.chunks == other.chunks
+    }
+}
+
+impl Eq for Content {}
+
+impl Content {
+    /// The chunk hashes, side by side.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.chunks.iter().flat_map(|c| c.0).collect()
+    }
+
+    /// The reverse of [`Self::to_bytes`]; none if the length is odd.
+    pub fn from_bytes(bytes: &[u8], size: u64, mtime: i64) -> Option<Self> {
+        let (chunks, rest) = bytes.as_chunks::<32>();
+        rest.is_empty().then(|| Self {
+            chunks: chunks.iter().map(|c| ObjectId(*c)).collect(),
+            size,
+            mtime,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Why work on the vault did not go on, in words that tell what to do next.
+
+use simsync_protocol::client::ClientError;
+use simsync_protocol::problem::Code;
+use simsync_sync::dir::{ApplyError, ScanError};
+use simsync_sync::guard::Alarm;
+use simsync_vault::head::{Verdict, WitnessKind};
+use simsync_vault::keys::KeyError;
+use simsync_vault::pack::PackError;
+use simsync_vault::seal::SealError;
+use simsync_vault::signed::FormatError;
+use simsync_vault::tree::TreeError;
+use simsync_vault::treeops::TooDeep;
+
+use crate::store::StoreError;
+
+/// Why the engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The card was removed, or somebody cancelled: nothing is wrong.
+    #[error("stopped: the card was removed or the work was cancelled")]
+    Cancelled,
+    /// The server cannot be reached, or said no.
+    #[error(transparent)]
+    Server(#[from] ClientError),
+    /// The local database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain breaks a witness's word.
+    #[error("{}", verdict_sentence(.0))]
+    Head(Verdict),
+    /// Something signed or sealed is not what it must be.
+    #[error("the server's data cannot be used: {0}")]
+    Format(#[from] FormatError),
+    /// The vault key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A pack.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A sealed object.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A directory listing.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Nested too deep.
+    #[error(transparent)]
+    TooDeep(#[from] TooDeep),
+    /// An object that a tree names is in no pack that this terminal may read.
+    #[error(
+        "the vault lacks a piece of {0}: another terminal may still be uploading it; try again later"
+    )]
+    MissingObject(String),
+    /// A collection's folder.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The disk.
+    #[error("cannot write {0}")]
+    Apply(#[from] ApplyError),
+    /// A file of our own.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A guard stopped the sync.
+    #[error("{}", alarm_sentence(.collection, .alarm))]
+    Guard {
+        /// Name of the collection.
+        collection: String,
+        /// What looked wrong.
+        alarm: Alarm,
+        /// The deletions are the vault's, not this terminal's.
+        remote: bool,
+    },
+    /// The owner looked at the plan and said no.
+    #[error("nothing was taken: the review was declined")]
+    Declined,
+    /// Others commit faster than we can merge.
+    #[error("the vault is busy: other terminals kept writing; it is tried again")]
+    Busy,
+    /// This terminal is not in the key object.
+    #[error("this terminal's pairing was not finished or was undone: run `simsync pair`")]
+    NotInVault,
+    /// A rule of ours.
+    #[error("{0}")]
+    Rule(String),
+}
+
+impl EngineError {
+    /// The server's code, if it was the server that said no.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Server(e) => e.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same may work later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Server(e) => e.is_transient(),
+            Self::Busy | Self::MissingObject(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Wraps an error of a file of ours.
+    pub fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { path, source }
+    }
+}
+
+fn witness_name(w: WitnessKind) -> &'static str {
+    match w {
+        WitnessKind::Card => "the card",
+        WitnessKind::Terminal => "this terminal",
+    }
+}
+
+fn verdict_sentence(v: &Verdict) -> String {
+    match v {
+        Verdict::Continue => "the server is as expected".to_owned(),
+        Verdict::RolledBack {
+            witness,
+            seen,
+            shown,
+        } => format!(
+            "the server is behind {}: it shows state {shown}, but state {seen} was seen; it was restored from a backup or rolled back. Nothing is written; ask its operator",
+            witness_name(*witness)
+        ),
+        Verdict::Fork { witness, sequence } => format!(
+            "the server shows another history than {} saw at state {sequence}. Nothing is written; ask its operator",
+            witness_name(*witness)
+        ),
+        Verdict::ListRolledBack {
+            witness,
+            seen,
+            shown,
+        } => format!(
+            "the server shows an older list of keys ({shown}) than {} saw ({seen}). Nothing is written; ask its operator",
+            witness_name(*witness)
+        ),
+    }
+}
+
+fn alarm_sentence(collection: &str, alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::RootMissing => format!(
+            "the folder of {collection} is missing: mount its disk, or remove the collection with `simsync collections remove`"
+        ),
+        Alarm::RootEmpty { had } => format!(
+            "{collection} had {had} entries and is empty now: if that is meant, run `simsync sync --allow-deletions`"
+        ),
+        Alarm::MassDeletion { deleted, had } => format!(
+            "{deleted} of {had} entries of {collection} would be deleted: if that is meant, run `simsync sync --allow-deletions`"
+        ),
+    }
+}

@@ -1,0 +1,421 @@
+//! From the vault's types to the planner's and back; names for kept-aside versions; merging of tails.
+
+use std::collections::BTreeMap;
+
+use simsync_sync::node::{Changes, Node, RelPath};
+use simsync_sync::plan::{Inputs, Plan, Side, plan};
+use simsync_vault::chunker::Chunker;
+use simsync_vault::commit::{Commit, PackRef, SessionRef};
+use simsync_vault::ids::{CollectionId, ObjectId};
+use simsync_vault::item::{
+    Change, Content as ItemContent, Item, ItemContext, item_hash, split_items,
+};
+use simsync_vault::seal::Kind;
+use simsync_vault::tail::Tail;
+use simsync_vault::tree::{Entry, FileEntry, chunk_id};
+use simsync_vault::treeops::{self, Leaf, LeafChanges};
+
+use super::content::Content;
+use super::objects::Objects;
+use super::upload::{Uploader, fresh_rng};
+use super::{Engine, EngineError, Session};
+use crate::store::PackState;
+
+/// The planner's view of what stands in the vault.
+pub fn node_of(leaf: &Leaf) -> Node<Content> {
+    match leaf {
+        Leaf::Dir(mode) => Node::Dir { mode: *mode },
+        Leaf::Symlink(target) => Node::Symlink {
+            target: target.clone(),
+        },
+        Leaf::File(f) => Node::File {
+            mode: f.mode,
+            content: Content {
+                chunks: f.chunks.clone(),
+                size: f.size,
+                mtime: f
+                    .mtime
+                    .saturating_mul(1_000_000_000)
+                    .saturating_add(i64::from(f.mtime_nanos)),
+            },
+        },
+    }
+}
+
+/// The vault's view of what the planner decided.
+pub fn leaf_of(node: &Node<Content>) -> Leaf {
+    match node {
+        Node::Dir { mode } => Leaf::Dir(*mode),
+        Node::Symlink { target } => Leaf::Symlink(target.clone()),
+        Node::File { mode, content } => Leaf::File(FileEntry {
+            mode: *mode,
+            size: content.size,
+            mtime: content.mtime.div_euclid(1_000_000_000),
+            mtime_nanos: u32::try_from(content.mtime.rem_euclid(1_000_000_000)).unwrap_or(0),
+            chunks: content.chunks.clone(),
+        }),
+    }
+}
+
+/// The same, as an entry; directories get no hash.
+pub fn entry_of(node: &Node<Content>) -> Entry {
+    match leaf_of(node) {
+        Leaf::Dir(mode) => Entry::Directory {
+            mode,
+            id: ObjectId::ZERO,
+        },
+        Leaf::File(f) => Entry::File(f),
+        Leaf::Symlink(target) => Entry::Symlink { target },
+    }
+}
+
+/// A path from the vault; hostile ones were refused when the listing was read.
+pub fn path_of(bytes: &[u8]) -> Result<RelPath, EngineError> {
+    RelPath::new(bytes).map_err(|e| EngineError::Rule(e.to_string()))
+}
+
+/// `report.txt` → `report (conflict, LABEL).txt`, then `(conflict 2, LABEL)` and so on.
+pub fn aside_name(path: &RelPath, label: &str, attempt: u32) -> Option<RelPath> {
+    let name = path.name();
+    let dot = name
+        .iter()
+        .rposition(|b| *b == b'.')
+        .filter(|i| *i > 0)
+        .unwrap_or(name.len());
+    let (stem, extension) = name.split_at(dot);
+    let number = if attempt == 0 {
+        String::new()
+    } else {
+        format!(" {}", attempt + 1)
+    };
+    let label: String = label
+        .chars()
+        .map(|c| if c == '/' || c == '\0' { '_' } else { c })
+        .take(40)
+        .collect();
+    let mark = format!(" (conflict{number}, {label})");
+    let room = 255usize.checked_sub(mark.len() + extension.len().min(64))?;
+    let mut new = stem[..stem.len().min(room)].to_vec();
+    new.extend_from_slice(mark.as_bytes());
+    new.extend_from_slice(&extension[..extension.len().min(64)]);
+    path.with_name(&new).ok()
+}
+
+/// What merging tails gave: trees that no commit holds yet.
+#[derive(Default)]
+pub struct MergedTails {
+    /// New roots of collections that tails changed.
+    pub roots: BTreeMap<CollectionId, ObjectId>,
+    /// Tails that the next commit names.
+    pub named: Vec<SessionRef>,
+    /// Packs that items refer to and no commit names yet.
+    pub packs: Vec<PackRef>,
+}
+
+type ItemsByCollection =
+    BTreeMap<CollectionId, (Changes<Content>, BTreeMap<RelPath, Option<Node<Content>>>)>;
+
+impl Engine {
+    /// Merges tails into the trees of the head, three-way by the base of each item.
+    pub fn merge_tails(
+        &self,
+        session: &Session,
+        tails: &[Tail],
+        head: Option<&Commit>,
+        chunker: &Chunker,
+        uploader: &Uploader<'_>,
+    ) -> Result<MergedTails, EngineError> {
+        let mut out = MergedTails::default();
+        let registered: Vec<CollectionId> = self
+            .store
+            .collections()?
+            .into_iter()
+            .filter(|c| c.root.is_some())
+            .map(|c| c.id)
+            .collect();
+        let own = self.terminal();
+        let replaced: Vec<SessionRef> = tails
+            .iter()
+            .flat_map(|t| t.body.replaces.iter().copied())
+            .collect();
+        let mut labels: BTreeMap<_, String> = BTreeMap::new();
+        for t in self
+            .store
+            .key_objects()?
+            .iter()
+            .flat_map(|o| &o.body.terminals)
+        {
+            labels.insert(t.id(), t.label.clone());
+        }
+        uploader.keep_files(true);
+        for tail in tails {
+            let reference = tail.session();
+            if self.store.is_merged(&reference)? {
+                continue;
+            }
+            // Its own changes are on this very disk and go up as usual; a replaced one is in the newer one.
+            if tail.body.session.terminal == own || replaced.contains(&reference) {
+                out.named.push(reference);
+                continue;
+            }
+            let items = self.open_tail(session, tail)?;
+            if items.iter().any(|i| !registered.contains(&i.collection)) {
+                tracing::info!(
+                    "a tail holds collections that this terminal does not sync; it is left to another one"
+                );
+                continue;
+            }
+            let label = labels
+                .get(&tail.body.session.terminal)
+                .cloned()
+                .unwrap_or_else(|| tail.body.session.terminal.short());
+            let referenced: Vec<PackRef> = tail
+                .body
+                .packs
+                .iter()
+                .filter(|p| p.collection != CollectionId::OUTBOX)
+                .copied()
+                .collect();
+            self.fetch_packs(session, &referenced)?;
+            out.packs.extend(referenced);
+            let grouped = self.items_to_changes(items, chunker, uploader)?;
+            for (collection, (changes, bases)) in grouped {
+                let root = out
+                    .roots
+                    .get(&collection)
+                    .copied()
+                    .or_else(|| head.and_then(|h| h.root(&collection)));
+                let root = root.unwrap_or(ObjectId::ZERO);
+                let new = self.merge_items(
+                    session,
+                    &root,
+                    &changes,
+                    &bases,
+                    &label,
+                    (collection, uploader),
+                )?;
+                out.roots.insert(collection, new);
+            }
+            out.named.push(reference);
+        }
+        if !out.roots.is_empty() {
+            // What came sealed in items is applied from packs like everything else.
+            uploader.finish()?;
+        }
+        uploader.keep_files(false);
+        Ok(out)
+    }
+
+    fn open_tail(&self, session: &Session, tail: &Tail) -> Result<Vec<Item>, EngineError> {
+        let damaged = || {
+            EngineError::Rule(
+                "the items of a tail are not the ones that its terminal signed".to_owned(),
+            )
+        };
+        let outbox: Vec<_> = tail
+            .body
+            .packs
+            .iter()
+            .filter(|p| p.collection == CollectionId::OUTBOX)
+            .map(|p| p.id)
+            .collect();
+        let mut items = Vec::new();
+        if outbox.is_empty() {
+            return if tail.body.items.is_empty() {
+                Ok(items)
+            } else {
+                Err(damaged())
+            };
+        }
+        let packs = self.net(session.conn.fetch_packs(outbox))?;
+        let mut hashes = tail.body.items.iter();
+        let mut index = 0u32;
+        for pack in &packs {
+            self.progress.bytes(pack.bytes.len() as u64);
+            for sealed in split_items(&pack.bytes)? {
+                if hashes.next() != Some(&item_hash(sealed)) {
+                    return Err(damaged());
+                }
+                let context = ItemContext {
+                    vault: tail.body.vault,
+                    epoch: tail.body.epoch,
+                    card: tail.body.session.card,
+                    n: tail.body.session.n,
+                    index,
+                };
+                let opened = self.keys.with(|k| {
+                    k.outbox(tail.body.epoch)
+                        .map(|key| Item::open(key, &context, sealed))
+                })?;
+                items.push(opened.ok_or_else(damaged)??);
+                index += 1;
+            }
+        }
+        if hashes.next().is_some() {
+            return Err(damaged());
+        }
+        Ok(items)
+    }
+
+    fn items_to_changes(
+        &self,
+        items: Vec<Item>,
+        chunker: &Chunker,
+        uploader: &Uploader<'_>,
+    ) -> Result<ItemsByCollection, EngineError> {
+        let mut out = ItemsByCollection::new();
+        for item in items {
+            let path = path_of(&item.path)?;
+            let node = match item.change {
+                Change::Delete => None,
+                Change::Directory(mode) => Some(Node::Dir { mode: mode & 0o777 }),
+                Change::Symlink(target) => Some(Node::Symlink { target }),
+                Change::File { entry, content } => {
+                    let chunks = match content {
+                        ItemContent::Chunks(chunks) => chunks,
+                        ItemContent::Inline(data) => {
+                            self.store_content(item.collection, &data, chunker, uploader)?
+                        }
+                    };
+                    Some(node_of(&Leaf::File(FileEntry {
+                        mode: entry.mode & 0o777,
+                        chunks,
+                        ..entry
+                    })))
+                }
+            };
+            let (changes, bases) = out.entry(item.collection).or_default();
+            bases.insert(
+                path.clone(),
+                item.base.as_ref().map(|e| node_of(&Leaf::of(e))),
+            );
+            changes.insert(path, node);
+        }
+        Ok(out)
+    }
+
+    /// Chunks data that came sealed in an item and puts what the vault lacks into packs.
+    fn store_content(
+        &self,
+        collection: CollectionId,
+        mut data: &[u8],
+        chunker: &Chunker,
+        uploader: &Uploader<'_>,
+    ) -> Result<Vec<ObjectId>, EngineError> {
+        let mut rng = fresh_rng();
+        let mut chunks = Vec::new();
+        let whole = data.len() <= chunker.params().whole_file_max as usize;
+        while !data.is_empty() {
+            let n = if whole { data.len() } else { chunker.cut(data) };
+            let part = &data[..n];
+            let id = self.keys.with(|k| chunk_id(k, part))?;
+            if !chunks.contains(&id) && !self.store.has_object(&id)? {
+                let sealed = self
+                    .keys
+                    .with(|k| k.seal(Kind::Chunk, &id.0, part, &mut rng))?;
+                uploader.push(collection, Kind::Chunk, id, n, &sealed)?;
+            }
+            chunks.push(id);
+            data = &data[n..];
+        }
+        Ok(chunks)
+    }
+
+    fn merge_items(
+        &self,
+        session: &Session,
+        root: &ObjectId,
+        changes: &Changes<Content>,
+        bases: &BTreeMap<RelPath, Option<Node<Content>>>,
+        label: &str,
+        (collection, uploader): (CollectionId, &Uploader<'_>),
+    ) -> Result<ObjectId, EngineError> {
+        let mut objects = Objects::new(self, session);
+        let mut remote = Changes::new();
+        let mut present: BTreeMap<RelPath, Option<Node<Content>>> = BTreeMap::new();
+        let ancestors = changes.keys().flat_map(RelPath::ancestors);
+        for path in changes.keys().cloned().chain(ancestors) {
+            let now = treeops::lookup(root, path.as_bytes(), &mut objects)?.map(|l| node_of(&l));
+            if let Some(base) = bases.get(&path)
+                && *base != now
+            {
+                remote.insert(path.clone(), now.clone());
+            }
+            present.insert(path, now);
+        }
+        let base = |p: &RelPath| match bases.get(p) {
+            Some(b) => b.clone(),
+            None => present.get(p).cloned().flatten(),
+        };
+        let inputs = Inputs {
+            base: &base,
+            local: changes,
+            remote: &remote,
+            aside: &|p, side, attempt| {
+                let whose = if side == Side::Local {
+                    label
+                } else {
+                    &self.config.label
+                };
+                aside_name(p, whose, attempt)
+            },
+        };
+        let Plan {
+            publish, conflicts, ..
+        } = plan(&inputs);
+        for c in &conflicts {
+            tracing::info!(path = %c.path, aside = %c.aside, "a tail's version and the vault's were both kept");
+        }
+        self.update_tree((collection, uploader), root, &publish, &mut objects)
+    }
+
+    /// Puts changes into a tree and the new listings into packs. Answers the new root.
+    pub fn update_tree(
+        &self,
+        (collection, uploader): (CollectionId, &Uploader<'_>),
+        root: &ObjectId,
+        publish: &Changes<Content>,
+        objects: &mut Objects<'_>,
+    ) -> Result<ObjectId, EngineError> {
+        let leaves: LeafChanges = publish
+            .iter()
+            .map(|(p, n)| (p.as_bytes().to_vec(), n.as_ref().map(leaf_of)))
+            .collect();
+        let (root, dirs) = self
+            .keys
+            .with(|k| treeops::update(root, &leaves, k, objects))??;
+        let mut rng = fresh_rng();
+        for (id, bytes) in &dirs {
+            if !self.store.has_object(id)? {
+                let sealed = self
+                    .keys
+                    .with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))?;
+                uploader.push(collection, Kind::Directory, *id, bytes.len(), &sealed)?;
+            }
+        }
+        self.store.add_dirs(&dirs)?;
+        Ok(root)
+    }
+
+    /// Notes that others merged our own tail: what it held, and has not changed here since, is the new base.
+    pub fn rebase_on_merged_tails(&self) -> Result<(), EngineError> {
+        for own in self.store.own_sessions()? {
+            let reference = own.session();
+            if own.tail.is_some() && self.store.is_merged(&reference)? {
+                self.rebase_on_tail(&reference)?;
+                self.store.close_sessions(&reference.card, reference.n)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs that this terminal uploaded and no commit names.
+    pub fn uncommitted_packs(&self) -> Result<Vec<PackRef>, EngineError> {
+        Ok(self
+            .store
+            .packs_in(PackState::Uploaded)?
+            .into_iter()
+            .map(|p| p.reference)
+            .collect())
+    }
+}

@@ -1,0 +1,135 @@
+//! One collection on its way through a sync, and the rows that come of it.
+
+use super::apply::{Applied, OnDisk};
+use super::content::Content;
+use super::scan::LocalState;
+use crate::store::{Collection, FileRow, RowChange};
+use simsync_sync::dir::Stat;
+use simsync_sync::node::{Changes, Node, RelPath};
+use simsync_sync::plan::Plan;
+use simsync_vault::ids::ObjectId;
+use std::collections::HashMap;
+
+/// One line of a review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewEntry {
+    /// Name of the collection.
+    pub collection: String,
+    /// Path.
+    pub path: RelPath,
+    /// `write` or `delete`.
+    pub what: &'static str,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// One collection on its way through a sync.
+pub(super) struct Planned {
+    pub(super) collection: Collection,
+    pub(super) local: LocalState,
+    pub(super) changes: Changes<Content>,
+    pub(super) stats: HashMap<RelPath, Stat>,
+    /// Rows whose content is as it was, but which look different.
+    pub(super) touched: Vec<RowChange>,
+    pub(super) remote_root: ObjectId,
+    pub(super) remote: Changes<Content>,
+    pub(super) plan: Plan<Content>,
+    /// Paths that are not taken this time.
+    pub(super) postponed: Vec<RelPath>,
+}
+
+impl Planned {
+    /// Gives only: what the vault has is taken at a later sync, and what depends on it is given then.
+    pub(super) fn postpone_taking(&mut self) {
+        for (from, to) in self.plan.moves.drain(..) {
+            self.plan.publish.remove(&to);
+            self.postponed.push(from);
+        }
+        for path in std::mem::take(&mut self.plan.apply).into_keys() {
+            self.plan.publish.remove(&path);
+            self.postponed.push(path);
+        }
+        self.plan.conflicts.clear();
+    }
+}
+
+/// Rows for what came from the vault.
+pub(super) fn remote_rows(p: &Planned, disk: &OnDisk<'_>, applied: &Applied) -> Vec<RowChange> {
+    let mut out = Vec::new();
+    for (path, node) in &p.remote {
+        if applied.failed.contains(path) {
+            continue;
+        }
+        let Some(node) = node else {
+            out.push((path.clone(), None));
+            continue;
+        };
+        let on_disk = match p.plan.apply.get(path) {
+            Some(n) => n.as_ref(),
+            None => disk.node(path),
+        };
+        let stat = if on_disk == Some(node) {
+            applied.stats.get(path).or_else(|| disk.stat(path)).copied()
+        } else {
+            // What is on disk is newer and goes up; a state that matches nothing keeps it in sight.
+            None
+        };
+        out.push((
+            path.clone(),
+            Some(FileRow {
+                node: node.clone(),
+                stat: stat.unwrap_or_else(|| Stat {
+                    mode: mode_of(node),
+                    ..Stat::default()
+                }),
+            }),
+        ));
+    }
+    out
+}
+
+/// Rows for what goes to the vault, once it is committed.
+pub(super) fn published_rows(p: &Planned, disk: &OnDisk<'_>, applied: &Applied) -> Vec<RowChange> {
+    p.plan
+        .publish
+        .iter()
+        .map(|(path, node)| {
+            let row = node.as_ref().map(|node| {
+                let stat = applied.stats.get(path).or_else(|| disk.stat(path)).copied();
+                let stat = stat.unwrap_or_else(|| Stat {
+                    mode: mode_of(node),
+                    ..Stat::default()
+                });
+                FileRow {
+                    node: node.clone(),
+                    stat,
+                }
+            });
+            (path.clone(), row)
+        })
+        .collect()
+}
+
+pub(super) fn mode_of(node: &Node<Content>) -> u16 {
+    match node {
+        Node::Dir { mode } | Node::File { mode, .. } => *mode,
+        Node::Symlink { .. } => 0o777,
+    }
+}
+
+pub(super) fn review_entries(planned: &[Planned]) -> Vec<ReviewEntry> {
+    planned
+        .iter()
+        .flat_map(|p| {
+            p.plan.apply.iter().map(|(path, node)| ReviewEntry {
+                collection: p.collection.name.clone(),
+                path: path.clone(),
+                what: if node.is_some() { "write" } else { "delete" },
+                size: match node {
+                    Some(Node::File { content, .. }) => content.size,
+                    _ => 0,
+                },
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! The commit: everything that one sync gives, signed by the terminal, moved by compare-and-set.
+
+use simsync_card::ids::Hash;
+use simsync_protocol::api::{B64, NewKeyObject};
+use simsync_sync::node::RelPath;
+use simsync_vault::commit::{
+    COMMIT_VERSION, CollectionRoot, Commit, CommitBody, PackRef, SessionRef,
+};
+use simsync_vault::ids::{CollectionId, ObjectId, PackId};
+use simsync_vault::keyobject::{KeyObject, Wrap};
+use simsync_vault::metadata::{CollectionMeta, Metadata};
+
+use super::merge::MergedTails;
+use super::sync::SyncOptions;
+use super::upload::fresh_rng;
+use super::{Engine, EngineError, Session, now_ms};
+use crate::store::{Collection, CollectionPk, RowChange};
+
+/// One collection of a draft.
+pub struct DraftCollection {
+    /// Row number.
+    pub pk: CollectionPk,
+    /// Root after the commit.
+    pub root: ObjectId,
+    /// Rows to write once the commit is taken.
+    pub rows: Vec<RowChange>,
+    /// Paths that are still to be applied.
+    pub pending: Vec<RelPath>,
+    /// Paths that the commit changes.
+    pub published: usize,
+}
+
+/// A commit in the making.
+pub struct Draft {
+    head: Option<Commit>,
+    metadata: Metadata,
+    roots: Vec<CollectionRoot>,
+    merged: MergedTails,
+    packs: Vec<PackRef>,
+    closing: bool,
+    needed: bool,
+    /// What to write down afterwards.
+    pub collections: Vec<DraftCollection>,
+}
+
+impl Draft {
+    /// On top of `head`.
+    pub fn new(
+        head: Option<&Commit>,
+        metadata: Metadata,
+        merged: MergedTails,
+        options: &SyncOptions,
+    ) -> Self {
+        let mut draft = Self {
+            head: head.cloned(),
+            metadata,
+            roots: head.map(|h| h.body.roots.clone()).unwrap_or_default(),
+            needed: options.closing || options.key_object.is_some() || !merged.named.is_empty(),
+            merged,
+            packs: Vec::new(),
+            closing: options.closing,
+            collections: Vec::new(),
+        };
+        for (id, root) in draft.merged.roots.clone() {
+            draft.set_root(id, root);
+        }
+        draft
+    }
+
+    /// Root of a collection in the commit that this draft stands on.
+    pub fn head_root(&self, id: &CollectionId) -> Option<ObjectId> {
+        self.head.as_ref().and_then(|h| h.root(id))
+    }
+
+    fn set_root(&mut self, collection: CollectionId, root: ObjectId) {
+        match self
+            .roots
+            .binary_search_by_key(&collection, |r| r.collection)
+        {
+            Ok(i) => self.roots[i].root = root,
+            Err(i) => self.roots.insert(i, CollectionRoot { collection, root }),
+        }
+    }
+
+    /// Sets what a collection becomes.
+    pub fn set(
+        &mut self,
+        c: &Collection,
+        root: ObjectId,
+        rows: Vec<RowChange>,
+        pending: Vec<RelPath>,
+        published: usize,
+    ) {
+        if self.head_root(&c.id).unwrap_or(ObjectId::ZERO) != root {
+            self.needed = true;
+        }
+        if !self.metadata.collections.iter().any(|m| m.id == c.id) {
+            self.needed = true;
+            self.metadata.collections.push(CollectionMeta {
+                id: c.id,
+                attribute: c.attribute.clone(),
+                name: c.name.clone(),
+            });
+            self.metadata.collections.sort_by_key(|m| m.id);
+        }
+        self.set_root(c.id, root);
+        self.collections.push(DraftCollection {
+            pk: c.pk,
+            root,
+            rows,
+            pending,
+            published,
+        });
+    }
+
+    /// Whether there is anything to commit.
+    pub fn is_needed(&self) -> bool {
+        self.needed
+    }
+
+    /// Names of the packs that the commit adds.
+    pub fn pack_ids(&self) -> Vec<PackId> {
+        self.packs.iter().map(|p| p.id).collect()
+    }
+}
+
+impl Engine {
+    /// Signs the draft and sends it. A commit that the server took although its answer was lost is found by sending the
+    /// very same commit again.
+    pub fn commit(
+        &self,
+        session: &Session,
+        draft: &mut Draft,
+        key_object: Option<&(KeyObject, Vec<Wrap>)>,
+    ) -> Result<Commit, EngineError> {
+        draft.packs = self.uncommitted_packs()?;
+        draft.packs.retain(|p| p.collection != CollectionId::OUTBOX);
+        for p in &draft.merged.packs {
+            if !draft.packs.iter().any(|q| q.id == p.id) {
+                draft.packs.push(*p);
+            }
+        }
+        draft.metadata.time_ms = now_ms();
+        let (sealed, epoch, vault) = self.keys.with(|k| {
+            (
+                draft.metadata.seal(k, &mut fresh_rng()),
+                k.epoch(),
+                *k.vault(),
+            )
+        })?;
+        let (list_number, list_hash) = match key_object {
+            Some((object, _)) => (object.body.list_number, object.hash()),
+            None => {
+                let w = self.store.witness()?;
+                (w.list_number, w.list_hash)
+            }
+        };
+        let mut tails: Vec<SessionRef> = draft.merged.named.clone();
+        tails.sort_unstable();
+        tails.dedup();
+        let body = CommitBody {
+            version: COMMIT_VERSION,
+            vault,
+            epoch,
+            sequence: draft.head.as_ref().map_or(0, |h| h.body.sequence) + 1,
+            previous: draft.head.as_ref().map_or(Hash::ZERO, Commit::hash),
+            roots: draft.roots.clone(),
+            packs_added: draft.packs.clone(),
+            packs_dropped: Vec::new(),
+            list_number,
+            list_hash,
+            terminal: self.terminal(),
+            session: session.statement.clone(),
+            closing: draft.closing,
+            tails_merged: tails,
+            metadata: sealed,
+        };
+        let commit = Commit::sign(body, &self.key);
+        let new_list = || {
+            key_object.map(|(object, wraps)| NewKeyObject {
+                signed: B64(object.to_bytes()),
+                wraps: wraps.clone(),
+            })
+        };
+        self.progress.step("committing", 0);
+        let answer = match self.net(session.conn.commit(commit.to_bytes(), new_list())) {
+            Err(EngineError::Server(e)) if e.is_transient() && e.code().is_none() => {
+                self.net(session.conn.commit(commit.to_bytes(), new_list()))?
+            }
+            other => other?,
+        };
+        tracing::debug!(sequence = answer.head.sequence, "committed");
+        if let Some((object, wraps)) = key_object {
+            self.store.add_key_object(object, wraps)?;
+        }
+        Ok(commit)
+    }
+}

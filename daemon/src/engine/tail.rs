@@ -1,0 +1,346 @@
+//! The tail: what no commit holds when the card is pulled, sealed to a key that only the card's next session can open.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand_core::Rng;
+use rustix::fs::OFlags;
+use simsync_protocol::client::Connection;
+use simsync_sync::dir::{Stat, open_beneath};
+use simsync_sync::node::{Node, RelPath};
+use simsync_vault::commit::{PackRef, SessionRef};
+use simsync_vault::ids::{CollectionId, PackId};
+use simsync_vault::item::{
+    Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, item_hash,
+};
+use simsync_vault::keyobject::KeyObject;
+use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
+use simsync_vault::tree::FileEntry;
+
+use super::content::Content;
+use super::merge::{entry_of, leaf_of};
+use super::scan::LocalState;
+use super::upload::fresh_rng;
+use super::{Engine, EngineError};
+use crate::store::{Collection, TailItem, Uploaded};
+
+/// The scan after a removal ends within this time; what it does not reach waits for the next session.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Largest content that travels in an item, in bytes.
+const INLINE_MAX: u64 = 40 << 20;
+
+/// What became of a removal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TailReport {
+    /// Items sealed.
+    pub items: usize,
+    /// Of these, contents that were uploaded already and only had to be named.
+    pub referenced: usize,
+    /// Changes that wait for the next session (too large, or the time was over).
+    pub left: usize,
+    /// Sealed bytes.
+    pub bytes: u64,
+}
+
+struct Builder<'a> {
+    engine: &'a Engine,
+    outbox: &'a Path,
+    object: &'a KeyObject,
+    session: SessionRef,
+    deadline: Instant,
+    rng: StdRng,
+    pack: Vec<u8>,
+    packs: Vec<PackRef>,
+    referenced: Vec<PackRef>,
+    hashes: Vec<simsync_card::ids::Hash>,
+    kept: Vec<TailItem>,
+    report: TailReport,
+}
+
+impl Engine {
+    /// Seals what no commit holds, without any secret of the vault, and signs the tail. The sealed packs rest in
+    /// `outbox` until they are delivered.
+    pub fn make_tail(
+        &self,
+        statement: &simsync_vault::statement::SessionStatement,
+        outbox: &Path,
+    ) -> Result<TailReport, EngineError> {
+        let session = SessionRef {
+            card: statement.card,
+            n: statement.n,
+        };
+        let objects = self.store.key_objects()?;
+        let object = objects.last().ok_or(EngineError::NotInVault)?;
+        let mut b = Builder {
+            engine: self,
+            outbox,
+            object,
+            session,
+            deadline: Instant::now() + DEADLINE,
+            rng: fresh_rng(),
+            pack: Vec::new(),
+            packs: Vec::new(),
+            referenced: Vec::new(),
+            hashes: Vec::new(),
+            kept: Vec::new(),
+            report: TailReport::default(),
+        };
+        for c in self.store.collections()? {
+            let Some(root) = &c.root else { continue };
+            match self.scan(&c, root) {
+                // An alarm here is no reason to lose the rest, and deletions en masse are not sent on.
+                Ok(local) => b.collection(&c, &local)?,
+                Err(error) => tracing::warn!(collection = c.name, %error, "left out of the tail"),
+            }
+        }
+        b.flush()?;
+        let replaces = self
+            .store
+            .own_sessions()?
+            .iter()
+            .filter(|s| s.tail.is_some() && s.session() != session)
+            .map(crate::store::OwnSession::session)
+            .collect();
+        let mut packs = b.packs;
+        packs.extend(b.referenced);
+        let body = TailBody {
+            version: TAIL_VERSION,
+            vault: object.body.vault,
+            epoch: object.body.epoch,
+            session: statement.clone(),
+            parent: self.store.witness()?.head,
+            items: b.hashes,
+            packs,
+            replaces,
+        };
+        let tail = Tail::sign(body, &self.key);
+        self.store.add_tail_items(&session, &b.kept)?;
+        self.store.set_tail(&session, &tail.to_bytes())?;
+        Ok(b.report)
+    }
+
+    /// Delivers every tail that waits. By certificate alone: the tail's own statement is the proof.
+    pub fn deliver_tails(&self, conn: &Connection, outbox: &Path) -> Result<usize, EngineError> {
+        let mut delivered = 0;
+        for own in self.store.own_sessions()? {
+            let Some(bytes) = own.tail.as_ref().filter(|_| !own.delivered) else {
+                continue;
+            };
+            let tail = Tail::from_bytes(bytes)?;
+            conn.set_statement(Some(own.statement.clone()));
+            for p in tail
+                .body
+                .packs
+                .iter()
+                .filter(|p| p.collection == CollectionId::OUTBOX)
+            {
+                let path = pack_file(outbox, &p.id);
+                let data = std::fs::read(&path).map_err(EngineError::io(&path))?;
+                let state = self.net(conn.pack_state(p.id)).ok();
+                if !state.is_some_and(|s| s.complete) {
+                    self.net(conn.put_pack(p.id, p.collection, Bytes::from(data), 0))?;
+                }
+            }
+            self.net(conn.put_tail(bytes.clone()))?;
+            self.store.set_delivered(&own.session())?;
+            for p in &tail.body.packs {
+                let _ = std::fs::remove_file(pack_file(outbox, &p.id));
+            }
+            delivered += 1;
+        }
+        Ok(delivered)
+    }
+}
+
+fn pack_file(outbox: &Path, id: &PackId) -> PathBuf {
+    outbox.join(id.to_string())
+}
+
+impl Builder<'_> {
+    fn collection(&mut self, c: &Collection, local: &LocalState) -> Result<(), EngineError> {
+        let alarmed = local.alarm().is_some();
+        let journal = self.engine.store.uploaded(c.pk)?;
+        if alarmed {
+            self.report.left += local.gone.len();
+        } else {
+            for path in &local.gone {
+                self.item(c, local, path, None, Change::Delete)?;
+            }
+        }
+        for (path, node, stat) in &local.nodes {
+            let change = match node {
+                Node::Dir { mode } => Change::Directory(*mode),
+                Node::Symlink { target } => Change::Symlink(target.clone()),
+                Node::File { .. } => continue,
+            };
+            if local.rows.get(path).map(|r| &r.node) != Some(node) {
+                self.item(c, local, path, Some(*stat), change)?;
+            }
+        }
+        for candidate in &local.candidates {
+            let (path, stat) = (&candidate.path, candidate.stat);
+            match self.file(local, path, stat, &journal)? {
+                Some((change, stat)) => self.item(c, local, path, Some(stat), change)?,
+                None => self.report.left += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// None: it cannot travel now.
+    fn file(
+        &mut self,
+        local: &LocalState,
+        path: &RelPath,
+        stat: Stat,
+        journal: &HashMap<RelPath, Uploaded>,
+    ) -> Result<Option<(Change, Stat)>, EngineError> {
+        if Instant::now() > self.deadline {
+            return Ok(None);
+        }
+        if let Some(u) = journal.get(path)
+            && (u.stat.size, u.stat.mtime, u.stat.ino) == (stat.size, stat.mtime, stat.ino)
+            && self.reference(&u.content)?
+        {
+            self.report.referenced += 1;
+            let entry = entry(&u.content, stat.mode);
+            let content = ItemContent::Chunks(u.content.chunks.clone());
+            return Ok(Some((Change::File { entry, content }, stat)));
+        }
+        if stat.size > INLINE_MAX {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(fd) = open_beneath(local.root.as_fd(), path.as_bytes(), flags) else {
+            return Ok(None);
+        };
+        let Ok(stat) = Stat::of_fd(fd.as_fd()) else {
+            return Ok(None);
+        };
+        let mut data = Vec::new();
+        let mut file = std::fs::File::from(fd);
+        if file
+            .by_ref()
+            .take(INLINE_MAX + 1)
+            .read_to_end(&mut data)
+            .is_err()
+            || data.len() as u64 > INLINE_MAX
+        {
+            return Ok(None);
+        }
+        let content = Content {
+            chunks: Vec::new(),
+            size: data.len() as u64,
+            mtime: stat.mtime,
+        };
+        let entry = entry(&content, stat.mode);
+        let content = ItemContent::Inline(data);
+        Ok(Some((Change::File { entry, content }, stat)))
+    }
+
+    /// Whether all chunks are at the server; notes the packs that hold them and no commit names.
+    fn reference(&mut self, content: &Content) -> Result<bool, EngineError> {
+        let mut packs = Vec::new();
+        let uncommitted = self.engine.uncommitted_packs()?;
+        for id in &content.chunks {
+            match self.engine.store.object(id)? {
+                Some(at) => packs.push(at.pack.reference),
+                None => return Ok(false),
+            }
+        }
+        for p in packs {
+            if uncommitted.contains(&p) && !self.referenced.contains(&p) {
+                self.referenced.push(p);
+            }
+        }
+        Ok(true)
+    }
+
+    fn item(
+        &mut self,
+        c: &Collection,
+        local: &LocalState,
+        path: &RelPath,
+        stat: Option<Stat>,
+        change: Change,
+    ) -> Result<(), EngineError> {
+        let item = Item {
+            version: ITEM_VERSION,
+            collection: c.id,
+            path: path.as_bytes().to_vec(),
+            base: local.rows.get(path).map(|r| entry_of(&r.node)),
+            change,
+        };
+        let context = ItemContext {
+            vault: self.object.body.vault,
+            epoch: self.object.body.epoch,
+            card: self.session.card,
+            n: self.session.n,
+            index: u32::try_from(self.hashes.len()).unwrap_or(u32::MAX),
+        };
+        let sealed = item.seal(&self.object.body.outbox_key, &context, &mut self.rng)?;
+        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
+        self.hashes.push(item_hash(&sealed));
+        self.pack.extend_from_slice(&length.to_be_bytes());
+        self.pack.extend_from_slice(&sealed);
+        self.kept.push(TailItem {
+            collection: c.pk,
+            path: path.clone(),
+            stat,
+        });
+        self.report.items += 1;
+        self.report.bytes += sealed.len() as u64;
+        if self.pack.len() >= self.engine.config.pack_target {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        if self.pack.is_empty() {
+            return Ok(());
+        }
+        let mut id = [0; 16];
+        self.rng.fill_bytes(&mut id);
+        let id = PackId(id);
+        let path = pack_file(self.outbox, &id);
+        let data = std::mem::take(&mut self.pack);
+        let write = || -> std::io::Result<()> {
+            use std::io::Write;
+            let mut f = std::fs::File::create(&path)?;
+            f.write_all(&data)?;
+            f.sync_all()
+        };
+        write().map_err(EngineError::io(&path))?;
+        self.packs.push(PackRef {
+            id,
+            collection: CollectionId::OUTBOX,
+            size: data.len() as u64,
+        });
+        Ok(())
+    }
+}
+
+fn entry(content: &Content, mode: u16) -> FileEntry {
+    match leaf_of(&Node::File {
+        mode,
+        content: content.clone(),
+    }) {
+        simsync_vault::treeops::Leaf::File(f) => FileEntry {
+            chunks: Vec::new(),
+            ..f
+        },
+        _ => FileEntry {
+            mode,
+            size: content.size,
+            mtime: 0,
+            mtime_nanos: 0,
+            chunks: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,274 @@
+//! What pairing made: the terminal's key, sealed under the terminal PIN, its certificate, subscriber and server.
+
+use std::path::Path;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use simsync_card::ids::{CardId, Hash, Point, ServerId, SubscriberId, TerminalId};
+use simsync_card::sign::SecretKey;
+use simsync_protocol::api::B64;
+use zeroize::Zeroizing;
+
+use crate::config::{ConfigError, read_json};
+use crate::engine::TrustedCard;
+use crate::paths::write_atomically;
+
+/// Newest version of `terminal.json`.
+pub const TERMINAL_VERSION: u32 = 1;
+/// Shortest terminal PIN, in characters, while no TPM holds the key.
+pub const TERMINAL_PIN_MIN: usize = 8;
+/// Argon2id: memory in KiB, passes, lanes (RFC 9106, second recommendation).
+const ARGON2: (u32, u32, u32) = (64 * 1024, 3, 4);
+
+/// A key at rest: Argon2id, then XChaCha20-Poly1305.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedKey {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+    /// 16 bytes.
+    pub salt: B64,
+    /// 24 bytes.
+    pub nonce: B64,
+    /// The scalar and the tag.
+    pub ciphertext: B64,
+}
+
+/// Why the terminal's key cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    /// The PIN does not open it.
+    #[error("the terminal PIN is wrong")]
+    WrongPin,
+    /// Too short.
+    #[error("a terminal PIN has {TERMINAL_PIN_MIN} characters or more")]
+    TooShort,
+    /// The file is not what we wrote.
+    #[error("the sealed terminal key is damaged: pair this terminal again with `simsync pair`")]
+    Damaged,
+}
+
+/// `terminal.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terminal {
+    /// [`TERMINAL_VERSION`].
+    pub version: u32,
+    /// The terminal's public key.
+    pub point: Point,
+    /// Its private key.
+    pub key: SealedKey,
+    /// Set once a card accepted it.
+    pub pairing: Option<Pairing>,
+}
+
+/// With whom the terminal is paired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pairing {
+    /// The subscriber.
+    pub subscriber: SubscriberId,
+    /// The card that paired it, with the keys read from itself.
+    pub card: TrustedCard,
+    /// `host` or `host:port`.
+    pub server: String,
+    /// The pin of the server's CA.
+    pub ca_pin: Hash,
+    /// The server's ID.
+    pub server_id: ServerId,
+    /// The terminal's certificate, DER.
+    pub certificate: B64,
+    /// The key object with this terminal was committed.
+    pub complete: bool,
+}
+
+impl Terminal {
+    /// Makes a key and seals it.
+    pub fn create(pin: &str, rng: &mut impl CryptoRng) -> Result<(Self, SecretKey), UnsealError> {
+        let key = loop {
+            let mut bytes = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut *bytes);
+            // One in 2^32 draws is no scalar of the curve.
+            if let Ok(key) = SecretKey::from_bytes(&bytes) {
+                break key;
+            }
+        };
+        let terminal = Self {
+            version: TERMINAL_VERSION,
+            point: key.point(),
+            key: seal(&key, pin, rng)?,
+            pairing: None,
+        };
+        Ok((terminal, key))
+    }
+
+    /// The terminal's ID.
+    pub fn id(&self) -> TerminalId {
+        TerminalId::of(&self.point)
+    }
+
+    /// Opens the key. Takes about a tenth of a second and 64 MiB on purpose.
+    pub fn unseal(&self, pin: &str) -> Result<SecretKey, UnsealError> {
+        let s = &self.key;
+        let nonce: [u8; 24] = s
+            .nonce
+            .0
+            .as_slice()
+            .try_into()
+            .map_err(|_| UnsealError::Damaged)?;
+        let cipher = cipher(pin, &s.salt.0, (s.memory_kib, s.passes, s.lanes))?;
+        let plain = cipher
+            .decrypt(
+                <&XNonce>::from(&nonce),
+                Payload {
+                    msg: &s.ciphertext.0,
+                    aad: &self.point.0,
+                },
+            )
+            .map(Zeroizing::new)
+            .map_err(|_| UnsealError::WrongPin)?;
+        let bytes: &[u8; 32] = plain
+            .as_slice()
+            .try_into()
+            .map_err(|_| UnsealError::Damaged)?;
+        let key = SecretKey::from_bytes(bytes).map_err(|_| UnsealError::Damaged)?;
+        if key.point() == self.point {
+            Ok(key)
+        } else {
+            Err(UnsealError::Damaged)
+        }
+    }
+
+    /// Seals the key under another PIN.
+    pub fn reseal(
+        &mut self,
+        key: &SecretKey,
+        pin: &str,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), UnsealError> {
+        self.key = seal(key, pin, rng)?;
+        Ok(())
+    }
+
+    /// Whether this card is the one that paired the terminal.
+    pub fn is_paired_with(&self, card: &CardId) -> bool {
+        self.pairing.as_ref().is_some_and(|p| p.card.id == *card)
+    }
+
+    /// Reads the file; none before the first pairing.
+    pub fn load(path: &Path) -> Result<Option<Self>, ConfigError> {
+        read_json(path, TERMINAL_VERSION)
+    }
+
+    /// Writes the file durably.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?;
+        write_atomically(path, &text)
+    }
+}
+
+fn seal(key: &SecretKey, pin: &str, rng: &mut impl CryptoRng) -> Result<SealedKey, UnsealError> {
+    if pin.chars().count() < TERMINAL_PIN_MIN {
+        return Err(UnsealError::TooShort);
+    }
+    let (mut salt, mut nonce) = ([0; 16], [0; 24]);
+    rng.fill_bytes(&mut salt);
+    rng.fill_bytes(&mut nonce);
+    let cipher = cipher(pin, &salt, ARGON2)?;
+    let plain = key.to_bytes();
+    let ciphertext = cipher
+        .encrypt(
+            <&XNonce>::from(&nonce),
+            Payload {
+                msg: &*plain,
+                aad: &key.point().0,
+            },
+        )
+        .map_err(|_| UnsealError::Damaged)?;
+    Ok(SealedKey {
+        memory_kib: ARGON2.0,
+        passes: ARGON2.1,
+        lanes: ARGON2.2,
+        salt: B64(salt.to_vec()),
+        nonce: B64(nonce.to_vec()),
+        ciphertext: B64(ciphertext),
+    })
+}
+
+fn cipher(
+    pin: &str,
+    salt: &[u8],
+    (memory, passes, lanes): (u32, u32, u32),
+) -> Result<XChaCha20Poly1305, UnsealError> {
+    // Limits before memory is taken: the file may be anybody's.
+    if memory > 1 << 20 || passes > 64 || lanes > 64 {
+        return Err(UnsealError::Damaged);
+    }
+    let params = Params::new(memory, passes, lanes, Some(32)).map_err(|_| UnsealError::Damaged)?;
+    let mut key = Zeroizing::new([0; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(pin.as_bytes(), salt, &mut *key)
+        .map_err(|_| UnsealError::Damaged)?;
+    Ok(XChaCha20Poly1305::new((&*key).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fresh_rng;
+
+    #[test]
+    fn m6_the_terminal_key_opens_with_its_pin_only() {
+        let (terminal, key) = Terminal::create("correct horse", &mut fresh_rng()).unwrap();
+        assert_eq!(
+            terminal.unseal("correct horse").unwrap().point(),
+            key.point()
+        );
+        assert_eq!(
+            terminal.unseal("wrong horse!").unwrap_err(),
+            UnsealError::WrongPin
+        );
+        assert_eq!(
+            Terminal::create("short", &mut fresh_rng()).unwrap_err(),
+            UnsealError::TooShort
+        );
+        let mut damaged = terminal.clone();
+        damaged.key.memory_kib = u32::MAX;
+        assert_eq!(
+            damaged.unseal("correct horse").unwrap_err(),
+            UnsealError::Damaged
+        );
+        let mut other = terminal;
+        other.point = SecretKey::from_bytes(&[3; 32]).unwrap().point();
+        assert_eq!(
+            other.unseal("correct horse").unwrap_err(),
+            UnsealError::WrongPin
+        );
+    }
+
+    #[test]
+    fn the_file_survives_and_a_newer_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("terminal.json");
+        assert_eq!(Terminal::load(&path).unwrap(), None);
+        let (terminal, _) = Terminal::create("correct horse", &mut fresh_rng()).unwrap();
+        terminal.save(&path).unwrap();
+        assert_eq!(Terminal::load(&path).unwrap(), Some(terminal));
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace("\"version\": 1", "\"version\": 2");
+        std::fs::write(&path, text).unwrap();
+        assert!(
+            Terminal::load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("update simsync")
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! What is done with the card in one transaction.
+
+use simsync_card::client::{
+    Applet, CardError as AppletError, HeadRecord, OpenRequest, OpenedSession, Pin, Selected,
+    SignDomain, Slots, Token, UnsettledSession,
+};
+use simsync_card::ids::{CardId, Hash, Point, TerminalId};
+use simsync_card::pcsc::PcscTransaction;
+use simsync_card::sign::{SecretKey, Sig};
+use simsync_card::text;
+use simsync_card::transport::TransportError;
+
+use crate::card::{CardError, OpenCard};
+
+/// Begins a transaction; a reset by another program is taken note of and over.
+pub fn transaction<'a>(
+    card: &'a mut OpenCard<'_>,
+) -> Result<Applet<PcscTransaction<'a>>, CardError> {
+    match card.card().transaction() {
+        Ok(_) => {}
+        Err(TransportError::ResetByOther) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(Applet::new(card.card().transaction()?))
+}
+
+/// Whether what we opened on the card is still there, and a challenge: another program may have reset the card or
+/// selected its own applet, which would take our PIN for a wrong one of its own.
+fn still_ours<T: simsync_card::transport::Transport>(
+    applet: &mut Applet<T>,
+) -> Result<Option<[u8; 16]>, CardError> {
+    match applet.get_challenge() {
+        Ok(challenge) => Ok(Some(challenge)),
+        Err(e)
+            if e.transport()
+                .is_some_and(|t| !matches!(t, TransportError::ResetByOther)) =>
+        {
+            Err(e.into())
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// SELECT, for a first look. None: no applet of ours.
+pub fn look(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
+    select(&mut transaction(card)?)
+}
+
+fn select(applet: &mut Applet<PcscTransaction<'_>>) -> Result<Option<Selected>, CardError> {
+    match applet.select() {
+        Ok(selected) => Ok(Some(selected)),
+        Err(AppletError::Refused { .. } | AppletError::Answer { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// What a first look that holds the card is told to go on with.
+pub struct GoOn {
+    /// The PIN.
+    pub pin: Pin,
+    /// Whatever opening needs.
+    pub opening: Opening,
+    /// Where the outcome goes.
+    pub reply: tokio::sync::oneshot::Sender<Result<Opened, CardError>>,
+}
+
+/// How long a first look keeps the card to itself while the PIN may be at hand already.
+const HOLD: std::time::Duration = std::time::Duration::from_millis(700);
+
+/// SELECT, and in the same transaction VERIFY and OPEN SESSION if the PIN comes at once: nobody can have selected another
+/// applet meanwhile, so it needs no GET CHALLENGE to be sure.
+pub fn look_and_hold(
+    card: &mut OpenCard<'_>,
+    looked: tokio::sync::oneshot::Sender<Result<Option<Selected>, CardError>>,
+    go_on: &std::sync::mpsc::Receiver<GoOn>,
+) -> Result<(), CardError> {
+    let mut applet = transaction(card)?;
+    let selected = select(&mut applet);
+    let challenge = selected
+        .as_ref()
+        .ok()
+        .and_then(|s| s.as_ref().map(|s| s.challenge));
+    let heard = looked.send(selected).is_ok();
+    let (Some(challenge), true) = (challenge, heard) else {
+        return Ok(());
+    };
+    if let Ok(GoOn {
+        pin,
+        opening,
+        reply,
+    }) = go_on.recv_timeout(HOLD)
+    {
+        let opened = open_selected(&mut applet, challenge, Some(&pin), &opening);
+        // If nobody waits for it any longer, the card is out.
+        let _ = reply.send(opened);
+    }
+    Ok(())
+}
+
+/// What a terminal needs to open a session.
+#[derive(Clone)]
+pub struct Opening {
+    /// The card that is expected.
+    pub card: CardId,
+    /// The terminal's key.
+    pub key: std::sync::Arc<SecretKey>,
+    /// Binding of the connection.
+    pub binding: Hash,
+    /// Point of the card's wrap.
+    pub hpke: Point,
+}
+
+/// What opening gave.
+pub struct Opened {
+    /// The card's answer.
+    pub session: OpenedSession,
+    /// Sessions that were unsettled before, if there were any.
+    pub unsettled: Vec<UnsettledSession>,
+}
+
+/// VERIFY (unless the PIN is none: then it was verified before) and OPEN SESSION.
+///
+/// Without a PIN, and with the PIN state lost, the answer is [`simsync_card::status::Status::RightMissing`].
+pub fn open(card: &mut OpenCard<'_>, pin: Option<&Pin>, o: &Opening) -> Result<Opened, CardError> {
+    let mut applet = transaction(card)?;
+    let challenge = match still_ours(&mut applet)? {
+        Some(challenge) => challenge,
+        None => applet.select()?.challenge,
+    };
+    open_selected(&mut applet, challenge, pin, o)
+}
+
+fn open_selected(
+    applet: &mut Applet<PcscTransaction<'_>>,
+    mut challenge: [u8; 16],
+    pin: Option<&Pin>,
+    o: &Opening,
+) -> Result<Opened, CardError> {
+    if let Some(pin) = pin {
+        applet.verify(pin)?;
+    }
+    let terminal = TerminalId::of(&o.key.point());
+    let mut attempt = 0;
+    let session = loop {
+        let sig = o
+            .key
+            .sign(&text::terminal(&o.card, &challenge, &o.binding, &o.hpke));
+        let request = OpenRequest {
+            terminal,
+            binding: o.binding,
+            hpke: o.hpke,
+            sig: &sig,
+        };
+        match applet.open_session(&request) {
+            Ok(session) => break session,
+            // A challenge that somebody else used up: one more.
+            Err(e) if attempt == 0 && e.status() == Some(simsync_card::status::Status::NotNow) => {
+                attempt += 1;
+                challenge = applet.get_challenge()?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    };
+    let unsettled = if session.unsettled.0 == 0 {
+        Vec::new()
+    } else {
+        applet.unsettled_sessions()?
+    };
+    Ok(Opened { session, unsettled })
+}
+
+/// VERIFY and SIGN in one transaction.
+pub fn sign(
+    card: &mut OpenCard<'_>,
+    pin: &Pin,
+    domain: SignDomain,
+    hash: &Hash,
+) -> Result<Sig, CardError> {
+    let mut applet = transaction(card)?;
+    if still_ours(&mut applet)?.is_none() {
+        applet.select()?;
+    }
+    applet.verify(pin)?;
+    Ok(applet.sign(domain, hash)?)
+}
+
+/// RENEW.
+pub fn renew(card: &mut OpenCard<'_>, token: &Token, binding: &Hash) -> Result<Sig, CardError> {
+    let mut applet = transaction(card)?;
+    Ok(applet.renew(token, binding)?)
+}
+
+/// PUT HEAD, in steps when the card is far behind.
+pub fn put_head(
+    card: &mut OpenCard<'_>,
+    token: &Token,
+    before: Option<(u32, u64, u32)>,
+    record: &HeadRecord,
+    settle: Slots,
+) -> Result<(), CardError> {
+    /// What the card takes in one step.
+    const STEP: u32 = 65_536;
+    let mut applet = transaction(card)?;
+    if let Some((mut epoch, mut sequence, mut list)) = before {
+        loop {
+            let far = record.epoch > epoch + 1
+                || record.sequence > sequence + u64::from(STEP)
+                || record.list_number > list + STEP;
+            if !far {
+                break;
+            }
+            epoch = record.epoch.min(epoch + 1);
+            sequence = record.sequence.min(sequence + u64::from(STEP));
+            list = record.list_number.min(list + STEP);
+            let step = HeadRecord {
+                epoch,
+                sequence,
+                list_number: list,
+                ..*record
+            };
+            applet.put_head(token, &step, Slots(0))?;
+        }
+    }
+    Ok(applet.put_head(token, record, settle)?)
+}

@@ -1,0 +1,251 @@
+//! Registering collections on this terminal, and key objects that take effect with a commit.
+
+use super::entering::next;
+use super::opening::CARD_DEADLINE;
+use super::orders::{Done, report_values};
+use super::reasons::engine_reason;
+use super::reasons::{card_reason, server_reason};
+use super::{Ctx, card_ops};
+use crate::api::{Failure, SecretKind};
+use crate::engine::{EngineError, SyncOptions, SyncReport};
+use simsync_card::client::SignDomain;
+use simsync_card::status::Status as CardStatusWord;
+use simsync_vault::ids::CollectionId;
+use simsync_vault::keyobject::KeyObjectBody;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl Ctx {
+    /// Asks for the PIN and signs a key object; it takes effect with the commit that follows.
+    pub(super) async fn commit_key_object(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut KeyObjectBody),
+        options: SyncOptions,
+    ) -> Result<SyncReport, Failure> {
+        let (reader, card) = match &*self.live() {
+            Some(l) => (l.reader.clone(), l.session.card.id),
+            None => {
+                return Err(Failure::new(
+                    "locked",
+                    "no session is open; run `simsync unlock`",
+                ));
+            }
+        };
+        let objects = self
+            .store
+            .key_objects()
+            .map_err(|e| Failure::new("store", e.to_string()))?;
+        let newest = objects
+            .last()
+            .ok_or_else(|| Failure::from(engine_reason(&EngineError::NotInVault)))?;
+        let mut body = next(newest, card);
+        change(&mut body);
+        let wraps: Result<Vec<_>, _> = body
+            .recipients
+            .iter()
+            .map(|r| self.store.wrap(&r.id))
+            .collect();
+        let wraps: Vec<_> = wraps
+            .map_err(|e| Failure::new("store", e.to_string()))?
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut tries = None;
+        let object = loop {
+            let pin = self
+                .ask_card_pin(SecretKind::CardPin, tries, tries.is_some(), &reader)
+                .await?;
+            let (_, hash) = body.to_sign();
+            let signed = self
+                .card
+                .run(&reader, CARD_DEADLINE, move |c| {
+                    card_ops::sign(c, &pin, SignDomain::KeyObject, &hash)
+                })
+                .await;
+            match signed {
+                Ok(sig) => break simsync_vault::keyobject::KeyObject::from_parts(body, sig),
+                Err(e) => {
+                    let status = match &e {
+                        crate::card::CardError::Client(c) => c.status(),
+                        _ => None,
+                    };
+                    match status {
+                        Some(CardStatusWord::Wrong {
+                            tries_left: left @ 1..,
+                            ..
+                        }) => tries = Some(left),
+                        _ => return Err(card_reason(&e).into()),
+                    }
+                }
+            }
+        };
+        let options = SyncOptions {
+            key_object: Some((object, wraps)),
+            ..options
+        };
+        self.run_sync(options, None)
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))
+    }
+
+    pub(super) async fn add_collection(
+        self: &Arc<Self>,
+        attribute: &str,
+        name: &str,
+        path: &str,
+    ) -> Done {
+        let bad = |s: &str| Failure::new("bad-argument", s);
+        if attribute != "files" {
+            return Err(bad("only the attribute `files` can be synced so far"));
+        }
+        let name = name.trim();
+        if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+            return Err(bad("a collection's name has 1 to 200 characters"));
+        }
+        let root = self.usable_root(path)?;
+        let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
+        let known = self.store.collections().map_err(store)?;
+        let found = known
+            .iter()
+            .find(|c| c.id.to_string() == name || c.name == name);
+        let id = match found {
+            Some(c) if c.root.is_some() => {
+                return Err(Failure::new(
+                    "already-synced",
+                    format!("{} is synced here already", c.name),
+                ));
+            }
+            Some(c) => c.id,
+            None => {
+                use rand_core::Rng;
+                let mut id = [0; 16];
+                crate::engine::fresh_rng().fill_bytes(&mut id);
+                CollectionId(id)
+            }
+        };
+        let own = self.terminal_id();
+        // The list first: the server lets a terminal write only what its key object names.
+        let add = |body: &mut KeyObjectBody| {
+            for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
+                if !t.collections.contains(&id) {
+                    t.collections.push(id);
+                    t.collections.sort_unstable();
+                }
+            }
+        };
+        self.commit_key_object(add, SyncOptions::default()).await?;
+        if found.is_none() {
+            self.store
+                .put_collection(&id, attribute, name)
+                .map_err(store)?;
+        }
+        let pk = self
+            .store
+            .collections()
+            .map_err(store)?
+            .into_iter()
+            .find(|c| c.id == id)
+            .map(|c| c.pk)
+            .ok_or_else(|| Failure::new("store", "the collection was not written down"))?;
+        self.store.set_root(pk, Some(&root)).map_err(store)?;
+        self.want_history(&id).await?;
+        self.collections_changed();
+        let report = self
+            .run_sync(SyncOptions::default(), None)
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))?;
+        let mut values = report_values(&report);
+        values.insert("id".to_owned(), id.to_string());
+        Ok(values)
+    }
+
+    /// Packs of a collection that this terminal did not sync until now.
+    pub(super) async fn want_history(&self, id: &CollectionId) -> Result<(), Failure> {
+        let conn = self.session().map(|s| s.conn);
+        let conn = conn.ok_or_else(|| Failure::new("locked", "no session is open"))?;
+        let packs = match conn.packs(*id).await {
+            Ok(answer) => answer.packs,
+            Err(e) => return Err(server_reason(&e).into()),
+        };
+        for p in packs {
+            let known = self.store.has_pack(&p.id).unwrap_or(false);
+            if !known {
+                self.store
+                    .add_pack(&p, crate::store::PackState::Wanted, &[])
+                    .map_err(|e| Failure::new("store", e.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn usable_root(&self, path: &str) -> Result<String, Failure> {
+        let bad = |s: String| Failure::new("bad-argument", s);
+        let path = PathBuf::from(path);
+        if !path.is_absolute() {
+            return Err(bad(
+                "a collection's folder is named by its absolute path".to_owned()
+            ));
+        }
+        let real =
+            std::fs::canonicalize(&path).map_err(|e| bad(format!("{}: {e}", path.display())))?;
+        if !real.is_dir() {
+            return Err(bad(format!("{} is not a folder", real.display())));
+        }
+        let overlaps = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+        let state = self.paths.database.parent().unwrap_or(Path::new("/"));
+        let state = std::fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
+        if overlaps(&state, &real) {
+            return Err(bad(format!(
+                "{} holds simsync's own files; choose another folder",
+                real.display()
+            )));
+        }
+        let others = self
+            .store
+            .collections()
+            .map_err(|e| Failure::new("store", e.to_string()))?;
+        if let Some(c) = others
+            .iter()
+            .find(|c| c.root.as_deref().is_some_and(|r| overlaps(r, &real)))
+        {
+            return Err(bad(format!(
+                "{} overlaps with {}, which is synced already",
+                real.display(),
+                c.name
+            )));
+        }
+        real.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| bad("the path of a collection's folder must be valid UTF-8".to_owned()))
+    }
+
+    pub(super) async fn remove_collection(self: &Arc<Self>, which: &str) -> Done {
+        let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
+        let all = self.store.collections().map_err(store)?;
+        let c = all
+            .iter()
+            .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))
+            .ok_or_else(|| {
+                Failure::new(
+                    "no-such-collection",
+                    format!("{which} is not synced here; `simsync collections list` shows what is"),
+                )
+            })?;
+        // What was written here goes up first.
+        self.run_sync(SyncOptions::default(), None)
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))?;
+        self.store.set_root(c.pk, None).map_err(store)?;
+        self.collections_changed();
+        let (own, id) = (self.terminal_id(), c.id);
+        let remove = |body: &mut KeyObjectBody| {
+            for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
+                t.collections.retain(|x| *x != id);
+            }
+        };
+        self.commit_key_object(remove, SyncOptions::default())
+            .await?;
+        Ok(BTreeMap::new())
+    }
+}

@@ -1,0 +1,346 @@
+//! What all parts of the running daemon share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use simsync_card::client::{HeadRecord, Token, UnsettledSession};
+use simsync_card::ids::TerminalId;
+use simsync_card::sign::SecretKey;
+use simsync_protocol::client::Connection;
+use tokio::sync::mpsc;
+
+use super::Parts;
+use super::jobs::Jobs;
+use crate::api::Agents;
+use crate::card::CardHandle;
+use crate::config::{Config, ConfigError};
+use crate::core::Event;
+use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, now_ms};
+use crate::identity::Terminal;
+use crate::paths::Paths;
+use crate::store::{Store, StoreError};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Folders.
+    #[error("the daemon's folders cannot be made: {0}")]
+    Folders(std::io::Error),
+    /// A thread.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// The local database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of ours.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// The session that is open.
+pub struct Live {
+    /// The card's reader.
+    pub reader: String,
+    /// For the engine.
+    pub session: Session,
+    /// The card's token for RENEW and PUT HEAD.
+    pub token: Token,
+    /// The card's head record.
+    pub record: Option<HeadRecord>,
+    /// Sessions that were unsettled on the card before this one.
+    pub unsettled: Vec<UnsettledSession>,
+    /// When the card's head record was last brought up to date.
+    pub head_put: Option<Instant>,
+    /// The newest commit that the card knows of, and the list.
+    pub head_known: (u64, u32),
+}
+
+/// Shared by everything that runs.
+pub struct Ctx {
+    /// Where things are.
+    pub paths: Paths,
+    /// What the owner set.
+    pub config: Config,
+    /// The local database.
+    pub store: Arc<Store>,
+    /// The card thread.
+    pub card: CardHandle,
+    /// Who asks for PINs.
+    pub agents: Arc<dyn Agents>,
+    /// Where events go.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Jobs by number.
+    pub jobs: Jobs,
+    /// The vault's keys while a session is open.
+    pub keys: KeyCell,
+    terminal: Mutex<Option<Terminal>>,
+    key: Mutex<Option<Arc<SecretKey>>>,
+    live: Mutex<Option<Live>>,
+    conn: Mutex<Option<Connection>>,
+    cancel: Mutex<Cancel>,
+    progress: Mutex<Arc<Progress>>,
+    marks: Mutex<BTreeMap<String, i64>>,
+    held: Mutex<Option<(String, std::sync::mpsc::Sender<super::card_ops::GoOn>)>>,
+    last_tail: Mutex<BTreeMap<String, u64>>,
+    engine_config: Arc<EngineConfig>,
+    /// When the last sync ended well, milliseconds since 1970; 0 if never.
+    pub last_sync: std::sync::atomic::AtomicI64,
+    /// Only one delivery of tails at a time.
+    pub delivering: tokio::sync::Mutex<()>,
+    /// Folders of the collections, for whoever watches them.
+    pub roots: tokio::sync::watch::Sender<Vec<std::path::PathBuf>>,
+    readers: Mutex<std::collections::BTreeSet<String>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ctx {
+    /// Opens the files.
+    pub fn open(
+        parts: Parts,
+        card: CardHandle,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Arc<Self>, StartError> {
+        let Parts {
+            paths,
+            config,
+            agents,
+        } = parts;
+        paths.prepare().map_err(StartError::Folders)?;
+        let store = Arc::new(Store::open(&paths.database)?);
+        // A session that was open when the daemon ended is over: the card's power or our connection is gone.
+        store.end_sessions()?;
+        let terminal = Terminal::load(&paths.terminal)?;
+        let engine_config = Arc::new(EngineConfig {
+            pack_cache: paths.packs.clone(),
+            pack_target: config.pack_target,
+            label: config.label.clone(),
+        });
+        Ok(Arc::new(Self {
+            paths,
+            config,
+            store,
+            card,
+            agents,
+            events,
+            jobs: Jobs::default(),
+            keys: KeyCell::default(),
+            terminal: Mutex::new(terminal),
+            key: Mutex::new(None),
+            live: Mutex::new(None),
+            conn: Mutex::new(None),
+            cancel: Mutex::new(Cancel::default()),
+            progress: Mutex::new(Arc::default()),
+            marks: Mutex::new(BTreeMap::new()),
+            held: Mutex::new(None),
+            last_tail: Mutex::new(BTreeMap::new()),
+            engine_config,
+            last_sync: std::sync::atomic::AtomicI64::new(0),
+            delivering: tokio::sync::Mutex::new(()),
+            roots: tokio::sync::watch::Sender::new(Vec::new()),
+            readers: Mutex::new(std::collections::BTreeSet::new()),
+        }))
+    }
+
+    /// Tells the watcher of data which folders count.
+    pub fn collections_changed(&self) {
+        let roots = self.store.collections().unwrap_or_default();
+        self.roots
+            .send_replace(roots.into_iter().filter_map(|c| c.root).collect());
+    }
+
+    /// Readers with a card in.
+    pub fn card_readers(&self) -> Vec<String> {
+        lock(&self.readers).iter().cloned().collect()
+    }
+
+    /// Sends an event to the rules.
+    pub fn emit(&self, event: Event) {
+        // Nobody listens only while the daemon ends.
+        let _ = self.events.send(event);
+    }
+
+    /// This terminal's file.
+    pub fn terminal(&self) -> Option<Terminal> {
+        lock(&self.terminal).clone()
+    }
+
+    /// Writes this terminal's file.
+    pub fn set_terminal(&self, terminal: Option<Terminal>) -> std::io::Result<()> {
+        match &terminal {
+            Some(t) => t.save(&self.paths.terminal)?,
+            None => match std::fs::remove_file(&self.paths.terminal) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            },
+        }
+        *lock(&self.terminal) = terminal;
+        Ok(())
+    }
+
+    /// Whether pairing got as far as the server's certificate.
+    pub fn is_paired(&self) -> bool {
+        lock(&self.terminal)
+            .as_ref()
+            .is_some_and(|t| t.pairing.as_ref().is_some_and(|p| p.complete))
+    }
+
+    /// This terminal's ID, once it has a key.
+    pub fn terminal_id(&self) -> Option<TerminalId> {
+        lock(&self.terminal).as_ref().map(Terminal::id)
+    }
+
+    /// The unsealed key.
+    pub fn key(&self) -> Option<Arc<SecretKey>> {
+        lock(&self.key).clone()
+    }
+
+    /// Keeps the unsealed key, until logout; or forgets it.
+    pub fn set_key(&self, key: Option<SecretKey>) {
+        *lock(&self.key) = key.map(Arc::new);
+    }
+
+    /// The connection in use.
+    pub fn conn(&self) -> Option<Connection> {
+        lock(&self.conn).clone().filter(|c| !c.is_closed())
+    }
+
+    /// Keeps a connection, or forgets it.
+    pub fn set_conn(&self, conn: Option<Connection>) {
+        *lock(&self.conn) = conn;
+    }
+
+    /// The open session, for a short look or change.
+    pub fn live(&self) -> MutexGuard<'_, Option<Live>> {
+        lock(&self.live)
+    }
+
+    /// The engine for a new piece of work, with a stop of its own.
+    pub fn new_engine(&self) -> Option<Engine> {
+        let cancel = Cancel::default();
+        *lock(&self.cancel) = cancel.clone();
+        let progress = Arc::new(Progress::default());
+        *lock(&self.progress) = progress.clone();
+        self.engine_with(cancel, progress)
+    }
+
+    /// An engine that no stop of work stops, for small things.
+    pub fn side_engine(&self) -> Option<Engine> {
+        self.engine_with(Cancel::default(), Arc::default())
+    }
+
+    fn engine_with(&self, cancel: Cancel, progress: Arc<Progress>) -> Option<Engine> {
+        Some(Engine {
+            store: self.store.clone(),
+            config: self.engine_config.clone(),
+            key: self.key()?,
+            keys: self.keys.clone(),
+            cancel,
+            progress,
+            runtime: tokio::runtime::Handle::current(),
+        })
+    }
+
+    /// How far the work is that runs.
+    pub fn progress(&self) -> Arc<Progress> {
+        lock(&self.progress).clone()
+    }
+
+    /// Stops the work that runs.
+    pub fn stop_work(&self) {
+        lock(&self.cancel).cancel();
+    }
+
+    /// Notes a time for whoever measures.
+    pub fn mark(&self, name: &str) {
+        lock(&self.marks).insert(name.to_owned(), now_ms());
+    }
+
+    /// The times noted.
+    pub fn marks(&self) -> BTreeMap<String, i64> {
+        lock(&self.marks).clone()
+    }
+
+    /// Notes that a first look holds the card in this reader.
+    pub fn hold(&self, reader: &str, go_on: std::sync::mpsc::Sender<super::card_ops::GoOn>) {
+        *lock(&self.held) = Some((reader.to_owned(), go_on));
+    }
+
+    /// The hold on this reader's card, if there may be one still.
+    pub fn take_hold(
+        &self,
+        reader: &str,
+    ) -> Option<std::sync::mpsc::Sender<super::card_ops::GoOn>> {
+        lock(&self.held)
+            .take()
+            .filter(|(r, _)| r == reader)
+            .map(|(_, go_on)| go_on)
+    }
+
+    /// What the last removal left.
+    pub fn last_tail(&self) -> BTreeMap<String, u64> {
+        lock(&self.last_tail).clone()
+    }
+
+    /// Notes what a removal left.
+    pub fn note_tail(&self, r: &crate::engine::TailReport) {
+        let numbers = [
+            ("items", r.items),
+            ("referenced", r.referenced),
+            ("left", r.left),
+            ("bytes", r.bytes as usize),
+        ];
+        *lock(&self.last_tail) = numbers.map(|(k, v)| (k.to_owned(), v as u64)).into();
+    }
+
+    /// Notes times that events bring.
+    pub fn note(&self, event: &Event) {
+        use crate::card::CardEvent;
+        match event {
+            Event::Card(CardEvent::CardInserted(reader)) => {
+                lock(&self.readers).insert(reader.clone());
+                lock(&self.marks).clear();
+                self.mark("inserted");
+            }
+            Event::Card(CardEvent::CardRemoved(reader)) => {
+                lock(&self.readers).remove(reader);
+                self.mark("removed");
+            }
+            Event::Opened { .. } => self.mark("opened"),
+            Event::TailsDelivered(true) => self.mark("tail-delivered"),
+            _ => {}
+        }
+    }
+
+    /// The session is over: keys first, then the card's token, then the server is told.
+    pub fn wipe(&self) {
+        lock(&self.cancel).cancel();
+        self.keys.wipe();
+        self.mark("wiped");
+        let Some(live) = self.live().take() else {
+            return;
+        };
+        self.card.disconnect(&live.reader);
+        if let Err(error) = self.store.end_sessions() {
+            tracing::error!(%error, "cannot note that the session ended");
+        }
+        let conn = live.session.conn;
+        tokio::spawn(async move {
+            let told = conn.narrow(simsync_protocol::api::Narrow::Removed).await;
+            conn.set_grant(None);
+            if let Err(error) = told {
+                tracing::info!(%error, "the server was not told of the removal; the grant ends by itself");
+            }
+        });
+    }
+
+    /// Whether tails wait to be delivered.
+    pub fn tails_waiting(&self) -> bool {
+        self.store
+            .own_sessions()
+            .is_ok_and(|s| s.iter().any(|s| s.tail.is_some() && !s.delivered))
+    }
+}

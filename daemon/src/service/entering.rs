@@ -1,0 +1,357 @@
+//! A terminal enters the vault: the first key object, or the next one with this terminal in it (flow 3, from step 5).
+
+use super::Ctx;
+use super::card_ops::{self, Opened, Opening};
+use super::opening::CARD_DEADLINE;
+use super::pairing::{failure, random};
+use super::reasons::{card_reason, server_reason};
+use crate::api::{Failure, Secret};
+use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
+use crate::identity::Pairing;
+use crate::recovery::RecoveryCode;
+use simsync_card::client::{OpenedSession, Pin, SignDomain};
+use simsync_card::ids::{CardId, Hash, TerminalId};
+use simsync_card::sign::SecretKey;
+use simsync_card::text::{self};
+use simsync_protocol::api::OpenSessionRequest;
+use simsync_protocol::client::Connection;
+use simsync_protocol::problem::Code;
+use simsync_vault::head::Verdict;
+use simsync_vault::ids::VaultId;
+use simsync_vault::keyobject::{
+    FLAG_REKEY_REQUIRED, KEY_OBJECT_VERSION, KeyObject, KeyObjectBody, RECOVERY_ID, Recipient,
+    TerminalEntry, Wrap,
+};
+use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::statement::SessionStatement;
+use std::sync::Arc;
+
+impl Ctx {
+    /// Makes the vault, or enters it: key object with this terminal, and the commit that first names it. Answers whether the
+    /// vault is new.
+    pub(super) async fn enter_vault(
+        self: &Arc<Self>,
+        reader: &str,
+        pin: &Pin,
+        pairing: &Pairing,
+        key: &Arc<SecretKey>,
+        label: &str,
+    ) -> Result<bool, Failure> {
+        let client = self.client(pairing).map_err(|e| server_reason(&e))?;
+        let conn = client
+            .0
+            .connect(Some(&client.1))
+            .await
+            .map_err(|e| server_reason(&e))?;
+        self.set_conn(Some(conn.clone()));
+        let engine = self
+            .side_engine()
+            .ok_or_else(|| failure(&EngineError::Cancelled))?;
+        let existing = match conn.key_object().await {
+            Ok(answer) => Some(answer),
+            Err(e) if e.code() == Some(Code::NoVault) => None,
+            Err(e) => return Err(server_reason(&e).into()),
+        };
+        let card = pairing.card;
+        if !pairing.complete {
+            // What an earlier try believed of a vault that it never entered counts for nothing.
+            self.store.forget_chain().map_err(|e| failure(&e.into()))?;
+        }
+        let new_vault = existing.is_none();
+        let draft = match existing {
+            None => self.first_key_object(&card, key, label).await?,
+            Some(answer) => {
+                let all = conn.key_objects(0).await.map_err(|e| server_reason(&e))?;
+                engine
+                    .accept_key_objects(&card, &all.key_objects, &answer.wraps)
+                    .map_err(|e| failure(&e))?;
+                let objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+                let object = objects
+                    .last()
+                    .cloned()
+                    .ok_or_else(|| failure(&EngineError::NotInVault))?;
+                let wrap = self.store.wrap(&card.id).map_err(|e| failure(&e.into()))?;
+                let wrap = wrap.ok_or_else(|| Failure::new("card-not-in-vault", "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
+                VaultDraft {
+                    object,
+                    wraps: answer.wraps,
+                    wrap,
+                    fresh: None,
+                }
+            }
+        };
+        // 6. The session.
+        let (session, opened) = self
+            .open_for_pairing(reader, pin, pairing, key, &conn, &draft.wrap)
+            .await?;
+        // B2: the card is asked before anything is unwrapped or signed.
+        self.judge_vault(&engine, &conn, &card, &opened).await?;
+        let vk = match &draft.fresh {
+            Some(vk) => vk.clone(),
+            None => VaultKey::unwrap_with_card(&draft.object, &draft.wrap, &opened.session.secret)
+                .map_err(|e| failure(&e.into()))?,
+        };
+        // 7. The key object with this terminal.
+        let already = !new_vault
+            && draft
+                .object
+                .body
+                .terminal(&TerminalId::of(&key.point()))
+                .is_some();
+        let signed = if already {
+            None
+        } else {
+            let body = if new_vault {
+                draft.object.body.clone()
+            } else {
+                with_terminal(&draft.object, card.id, key, label)
+            };
+            Some(self.sign_key_object(reader, pin, body).await?)
+        };
+        let mut objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+        objects.extend(signed.clone());
+        let ring = KeyRing::new(vk, &objects).map_err(|e| failure(&e.into()))?;
+        self.keys.put(Box::new(ring));
+        let head = opened.session.head;
+        self.keep_pairing_session(reader, session, opened);
+        let wraps = draft.wraps.clone();
+        let options = SyncOptions {
+            key_object: signed.map(|o| (o, wraps)),
+            closing: true,
+            ..SyncOptions::default()
+        };
+        tracing::debug!(known = head.is_some(), "committing the key object");
+        self.run_sync(options, None)
+            .await
+            .map_err(|e| failure(&e))?;
+        Ok(new_vault)
+    }
+
+    /// The vault that the server shows, against the card's record and signature: a server cannot invent one for a card.
+    pub(super) async fn judge_vault(
+        &self,
+        engine: &crate::engine::Engine,
+        conn: &Connection,
+        card: &TrustedCard,
+        opened: &Opened,
+    ) -> Result<(), Failure> {
+        let witness = super::opening::witness_of(&opened.session);
+        loop {
+            let known = self
+                .store
+                .witness()
+                .map_err(|e| failure(&e.into()))?
+                .sequence;
+            let answer = conn.commits(known).await.map_err(|e| server_reason(&e))?;
+            let commits = engine
+                .verify_commits(&answer.commits)
+                .map_err(|e| failure(&e))?;
+            for c in &commits {
+                engine.keep_commit(c).map_err(|e| failure(&e))?;
+            }
+            if commits.len() < simsync_protocol::api::COMMITS_PER_ANSWER {
+                break;
+            }
+        }
+        let verdict = engine.judge_card(&witness, &[]).map_err(|e| failure(&e))?;
+        if verdict != Verdict::Continue {
+            return Err(failure(&EngineError::Head(verdict)));
+        }
+        let objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+        let vouched = objects
+            .iter()
+            .any(|o| o.body.signer == card.id && o.verify_signature(&card.keys.sig).is_ok());
+        if opened.session.head.is_none() && !objects.is_empty() && !vouched {
+            return Err(Failure::new(
+                "vault-not-vouched",
+                "this card has never signed the vault that the server shows; pair with the card that made it first",
+            ));
+        }
+        Ok(())
+    }
+
+    /// VK_1, wraps for this card and the recovery code, and a key object that waits for the card's signature.
+    pub(super) async fn first_key_object(
+        &self,
+        card: &TrustedCard,
+        key: &Arc<SecretKey>,
+        label: &str,
+    ) -> Result<VaultDraft, Failure> {
+        let mut rng = fresh_rng();
+        let vault = VaultId(random());
+        let vk = VaultKey::generate(&mut rng);
+        let code = RecoveryCode::generate(&mut rng);
+        self.agents
+            .show("recovery-code", Secret::new(code.words()))
+            .await
+            .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
+        let recovery = code.keys();
+        let wrap = vk
+            .wrap(&vault, 1, &card.id, &card.keys.kem, &mut rng)
+            .map_err(|e| failure(&e.into()))?;
+        let spare = vk
+            .wrap(&vault, 1, &RECOVERY_ID, &recovery.kem, &mut rng)
+            .map_err(|e| failure(&e.into()))?;
+        let recipients = vec![
+            Recipient {
+                id: card.id,
+                keys: card.keys,
+                wrap_hash: wrap.hash(),
+            },
+            Recipient {
+                id: RECOVERY_ID,
+                keys: recovery,
+                wrap_hash: spare.hash(),
+            },
+        ];
+        let body = KeyObjectBody {
+            version: KEY_OBJECT_VERSION,
+            vault,
+            list_number: 1,
+            epoch: 1,
+            recipients,
+            check: vk.check(),
+            outbox_key: vk.outbox().1,
+            previous_key: Vec::new(),
+            terminals: vec![TerminalEntry {
+                key: key.point(),
+                label: label.to_owned(),
+                collections: Vec::new(),
+            }],
+            flags: 0,
+            previous: Hash::ZERO,
+            signer: card.id,
+        };
+        let placeholder = key.sign(b"unsigned");
+        Ok(VaultDraft {
+            object: KeyObject::from_parts(body, placeholder),
+            wraps: vec![wrap.clone(), spare],
+            wrap,
+            fresh: Some(vk),
+        })
+    }
+
+    pub(super) async fn open_for_pairing(
+        &self,
+        reader: &str,
+        pin: &Pin,
+        pairing: &Pairing,
+        key: &Arc<SecretKey>,
+        conn: &Connection,
+        wrap: &Wrap,
+    ) -> Result<(Session, Opened), Failure> {
+        let nonce = conn.nonce().await.map_err(|e| server_reason(&e))?;
+        let certificate = Hash::of(&pairing.certificate.0);
+        let binding = text::binding(
+            &conn.exporter(),
+            &nonce.server,
+            &nonce.nonce.0,
+            &certificate,
+        );
+        let opening = Opening {
+            card: pairing.card.id,
+            key: key.clone(),
+            binding,
+            hpke: wrap.enc,
+        };
+        let p = pin.clone();
+        let opened = self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| {
+                card_ops::open(card, Some(&p), &opening)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        let statement = SessionStatement {
+            card: pairing.card.id,
+            n: opened.session.n,
+            terminal: TerminalId::of(&key.point()),
+            binding,
+            sig: opened.session.sig.clone(),
+        };
+        self.store
+            .add_session(&statement)
+            .map_err(|e| failure(&e.into()))?;
+        let request = OpenSessionRequest {
+            statement: statement.clone(),
+            nonce: nonce.nonce,
+            known_sequence: 0,
+            known_list: 0,
+        };
+        conn.open_session(&request)
+            .await
+            .map_err(|e| server_reason(&e))?;
+        let session = Session {
+            statement,
+            conn: conn.clone(),
+            card: pairing.card,
+        };
+        Ok((session, opened))
+    }
+
+    /// VERIFY, SIGN over a key object.
+    pub async fn sign_key_object(
+        &self,
+        reader: &str,
+        pin: &Pin,
+        body: KeyObjectBody,
+    ) -> Result<KeyObject, Failure> {
+        let (_, hash) = body.to_sign();
+        let p = pin.clone();
+        let sig = self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| {
+                card_ops::sign(card, &p, SignDomain::KeyObject, &hash)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        Ok(KeyObject::from_parts(body, sig))
+    }
+
+    pub(super) fn keep_pairing_session(&self, reader: &str, session: Session, opened: Opened) {
+        let OpenedSession { token, head, .. } = opened.session;
+        *self.live() = Some(super::ctx::Live {
+            reader: reader.to_owned(),
+            session,
+            token,
+            record: head,
+            unsettled: opened.unsettled,
+            head_put: None,
+            head_known: (0, 0),
+        });
+    }
+}
+
+pub(super) struct VaultDraft {
+    object: KeyObject,
+    wraps: Vec<Wrap>,
+    wrap: Wrap,
+    /// A vault key that was made just now.
+    fresh: Option<VaultKey>,
+}
+
+/// The key object after `before`, with one terminal more.
+pub(super) fn with_terminal(
+    before: &KeyObject,
+    signer: CardId,
+    key: &SecretKey,
+    label: &str,
+) -> KeyObjectBody {
+    let mut body = next(before, signer);
+    body.terminals.push(TerminalEntry {
+        key: key.point(),
+        label: label.to_owned(),
+        collections: Vec::new(),
+    });
+    body
+}
+
+/// The key object after `before`, unchanged but for its place in the chain.
+pub fn next(before: &KeyObject, signer: CardId) -> KeyObjectBody {
+    let mut body = before.body.clone();
+    body.list_number += 1;
+    body.previous = before.hash();
+    body.signer = signer;
+    body.flags &= FLAG_REKEY_REQUIRED;
+    body
+}

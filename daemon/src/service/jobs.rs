@@ -1,0 +1,170 @@
+//! Jobs: long work that somebody ordered, with progress, a review, cancelling and a result.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::api::{Failure, Job, JobControl, JobStatus};
+use crate::engine::{Progress, ReviewEntry};
+
+/// Entries of a review that are shown one by one; the rest is counted.
+const REVIEW_MAX: usize = 10_000;
+
+/// Makes jobs and knows which run.
+#[derive(Default)]
+pub struct Jobs {
+    next: AtomicU64,
+    running: Arc<Mutex<Vec<u64>>>,
+}
+
+/// The daemon's end of a job. When the last clone is dropped, a job that is still running counts as cancelled.
+#[derive(Clone)]
+pub struct JobHandle(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    status: watch::Sender<JobStatus>,
+    control_tx: mpsc::Sender<JobControl>,
+    control: tokio::sync::Mutex<mpsc::Receiver<JobControl>>,
+    running: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id| *id != self.id);
+        self.status.send_modify(|s| {
+            if s.state == "running" || s.state == "waiting" {
+                s.state = "cancelled".to_owned();
+            }
+        });
+    }
+}
+
+impl Jobs {
+    /// A new job.
+    pub fn create(&self, kind: &str) -> JobHandle {
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let status = JobStatus {
+            id,
+            kind: kind.to_owned(),
+            state: "running".to_owned(),
+            step: String::new(),
+            files_done: 0,
+            files_total: 0,
+            bytes: 0,
+            review: Vec::new(),
+            result: BTreeMap::new(),
+            failure: None,
+        };
+        let (control_tx, control) = mpsc::channel(8);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id);
+        JobHandle(Arc::new(Inner {
+            id,
+            status: watch::Sender::new(status),
+            control_tx,
+            control: tokio::sync::Mutex::new(control),
+            running: self.running.clone(),
+        }))
+    }
+
+    /// Numbers of jobs that run.
+    pub fn running(&self) -> Vec<u64> {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl JobHandle {
+    /// Its number.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Its user's end.
+    pub fn public(&self) -> Job {
+        Job {
+            status: self.0.status.subscribe(),
+            control: self.0.control_tx.clone(),
+        }
+    }
+
+    /// Takes over how far the engine is.
+    pub fn progress(&self, p: &Progress) {
+        let step = *p.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, total) = (
+            p.files_done.load(Ordering::Relaxed),
+            p.files_total.load(Ordering::Relaxed),
+        );
+        let bytes = p.bytes.load(Ordering::Relaxed);
+        self.0.status.send_if_modified(|s| {
+            let new = (step, done, total, bytes);
+            let changed = (s.step.as_str(), s.files_done, s.files_total, s.bytes) != new;
+            if changed {
+                s.step = step.to_owned();
+                (s.files_done, s.files_total, s.bytes) = (done, total, bytes);
+            }
+            changed
+        });
+    }
+
+    /// Shows a review and waits for the answer: whether to go on.
+    pub async fn review(&self, entries: &[ReviewEntry]) -> bool {
+        let lines = entries
+            .iter()
+            .take(REVIEW_MAX)
+            .map(|e| {
+                (
+                    e.collection.clone(),
+                    e.path.to_string(),
+                    e.what.to_owned(),
+                    e.size,
+                )
+            })
+            .collect();
+        self.0.status.send_modify(|s| {
+            s.state = "waiting".to_owned();
+            s.review = lines;
+        });
+        let answer = self.next_control().await;
+        self.0
+            .status
+            .send_modify(|s| s.state = "running".to_owned());
+        answer == Some(JobControl::Confirm)
+    }
+
+    /// What the user says next.
+    pub async fn next_control(&self) -> Option<JobControl> {
+        self.0.control.lock().await.recv().await
+    }
+
+    /// Ends it well.
+    pub fn done(&self, result: BTreeMap<String, String>) {
+        self.0.status.send_modify(|s| {
+            s.state = "done".to_owned();
+            s.result = result;
+        });
+    }
+
+    /// Ends it badly.
+    pub fn failed(&self, failure: Failure) {
+        self.0.status.send_modify(|s| {
+            s.state = if failure.code == "cancelled" {
+                "cancelled"
+            } else {
+                "failed"
+            }
+            .to_owned();
+            s.failure = Some(failure);
+        });
+    }
+}

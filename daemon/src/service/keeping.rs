@@ -1,0 +1,105 @@
+//! Keeping a session open: the card proves its presence again, on the same or on a new connection.
+
+use super::Ctx;
+use super::card_ops::{self};
+use super::opening::CARD_DEADLINE;
+use super::reasons::{card_reason, server_reason};
+use crate::api::Reason;
+use crate::core::Event;
+use simsync_protocol::api::RenewRequest;
+use simsync_vault::commit::SessionRef;
+use std::sync::Arc;
+
+impl Ctx {
+    /// RENEW: the card is still there.
+    pub fn renew(self: Arc<Self>) {
+        tokio::spawn(async move {
+            if let Err(reason) = self.try_renew().await {
+                tracing::info!(code = reason.code, "{}", reason.sentence);
+                let work = crate::core::Work::Sync(crate::core::SyncWhy::Retry);
+                let outcome = crate::core::Outcome::SessionOver(reason);
+                self.emit(Event::WorkEnded { work, outcome });
+            }
+        });
+    }
+
+    /// A new proof of the card's presence, on the present connection; a lost connection is made anew.
+    pub async fn try_renew(&self) -> Result<(), Reason> {
+        let (reader, token, statement) = match &*self.live() {
+            Some(l) => (
+                l.reader.clone(),
+                l.token.clone(),
+                l.session.statement.clone(),
+            ),
+            None => return Ok(()),
+        };
+        let (_, pairing) = self.pairing()?;
+        let prepared = self
+            .prepare(&pairing)
+            .await
+            .map_err(|e| server_reason(&e))?;
+        let binding = prepared.binding;
+        let signature = self
+            .card
+            .run(&reader, CARD_DEADLINE, move |card| {
+                card_ops::renew(card, &token, &binding)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        let witness = self
+            .store
+            .witness()
+            .map_err(|e| Reason::new("store", e.to_string()))?;
+        let request = RenewRequest {
+            session: SessionRef {
+                card: statement.card,
+                n: statement.n,
+            },
+            nonce: prepared.nonce,
+            signature,
+            known_sequence: witness.sequence,
+            known_list: witness.list_number,
+        };
+        prepared
+            .conn
+            .renew(&request)
+            .await
+            .map_err(|e| server_reason(&e))?;
+        if let Some(live) = &mut *self.live() {
+            live.session.conn = prepared.conn.clone();
+        }
+        Ok(())
+    }
+
+    /// For a job that waits until the session is open, or it is clear why not.
+    pub fn watch_unlock(
+        self: Arc<Self>,
+        job: super::jobs::JobHandle,
+        mut status: tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
+    ) {
+        tokio::spawn(async move {
+            loop {
+                let now = status.borrow_and_update().clone();
+                let looking = now.cards.iter().any(|c| c.state == "looking");
+                match now.state.as_str() {
+                    state if state == "opening" || looking => tokio::select! {
+                        changed = status.changed() => if changed.is_err() { return },
+                        control = job.next_control() => {
+                            if control != Some(crate::api::JobControl::Confirm) { return }
+                        }
+                    },
+                    "synced" | "syncing" | "read-only" => {
+                        return job.done(std::collections::BTreeMap::new());
+                    }
+                    _ => {
+                        let reason = now.reasons.first().cloned();
+                        let reason = reason.unwrap_or_else(|| {
+                            Reason::new("no-card", "no card of yours is in; put it in")
+                        });
+                        return job.failed(crate::api::Failure::new(&reason.code, reason.sentence));
+                    }
+                }
+            }
+        });
+    }
+}

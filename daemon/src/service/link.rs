@@ -1,0 +1,121 @@
+//! The connection that waits on the server's events while the terminal's key is unsealed, and fetches ciphertext ahead of
+//! the card (B7).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use simsync_protocol::api::ServerEvent;
+use simsync_protocol::client::{ClientError, Connection, split_fetch};
+use simsync_protocol::problem::Code;
+
+use super::Ctx;
+use crate::core::Event;
+
+/// Between two tries to connect; doubles up to the maximum.
+const BACKOFF: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Keeps the connection until it is aborted or this terminal is refused for good.
+pub async fn keep(ctx: Arc<Ctx>) {
+    let mut pause = BACKOFF;
+    loop {
+        match listen(&ctx, &mut pause).await {
+            Ok(()) => {}
+            Err(e) if is_refusal(&e) => {
+                tracing::warn!(error = %e, "the server refuses this terminal");
+                ctx.emit(Event::Revoked);
+                return;
+            }
+            Err(e) => tracing::info!(error = %e, "no connection to the server"),
+        }
+        ctx.emit(Event::Server(false));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF_MAX);
+    }
+}
+
+fn is_refusal(e: &ClientError) -> bool {
+    matches!(
+        e.code(),
+        Some(
+            Code::TerminalRevoked | Code::NotPaired | Code::SubscriberInactive | Code::CardRevoked
+        )
+    )
+}
+
+async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError> {
+    let Ok((_, pairing)) = ctx.pairing() else {
+        return Ok(());
+    };
+    let conn = ctx.connect(&pairing).await?;
+    let mut events = conn.events().await?;
+    *pause = BACKOFF;
+    ctx.emit(Event::Server(true));
+    let own = ctx.terminal_id();
+    while let Some(event) = events.next().await? {
+        match event {
+            ServerEvent::Hello { head } => {
+                let known = ctx.store.witness().map_or(0, |w| w.sequence);
+                if head.is_some_and(|h| h.sequence > known) {
+                    ctx.emit(Event::HeadMoved);
+                    prefetch(ctx, &conn).await;
+                }
+            }
+            ServerEvent::HeadMoved { terminal, .. } if Some(terminal) != own => {
+                ctx.emit(Event::HeadMoved);
+                prefetch(ctx, &conn).await;
+            }
+            ServerEvent::TailDelivered { terminal, .. } if Some(terminal) != own => {
+                ctx.emit(Event::HeadMoved)
+            }
+            ServerEvent::HeadMoved { .. } | ServerEvent::TailDelivered { .. } => {}
+            ServerEvent::Revoked => {
+                ctx.emit(Event::Revoked);
+                return Ok(());
+            }
+            ServerEvent::RekeyRequired => ctx.emit(Event::HeadMoved),
+            ServerEvent::Shutdown => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Fetches the ciphertext of this terminal's collections and the newest key object before a card asks for them. Nothing
+/// here can be opened without the card. With a session open the sync itself fetches.
+async fn prefetch(ctx: &Arc<Ctx>, conn: &Connection) {
+    if !ctx.config.prefetch || ctx.live().is_some() {
+        return;
+    }
+    if let Err(e) = try_prefetch(ctx, conn).await {
+        tracing::info!(error = %e, "prefetch");
+    }
+}
+
+async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientError> {
+    let Ok(collections) = ctx.store.collections() else {
+        return Ok(());
+    };
+    for c in collections.iter().filter(|c| c.root.is_some()) {
+        let live = conn.packs(c.id).await?.packs;
+        let missing: Vec<_> = live
+            .into_iter()
+            .filter(|p| !ctx.store.has_pack(&p.id).unwrap_or(true))
+            .filter(|p| !ctx.paths.packs.join(p.id.to_string()).exists())
+            .collect();
+        for ids in split_fetch(missing) {
+            if ctx.live().is_some() {
+                return Ok(());
+            }
+            for pack in conn.fetch_packs(ids).await? {
+                let Some(engine) = ctx.side_engine() else {
+                    return Ok(());
+                };
+                if let Err(e) = engine.keep_pack_file(&pack.id, &pack.bytes) {
+                    tracing::warn!(error = %e, "prefetch");
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}

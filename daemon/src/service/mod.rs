@@ -1,0 +1,281 @@
+//! The running daemon: events in, decisions by [`crate::core`], effects out.
+
+mod card_ops;
+mod collections;
+mod ctx;
+mod entering;
+mod jobs;
+mod keeping;
+mod link;
+mod opening;
+mod orders;
+mod pairing;
+mod reasons;
+mod rekey;
+mod secrets;
+mod status;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+pub use ctx::{Ctx, StartError};
+
+use crate::api::{Agents, Handle, Order, Request, Status};
+use crate::card::{CardHandle, watch as watch_cards};
+use crate::config::Config;
+use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
+use crate::paths::Paths;
+
+/// What a daemon is started with.
+pub struct Parts {
+    /// Where things are.
+    pub paths: Paths,
+    /// What the owner set.
+    pub config: Config,
+    /// Who asks for PINs.
+    pub agents: Arc<dyn Agents>,
+}
+
+/// A daemon that was started.
+pub struct Running {
+    /// The way to it.
+    pub handle: Handle,
+    /// For watchers outside of it (inotify is within; logind and udev are beside): they send events here.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Folders of the collections, for the watcher of data.
+    pub roots: watch::Receiver<Vec<std::path::PathBuf>>,
+    /// Ends when it stopped.
+    pub task: tokio::task::JoinHandle<()>,
+}
+
+/// Starts a daemon: opens its files, watches readers, decides.
+pub fn start(parts: Parts) -> Result<Running, StartError> {
+    let (events_tx, events_rx) = mpsc::unbounded_channel();
+    let (requests_tx, requests_rx) = mpsc::channel(64);
+    let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
+    let card = CardHandle::start().map_err(StartError::Thread)?;
+    let policy = Policy {
+        login: parts.config.login_session,
+        on_insertion: parts.config.sync_on_insertion,
+        on_change: parts.config.sync_on_change,
+        on_head_moved: parts.config.sync_on_head_moved,
+    };
+    let ctx = Ctx::open(parts, card, events_tx.clone())?;
+    ctx.collections_changed();
+    let roots = ctx.roots.subscribe();
+    let emit = events_tx.clone();
+    watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
+    let mut state = State::new(policy);
+    state.paired = ctx.is_paired();
+    state.tails_waiting = ctx.tails_waiting();
+    let service = Service {
+        state,
+        ctx,
+        events: events_rx,
+        requests: requests_rx,
+        status: status_tx,
+        orders: HashMap::new(),
+        timers: HashMap::new(),
+        opening: None,
+        link: None,
+    };
+    let task = tokio::spawn(service.run());
+    Ok(Running {
+        handle: Handle {
+            requests: requests_tx,
+            status: status_rx,
+        },
+        events: events_tx,
+        roots,
+        task,
+    })
+}
+
+struct Service {
+    state: State,
+    ctx: Arc<Ctx>,
+    events: mpsc::UnboundedReceiver<Event>,
+    requests: mpsc::Receiver<Request>,
+    status: watch::Sender<Arc<Status>>,
+    /// Orders that wait or run, by number.
+    orders: HashMap<u64, (Order, jobs::JobHandle)>,
+    timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
+    opening: Option<tokio::task::JoinHandle<()>>,
+    link: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Service {
+    async fn run(mut self) {
+        self.publish();
+        self.keep_link();
+        loop {
+            tokio::select! {
+                biased;
+                event = self.events.recv() => match event {
+                    Some(event) => {
+                        if self.handle(event) {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
+                request = self.requests.recv() => match request {
+                    Some(request) => {
+                        if self.request(request) {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
+            }
+            self.keep_link();
+            self.publish();
+        }
+        for (_, timer) in self.timers.drain() {
+            timer.abort();
+        }
+        for task in [self.opening.take(), self.link.take()]
+            .into_iter()
+            .flatten()
+        {
+            task.abort();
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let status = Arc::new(self.ctx.status(&self.state));
+        self.status.send_if_modified(|old| {
+            let changed = **old != *status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// Answers whether the daemon is to end.
+    fn handle(&mut self, event: Event) -> bool {
+        tracing::debug!(?event);
+        self.ctx.note(&event);
+        if let Event::WorkEnded {
+            work: Work::Order(id),
+            ..
+        } = &event
+        {
+            self.orders.remove(id);
+        }
+        let mut exit = false;
+        for action in reduce(&mut self.state, event) {
+            tracing::debug!(?action);
+            exit |= self.act(action);
+        }
+        exit
+    }
+
+    fn act(&mut self, action: Action) -> bool {
+        match action {
+            Action::Look(reader) => self.ctx.clone().look(reader),
+            Action::Open { reader, again } => {
+                let ctx = self.ctx.clone();
+                self.opening = Some(tokio::spawn(async move {
+                    ctx.open_session(reader, again).await
+                }));
+            }
+            Action::StopOpening => {
+                if let Some(task) = self.opening.take() {
+                    task.abort();
+                }
+            }
+            Action::Start(work) => self.start(work),
+            Action::StopWork => self.ctx.stop_work(),
+            Action::Wipe => self.ctx.wipe(),
+            Action::DeliverTails => self.ctx.clone().deliver_tails(),
+            Action::Forget(reader) => self.ctx.card.disconnect(&reader),
+            Action::Renew => self.ctx.clone().renew(),
+            Action::After(timer) => self.after(timer),
+            Action::Exit => return true,
+        }
+        false
+    }
+
+    fn start(&mut self, work: Work) {
+        match work {
+            Work::Sync(_) => self.ctx.clone().start_sync(work),
+            Work::Tail => self.ctx.clone().start_tail(),
+            Work::Order(id) => match self.orders.get(&id) {
+                Some((order, job)) => self.ctx.clone().start_order(id, order.clone(), job.clone()),
+                None => {
+                    let outcome = crate::core::Outcome::Cancelled;
+                    let _ = self.ctx.events.send(Event::WorkEnded { work, outcome });
+                }
+            },
+        }
+    }
+
+    fn after(&mut self, timer: Timer) {
+        let config = &self.ctx.config;
+        let delay = match timer {
+            Timer::Quiet => Duration::from_millis(config.change_delay_ms),
+            Timer::Retry => Duration::from_secs(5),
+            Timer::Rescan => Duration::from_secs(config.rescan_interval_s),
+            Timer::Renew => Duration::from_secs(simsync_protocol::api::GRANT_SECONDS / 2),
+        };
+        let events = self.ctx.events.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = events.send(Event::Timer(timer));
+        });
+        // The newest one counts: that is what makes a debounce.
+        if let Some(old) = self.timers.insert(timer, task) {
+            old.abort();
+        }
+    }
+
+    /// One connection waits on the server's events while the key is unsealed.
+    fn keep_link(&mut self) {
+        let wanted = self.state.paired && !self.state.revoked && self.ctx.key().is_some();
+        let running = self.link.as_ref().is_some_and(|t| !t.is_finished());
+        if wanted && !running {
+            self.link = Some(tokio::spawn(link::keep(self.ctx.clone())));
+        } else if !wanted && let Some(task) = self.link.take() {
+            task.abort();
+        }
+    }
+
+    /// Answers whether the daemon is to end.
+    fn request(&mut self, request: Request) -> bool {
+        match request {
+            Request::Order(order, reply) => {
+                let _ = reply.send(self.order(order));
+            }
+            Request::Log(limit, reply) => {
+                let _ = reply.send(self.ctx.log(limit));
+            }
+            Request::Conflicts(reply) => {
+                let _ = reply.send(self.ctx.conflicts());
+            }
+            Request::Stop => return self.handle(Event::Stop),
+        }
+        false
+    }
+
+    fn order(&mut self, order: Order) -> Result<crate::api::Job, crate::api::Failure> {
+        orders::admissible(&order, &self.state)?;
+        let job = self.ctx.jobs.create(orders::kind(&order));
+        let public = job.public();
+        let id = job.id();
+        if order == Order::Unlock {
+            // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
+            self.handle(Event::UserUnlock);
+            self.publish();
+            self.ctx.clone().watch_unlock(job, self.status.subscribe());
+        } else {
+            self.orders.insert(id, (order, job));
+            self.handle(Event::UserOrder(id));
+        }
+        Ok(public)
+    }
+}

@@ -1,0 +1,490 @@
+//! From a card in a reader to an open session (flow 4), and keeping it open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use simsync_card::client::{OpenedSession, Pin, Selected};
+use simsync_card::ids::{Hash, TerminalId};
+use simsync_card::status::Status;
+use simsync_card::text;
+use simsync_protocol::address::ServerAddress;
+use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
+use simsync_protocol::client::{Client, ClientError, Connection};
+use simsync_protocol::tls::Identity;
+use simsync_vault::commit::Commit;
+use simsync_vault::head::{Verdict, Witness};
+use simsync_vault::keyobject::{KeyObject, Wrap};
+use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::statement::SessionStatement;
+
+use super::Ctx;
+use super::card_ops::{self, GoOn, Opened, Opening};
+use super::ctx::Live;
+use super::reasons::{card_failure, card_reason, engine_failure, server_failure};
+use crate::api::{Reason, SecretKind};
+use crate::card::CardError;
+use crate::core::{Event, Looked, OpenFailure};
+use crate::engine::{Engine, EngineError, Session};
+use crate::identity::{Pairing, Terminal};
+
+/// How long a card may take for one of our transactions, another program's included.
+pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) struct Prepared {
+    pub(super) conn: Connection,
+    pub(super) nonce: simsync_protocol::api::Nonce,
+    pub(super) binding: Hash,
+}
+
+impl Ctx {
+    /// SELECT, and whose card it is.
+    pub fn look(self: Arc<Self>, reader: String) {
+        tokio::spawn(async move {
+            let looked = self.select(&reader).await;
+            let result = match looked {
+                Ok(None) => Looked::Foreign,
+                Ok(Some(selected)) => {
+                    let card = self.terminal().and_then(|t| t.pairing).and_then(|p| {
+                        // M7: the subscriber that this terminal stored, and every card of its newest key object.
+                        let cards = self.known_cards(&p);
+                        cards
+                            .into_iter()
+                            .find(|c| selected.is_card_of(c, &p.subscriber))
+                    });
+                    match card {
+                        Some(card) => Looked::Paired {
+                            card,
+                            tries: selected.pin_tries,
+                            pin_must_change: selected.pin_due,
+                        },
+                        None => Looked::Unpaired,
+                    }
+                }
+                Err(e) => Looked::Failed(card_reason(&e)),
+            };
+            self.emit(Event::Looked { reader, result });
+        });
+    }
+
+    /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
+    pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
+        if !self.is_paired() || !self.agents.any() || self.live().is_some() {
+            return self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        }
+        let (looked_tx, looked_rx) = tokio::sync::oneshot::channel();
+        let (go_on, held) = std::sync::mpsc::channel();
+        self.hold(reader, go_on);
+        let (card, name) = (self.card.clone(), reader.to_owned());
+        let run = tokio::spawn(async move {
+            card.run(&name, CARD_DEADLINE, move |c| {
+                card_ops::look_and_hold(c, looked_tx, &held)
+            })
+            .await
+        });
+        match looked_rx.await {
+            Ok(result) => result,
+            // It ended before it could look.
+            Err(_) => Err(match run.await {
+                Ok(Err(e)) => e,
+                _ => CardError::Gone,
+            }),
+        }
+    }
+
+    pub(super) fn known_cards(&self, pairing: &Pairing) -> Vec<simsync_card::ids::CardId> {
+        let mut cards = vec![pairing.card.id];
+        if let Ok(objects) = self.store.key_objects()
+            && let Some(newest) = objects.last()
+        {
+            cards = newest
+                .body
+                .recipients
+                .iter()
+                .map(|r| r.id)
+                .filter(|id| *id != simsync_vault::keyobject::RECOVERY_ID)
+                .collect();
+        }
+        cards
+    }
+
+    /// Opens a session and reports how it went.
+    pub async fn open_session(self: Arc<Self>, reader: String, again: bool) {
+        match self.try_open(&reader, again).await {
+            Ok(read_only) => self.emit(Event::Opened { reader, read_only }),
+            Err(why) => self.emit(Event::OpenFailed { reader, why }),
+        }
+    }
+
+    pub(super) async fn try_open(
+        self: &Arc<Self>,
+        reader: &str,
+        again: bool,
+    ) -> Result<Option<Reason>, OpenFailure> {
+        let (terminal, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        let key = self
+            .unsealed_key(&terminal)
+            .await
+            .map_err(OpenFailure::NotGiven)?;
+        // The connection is made and the nonce fetched while the PIN is typed.
+        let (prepared, pin) = if again {
+            (self.prepare(&pairing).await, None)
+        } else {
+            let ask = self.ask_card_pin(SecretKind::CardPin, None, false, reader);
+            let (prepared, pin) = tokio::join!(self.prepare(&pairing), ask);
+            self.mark("pin");
+            (prepared, Some(pin.map_err(OpenFailure::NotGiven)?))
+        };
+        let mut prepared = prepared.map_err(|e| server_failure(&e))?;
+        let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
+        if self
+            .store
+            .key_objects()
+            .map_err(|e| engine_failure(&e.into()))?
+            .is_empty()
+        {
+            let conn = prepared.conn.clone();
+            let objects = conn.key_objects(0).await.map_err(|e| server_failure(&e))?;
+            let newest = conn.key_object().await.map_err(|e| server_failure(&e))?;
+            engine
+                .accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)
+                .map_err(|e| engine_failure(&e))?;
+        }
+        let mut pin = pin;
+        let mut typed = None;
+        for _ in 0..3 {
+            let (object, wrap) = self.newest_wrap(&pairing)?;
+            let opening = Opening {
+                card: pairing.card.id,
+                key: key.clone(),
+                binding: prepared.binding,
+                hpke: wrap.enc,
+            };
+            let (opened, used_pin) = self.open_on_card(reader, &mut pin, opening).await?;
+            typed = typed.or(used_pin);
+            let statement = SessionStatement {
+                card: pairing.card.id,
+                n: opened.session.n,
+                terminal: TerminalId::of(&key.point()),
+                binding: prepared.binding,
+                sig: opened.session.sig.clone(),
+            };
+            // From here on the card waits for a closing commit or a tail, whatever the network does.
+            self.store
+                .add_session(&statement)
+                .map_err(|e| engine_failure(&e.into()))?;
+            let witness = self
+                .store
+                .witness()
+                .map_err(|e| engine_failure(&e.into()))?;
+            let request = OpenSessionRequest {
+                statement: statement.clone(),
+                nonce: prepared.nonce,
+                known_sequence: witness.sequence,
+                known_list: witness.list_number,
+            };
+            let answer = prepared
+                .conn
+                .open_session(&request)
+                .await
+                .map_err(|e| server_failure(&e))?;
+            self.set_conn(Some(prepared.conn.clone()));
+            let session = Session {
+                statement,
+                conn: prepared.conn.clone(),
+                card: pairing.card,
+            };
+            match self
+                .take_over(&engine, reader, session, &answer, opened, (&object, &wrap))
+                .await?
+            {
+                Some(None) if answer.rekey_required || self.is_rekey_flagged() => {
+                    return self
+                        .rekey(reader, typed)
+                        .await
+                        .map(|()| None)
+                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)));
+                }
+                Some(read_only) => return Ok(read_only),
+                // Another terminal re-keyed meanwhile: once more, with the newest wrap, without the PIN.
+                None => {
+                    prepared = self
+                        .prepare(&pairing)
+                        .await
+                        .map_err(|e| server_failure(&e))?
+                }
+            }
+        }
+        Err(OpenFailure::Offline(Reason::new(
+            "busy",
+            "the vault's keys change too often just now",
+        )))
+    }
+
+    /// The terminal's file and pairing; a reason if there is none.
+    pub fn pairing(&self) -> Result<(Terminal, Pairing), Reason> {
+        let terminal = self.terminal();
+        let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
+        match (terminal, pairing) {
+            (Some(t), Some(p)) => Ok((t, p)),
+            _ => Err(Reason::new(
+                "not-paired",
+                "this terminal is not paired; run `simsync pair`",
+            )),
+        }
+    }
+
+    /// The client and identity that a pairing gives.
+    pub fn client(&self, pairing: &Pairing) -> Result<(Client, Identity), ClientError> {
+        let address: ServerAddress = pairing
+            .server
+            .parse()
+            .map_err(|e| ClientError::Protocol(format!("the stored server address: {e}")))?;
+        let key = self
+            .key()
+            .ok_or_else(|| ClientError::Protocol("the terminal's key is sealed".to_owned()))?;
+        let identity = Identity {
+            certificate: pairing.certificate.0.clone(),
+            key: (*key).clone(),
+        };
+        Ok((Client::new(address, pairing.ca_pin), identity))
+    }
+
+    /// The living connection, or a new one.
+    pub async fn connect(&self, pairing: &Pairing) -> Result<Connection, ClientError> {
+        if let Some(conn) = self.conn() {
+            return Ok(conn);
+        }
+        let (client, identity) = self.client(pairing)?;
+        let conn = client.connect(Some(&identity)).await?;
+        self.set_conn(Some(conn.clone()));
+        Ok(conn)
+    }
+
+    pub(super) async fn prepare(&self, pairing: &Pairing) -> Result<Prepared, ClientError> {
+        let mut conn = self.connect(pairing).await?;
+        let answer = match conn.nonce().await {
+            Ok(answer) => answer,
+            // The connection died unseen, perhaps with the server: a new one, once.
+            Err(e) if e.is_transient() => {
+                self.set_conn(None);
+                conn = self.connect(pairing).await?;
+                conn.nonce().await?
+            }
+            Err(e) => return Err(e),
+        };
+        if answer.server != pairing.server_id {
+            return Err(ClientError::Protocol(
+                "it is another server than the one that this terminal was paired with".to_owned(),
+            ));
+        }
+        let certificate = Hash::of(&pairing.certificate.0);
+        let binding = text::binding(
+            &conn.exporter(),
+            &answer.server,
+            &answer.nonce.0,
+            &certificate,
+        );
+        Ok(Prepared {
+            conn,
+            nonce: answer.nonce,
+            binding,
+        })
+    }
+
+    pub(super) fn newest_wrap(&self, pairing: &Pairing) -> Result<(KeyObject, Wrap), OpenFailure> {
+        let not_in_vault = || engine_failure(&EngineError::NotInVault);
+        let objects = self
+            .store
+            .key_objects()
+            .map_err(|e| engine_failure(&e.into()))?;
+        let object = objects.last().cloned().ok_or_else(not_in_vault)?;
+        let wrap = self
+            .store
+            .wrap(&pairing.card.id)
+            .map_err(|e| engine_failure(&e.into()))?;
+        let wrap = wrap.filter(|w| object.names(w)).ok_or_else(not_in_vault)?;
+        Ok((object, wrap))
+    }
+
+    /// VERIFY and OPEN SESSION; a wrong PIN is asked for again while the card has tries. Answers the right one, too, for
+    /// what else this opening needs it for.
+    pub(super) async fn open_on_card(
+        &self,
+        reader: &str,
+        pin: &mut Option<Pin>,
+        opening: Opening,
+    ) -> Result<(Opened, Option<Pin>), OpenFailure> {
+        let mut held = self.take_hold(reader);
+        loop {
+            let (o, p) = (opening.clone(), pin.clone());
+            let at_once = match (held.take(), &p) {
+                (Some(held), Some(pin)) => go_on(&held, pin.clone(), o.clone()).await,
+                _ => None,
+            };
+            let result = match at_once {
+                Some(result) => result,
+                None => {
+                    self.card
+                        .run(reader, CARD_DEADLINE, move |card| {
+                            card_ops::open(card, p.as_ref(), &o)
+                        })
+                        .await
+                }
+            };
+            let error = match result {
+                Ok(opened) => {
+                    // The PIN was verified; a repetition in this power-up needs it no more.
+                    return Ok((opened, pin.take()));
+                }
+                Err(e) => e,
+            };
+            let status = match &error {
+                CardError::Client(e) => e.status(),
+                _ => None,
+            };
+            let (tries, retry) = match status {
+                Some(Status::Wrong {
+                    tries_left: 1.., ..
+                }) if pin.is_some() => {
+                    let Some(Status::Wrong { tries_left, .. }) = status else {
+                        continue;
+                    };
+                    (Some(tries_left), true)
+                }
+                // Another program reset the card: the PIN has to be typed once more.
+                Some(Status::RightMissing) if pin.is_none() => (None, false),
+                _ => return Err(card_failure(&error)),
+            };
+            let asked = self
+                .ask_card_pin(SecretKind::CardPin, tries, retry, reader)
+                .await;
+            *pin = Some(asked.map_err(OpenFailure::NotGiven)?);
+        }
+    }
+
+    /// Checks everything that the server said, opens the vault's keys and keeps the session. None: the keys changed, open
+    /// again.
+    pub(super) async fn take_over(
+        &self,
+        engine: &Engine,
+        reader: &str,
+        session: Session,
+        answer: &SessionAnswer,
+        opened: Opened,
+        used: (&KeyObject, &Wrap),
+    ) -> Result<Option<Option<Reason>>, OpenFailure> {
+        let fail = |e: EngineError| engine_failure(&e);
+        let card_record = witness_of(&opened.session);
+        let checked = engine
+            .accept_key_objects(&session.card, &answer.key_objects, &answer.wraps)
+            .and_then(|()| engine.verify_commits(&answer.commits));
+        let verdict = match checked {
+            Ok(mut commits) => {
+                // A terminal that was away for long gets the rest in pieces before it judges.
+                let mut got = commits.len();
+                while got == COMMITS_PER_ANSWER {
+                    for c in &commits {
+                        engine.keep_commit(c).map_err(fail)?;
+                    }
+                    let after = self.store.witness().map_err(|e| fail(e.into()))?.sequence;
+                    let more = session
+                        .conn
+                        .commits(after)
+                        .await
+                        .map_err(|e| server_failure(&e))?;
+                    commits = engine.verify_commits(&more.commits).map_err(fail)?;
+                    got = commits.len();
+                }
+                match self.judge(engine, &card_record, answer, &commits) {
+                    Ok(verdict) | Err(EngineError::Head(verdict)) => verdict,
+                    Err(e) => return Err(fail(e)),
+                }
+            }
+            Err(EngineError::Head(verdict)) => verdict,
+            Err(e) => return Err(fail(e)),
+        };
+        if verdict != Verdict::Continue {
+            let reason = super::reasons::engine_reason(&EngineError::Head(verdict));
+            self.keep_live(reader, session, opened);
+            return Ok(Some(Some(reason)));
+        }
+        let objects = self.store.key_objects().map_err(|e| fail(e.into()))?;
+        let newest = objects
+            .last()
+            .ok_or_else(|| fail(EngineError::NotInVault))?;
+        if newest.body.terminal(&session.statement.terminal).is_none() {
+            return Err(fail(EngineError::NotInVault));
+        }
+        if newest.body.epoch != used.0.body.epoch {
+            return Ok(None);
+        }
+        let vk = VaultKey::unwrap_with_card(used.0, used.1, &opened.session.secret)
+            .map_err(|e| fail(e.into()))?;
+        let ring = KeyRing::new(vk, &objects).map_err(|e| fail(e.into()))?;
+        self.keys.put(Box::new(ring));
+        self.keep_live(reader, session, opened);
+        Ok(Some(None))
+    }
+
+    pub(super) fn judge(
+        &self,
+        engine: &Engine,
+        card: &Witness,
+        answer: &SessionAnswer,
+        commits: &[Commit],
+    ) -> Result<Verdict, EngineError> {
+        let verdict = engine.judge_card(card, commits)?;
+        if verdict == Verdict::Continue {
+            for commit in commits {
+                engine.keep_commit(commit)?;
+            }
+            engine.check_head(answer.head.map(|h| (h.sequence, h.hash)))?;
+        }
+        Ok(verdict)
+    }
+
+    pub(super) fn keep_live(&self, reader: &str, session: Session, opened: Opened) {
+        let head_known = opened
+            .session
+            .head
+            .map_or((0, 0), |h| (h.sequence, h.list_number));
+        let OpenedSession { token, head, .. } = opened.session;
+        *self.live() = Some(Live {
+            reader: reader.to_owned(),
+            session,
+            token,
+            record: head,
+            unsettled: opened.unsettled,
+            head_put: None,
+            head_known,
+        });
+    }
+}
+
+/// Goes on in the transaction of the first look; none if that is over.
+pub(super) async fn go_on(
+    held: &std::sync::mpsc::Sender<GoOn>,
+    pin: Pin,
+    opening: Opening,
+) -> Option<Result<Opened, CardError>> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    held.send(GoOn {
+        pin,
+        opening,
+        reply,
+    })
+    .ok()?;
+    // Sent just as the look ended: nothing was done with it.
+    answer.await.ok()
+}
+
+/// The card's record as a witness.
+pub fn witness_of(opened: &OpenedSession) -> Witness {
+    opened.head.map_or(Witness::EMPTY, |h| Witness {
+        epoch: h.epoch,
+        sequence: h.sequence,
+        head: h.head,
+        list_number: h.list_number,
+        list_hash: h.list_hash,
+    })
+}

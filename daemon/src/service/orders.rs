@@ -1,0 +1,374 @@
+//! What the user orders, run as work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use simsync_vault::commit::SessionRef;
+use simsync_vault::keyobject::KeyObjectBody;
+
+use super::jobs::JobHandle;
+use super::opening::CARD_DEADLINE;
+use super::reasons::{card_reason, server_reason};
+use super::reasons::{engine_reason, outcome_of};
+use super::{Ctx, card_ops};
+use crate::api::{Failure, Order, SecretKind};
+use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work};
+use crate::engine::{EngineError, SyncOptions, SyncReport};
+
+pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
+
+/// The job's kind.
+pub fn kind(order: &Order) -> &'static str {
+    match order {
+        Order::Unlock => "unlock",
+        Order::Pair { .. } => "pair",
+        Order::Unpair => "unpair",
+        Order::Sync { .. } => "sync",
+        Order::Eject => "eject",
+        Order::AddCollection { .. } => "add-collection",
+        Order::RemoveCollection { .. } => "remove-collection",
+        Order::ChangeCardPin => "change-card-pin",
+        Order::ChangeTerminalPin => "change-terminal-pin",
+        Order::Forget { .. } => "forget",
+    }
+}
+
+/// What can be refused before anything starts.
+pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
+    let has_card = state.readers.values().any(Option::is_some);
+    let need_card = || {
+        if has_card {
+            Ok(())
+        } else if state.readers.is_empty() {
+            Err(Failure::new(
+                "no-reader",
+                "no card reader is connected; plug one in",
+            ))
+        } else {
+            Err(Failure::new("no-card", "no card is in; put it in"))
+        }
+    };
+    let need_pairing = || {
+        if state.paired {
+            Ok(())
+        } else {
+            Err(Failure::new(
+                "not-paired",
+                "this terminal is not paired; put a card in and run `simsync pair`",
+            ))
+        }
+    };
+    let need_session = || match &state.session {
+        SessionPhase::Open {
+            read_only: Some(r), ..
+        } => Err(Failure::from(r.clone())),
+        SessionPhase::Open { .. } => Ok(()),
+        _ => {
+            need_pairing()?;
+            need_card()?;
+            let foreign = !state
+                .readers
+                .values()
+                .flatten()
+                .any(|c| matches!(c, CardPhase::Paired { .. }));
+            Err(if foreign {
+                Failure::new("card-not-paired", "not paired with this card; put yours in")
+            } else {
+                Failure::new(
+                    "locked",
+                    "no session is open; run `simsync unlock` and give the PIN",
+                )
+            })
+        }
+    };
+    match order {
+        Order::Unlock => {
+            need_pairing()?;
+            need_card()
+        }
+        Order::Pair { .. } | Order::ChangeCardPin => need_card(),
+        Order::ChangeTerminalPin => need_pairing(),
+        Order::Unpair
+        | Order::Sync { .. }
+        | Order::Eject
+        | Order::AddCollection { .. }
+        | Order::RemoveCollection { .. }
+        | Order::Forget { .. } => need_session(),
+    }
+}
+
+impl Ctx {
+    /// Runs an order as work.
+    pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle) {
+        tokio::spawn(async move {
+            let result = self.run_order(order, &job).await;
+            let outcome = match &result {
+                Ok(_) => Outcome::Done,
+                Err((_, outcome)) => outcome.clone(),
+            };
+            match result {
+                Ok(values) => job.done(values),
+                Err((failure, _)) => job.failed(failure),
+            }
+            self.emit(Event::WorkEnded {
+                work: Work::Order(id),
+                outcome,
+            });
+        });
+    }
+
+    pub(super) async fn run_order(
+        self: &Arc<Self>,
+        order: Order,
+        job: &JobHandle,
+    ) -> Result<BTreeMap<String, String>, (Failure, Outcome)> {
+        let plain = |r: Done| {
+            r.map_err(|f| {
+                let reason = crate::api::Reason::new(&f.code, f.sentence.clone());
+                (f, Outcome::Failed(reason))
+            })
+        };
+        let engine = |r: Result<SyncReport, EngineError>| match r {
+            Ok(report) => Ok(report_values(&report)),
+            Err(e) => Err((Failure::from(engine_reason(&e)), outcome_of(&e))),
+        };
+        match order {
+            Order::Unlock => Ok(BTreeMap::new()),
+            Order::Pair { label } => plain(match self.any_card() {
+                Ok(reader) => self.pair(&reader, &label).await,
+                Err(f) => Err(f),
+            }),
+            Order::Unpair => plain(self.unpair().await),
+            Order::Sync {
+                review,
+                allow_deletions,
+            } => {
+                let options = SyncOptions {
+                    review,
+                    allow_deletions,
+                    ..SyncOptions::default()
+                };
+                engine(self.run_sync(options, Some(job)).await)
+            }
+            Order::Eject => {
+                let options = SyncOptions {
+                    closing: true,
+                    // What was not reviewed is not taken; it is there at the next session.
+                    upload_only: self.config.confirm_downloads,
+                    ..SyncOptions::default()
+                };
+                let result = engine(self.run_sync(options, Some(job)).await)?;
+                self.emit(Event::SessionClosed);
+                Ok(result)
+            }
+            Order::AddCollection {
+                attribute,
+                name,
+                path,
+            } => plain(self.add_collection(&attribute, &name, &path).await),
+            Order::RemoveCollection { collection } => {
+                plain(self.remove_collection(&collection).await)
+            }
+            Order::ChangeCardPin => plain(self.change_card_pin().await),
+            Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
+            Order::Forget { terminal } => plain(self.forget(&terminal).await),
+        }
+    }
+
+    /// The reader of the session's card, or the first with any card of ours.
+    pub(super) fn any_card(&self) -> Result<String, Failure> {
+        if let Some(live) = &*self.live() {
+            return Ok(live.reader.clone());
+        }
+        self.card_readers()
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::new("no-card", "no card is in; put it in"))
+    }
+
+    pub(super) async fn change_card_pin(&self) -> Done {
+        let reader = self.any_card()?;
+        let selected = self
+            .card
+            .run(&reader, CARD_DEADLINE, card_ops::look)
+            .await
+            .map_err(|e| card_reason(&e))?
+            .ok_or_else(|| {
+                Failure::new("no-applet", "the card in this reader is not a simsync card")
+            })?;
+        let old = self
+            .ask_card_pin(
+                SecretKind::CardPin,
+                Some(selected.pin_tries),
+                false,
+                &reader,
+            )
+            .await?;
+        if selected.pin_due {
+            self.first_pin_change(&reader, old).await?;
+        } else {
+            let new = self
+                .ask_card_pin(SecretKind::NewCardPin, None, false, &reader)
+                .await?;
+            self.card
+                .run(&reader, CARD_DEADLINE, move |card| {
+                    let mut applet = card_ops::transaction(card)?;
+                    Ok(applet.change_pin(&old, &new)?)
+                })
+                .await
+                .map_err(|e| card_reason(&e))?;
+        }
+        Ok(BTreeMap::new())
+    }
+
+    pub(super) async fn change_terminal_pin(&self) -> Done {
+        let mut terminal = self
+            .terminal()
+            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
+        let old = self.ask(SecretKind::TerminalPin, None, false, None).await?;
+        let sealed = terminal.clone();
+        let key = tokio::task::spawn_blocking(move || sealed.unseal(&old))
+            .await
+            .map_err(|_| Failure::new("internal", "unsealing failed"))?
+            .map_err(|e| Failure::new("terminal-pin-incorrect", e.to_string()))?;
+        let new = self
+            .ask(SecretKind::NewTerminalPin, None, false, None)
+            .await?;
+        let (terminal_new, result) = tokio::task::spawn_blocking(move || {
+            let r = terminal.reseal(&key, &new, &mut crate::engine::fresh_rng());
+            (terminal, r)
+        })
+        .await
+        .map_err(|_| Failure::new("internal", "sealing failed"))?;
+        result.map_err(|e| Failure::new("terminal-pin-short", e.to_string()))?;
+        self.set_terminal(Some(terminal_new))
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        Ok(BTreeMap::new())
+    }
+
+    /// Stops waiting for what a terminal had not uploaded.
+    pub(super) async fn forget(&self, which: &str) -> Done {
+        let (statement, unsettled, conn) = match &*self.live() {
+            Some(l) => (
+                l.session.statement.clone(),
+                l.unsettled.clone(),
+                l.session.conn.clone(),
+            ),
+            None => {
+                return Err(Failure::new(
+                    "locked",
+                    "no session is open; run `simsync unlock`",
+                ));
+            }
+        };
+        let objects = self
+            .store
+            .key_objects()
+            .map_err(|e| Failure::new("store", e.to_string()))?;
+        let matches = |t: &simsync_vault::keyobject::TerminalEntry| {
+            t.label == which || (which.len() >= 4 && t.id().to_string().starts_with(which))
+        };
+        let found: Vec<_> = unsettled
+            .iter()
+            .filter(|u| {
+                objects
+                    .iter()
+                    .flat_map(|o| &o.body.terminals)
+                    .any(|t| t.id().0[..8] == u.terminal && matches(t))
+            })
+            .copied()
+            .collect();
+        if found.is_empty() {
+            return Err(Failure::new(
+                "no-such-terminal",
+                format!(
+                    "no unfinished upload of {which} is waited for; `simsync terminals list` shows which are"
+                ),
+            ));
+        }
+        let sessions: Vec<SessionRef> = found
+            .iter()
+            .map(|u| SessionRef {
+                card: statement.card,
+                n: u.n,
+            })
+            .collect();
+        conn.forget(sessions.clone())
+            .await
+            .map_err(|e| server_reason(&e))?;
+        for s in &sessions {
+            self.store
+                .set_forgotten(s)
+                .map_err(|e| Failure::new("store", e.to_string()))?;
+        }
+        self.put_head(false).await;
+        Ok(BTreeMap::from([(
+            "sessions".to_owned(),
+            sessions.len().to_string(),
+        )]))
+    }
+
+    /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
+    pub(super) async fn unpair(self: &Arc<Self>) -> Done {
+        self.run_sync(SyncOptions::default(), None)
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))?;
+        let own = self
+            .terminal_id()
+            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
+        let (reader, conn) = match &*self.live() {
+            Some(l) => (l.reader.clone(), l.session.conn.clone()),
+            None => {
+                return Err(Failure::new(
+                    "locked",
+                    "no session is open; run `simsync unlock`",
+                ));
+            }
+        };
+        let leave = |body: &mut KeyObjectBody| {
+            body.terminals.retain(|t| t.id() != own);
+            body.flags |= simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
+        };
+        let options = SyncOptions {
+            closing: true,
+            ..SyncOptions::default()
+        };
+        self.commit_key_object(leave, options).await?;
+        let pin = self
+            .ask_card_pin(SecretKind::CardPin, None, false, &reader)
+            .await?;
+        self.card
+            .run(&reader, CARD_DEADLINE, move |card| {
+                let mut applet = card_ops::transaction(card)?;
+                applet.verify(&pin)?;
+                Ok(applet.remove_terminal(&own)?)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        conn.revoke_terminal(own)
+            .await
+            .map_err(|e| server_reason(&e))?;
+        self.set_terminal(None)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        self.set_key(None);
+        self.set_conn(None);
+        self.emit(Event::SessionClosed);
+        self.emit(Event::Pairing(false));
+        Ok(BTreeMap::new())
+    }
+}
+
+pub(super) fn report_values(r: &SyncReport) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::from([
+        ("applied".to_owned(), r.applied.to_string()),
+        ("bytes-applied".to_owned(), r.bytes_applied.to_string()),
+        ("published".to_owned(), r.published.to_string()),
+        ("conflicts".to_owned(), r.conflicts.to_string()),
+        ("tails".to_owned(), r.tails.to_string()),
+        ("problems".to_owned(), r.problems.join("\n")),
+    ]);
+    if let Some(sequence) = r.commit {
+        out.insert("commit".to_owned(), sequence.to_string());
+    }
+    out
+}

@@ -1,0 +1,341 @@
+//! Pairing a terminal (flow 3) and undoing it (flow 5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use simsync_card::client::{Info, Pin, Puk};
+use simsync_card::ids::Hash;
+use simsync_card::sign::SecretKey;
+use simsync_card::text::{self, CardKeys};
+use simsync_protocol::address::ServerAddress;
+use simsync_protocol::api::{B64, PairRequest};
+use simsync_protocol::client::Client;
+use simsync_protocol::tls::certificate_request;
+
+use super::Ctx;
+use super::card_ops::{self};
+use super::opening::CARD_DEADLINE;
+use super::reasons::engine_reason;
+use super::reasons::{card_reason, server_reason};
+use crate::api::{Failure, Reason, Secret, SecretKind};
+use crate::core::Event;
+use crate::engine::{EngineError, TrustedCard, fresh_rng};
+use crate::identity::{Pairing, Terminal};
+
+impl From<Reason> for Failure {
+    fn from(r: Reason) -> Self {
+        Self {
+            code: r.code,
+            sentence: r.sentence,
+        }
+    }
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    use rand_core::Rng;
+    let mut out = [0; N];
+    fresh_rng().fill_bytes(&mut out);
+    out
+}
+
+pub(super) fn failure(e: &EngineError) -> Failure {
+    engine_reason(e).into()
+}
+
+pub(super) struct CardView {
+    info: Info,
+    keys: CardKeys,
+}
+
+impl Ctx {
+    /// Pairs this terminal with the card in `reader`. What was interrupted is finished by running it again.
+    pub async fn pair(
+        self: &Arc<Self>,
+        reader: &str,
+        label: &str,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let label: String = if label.is_empty() {
+            self.config.label.clone()
+        } else {
+            label.to_owned()
+        };
+        if label.len() > 24 {
+            return Err(Failure::new(
+                "bad-argument",
+                "a terminal's label has at most 24 bytes; choose a shorter one",
+            ));
+        }
+        // 2. The card's PIN, and everything that the card says of itself.
+        let (pin, view) = self.read_card(reader).await?;
+        // 1. This terminal's key.
+        let (mut terminal, key) = self.own_key(&view.info).await?;
+        let card = TrustedCard {
+            id: view.info.card,
+            keys: view.keys,
+        };
+        // 3. and 4. The card takes the terminal in, then the server.
+        let pairing = match terminal.pairing.clone() {
+            Some(p) if p.card.id == card.id && p.subscriber == view.info.subscriber => p,
+            _ => {
+                let p = self
+                    .join(reader, &pin, &view.info, card, &key, &label)
+                    .await?;
+                terminal.pairing = Some(p.clone());
+                self.save(&terminal)?;
+                p
+            }
+        };
+        // 5. to 7. The vault.
+        self.set_conn(None);
+        let entered = self.enter_vault(reader, &pin, &pairing, &key, &label).await;
+        // Whatever happened, no key of the vault stays behind.
+        self.wipe();
+        let added = match entered {
+            Err(f) if f.code == "terminal-revoked" => return Err(self.discard_revoked()),
+            other => other?,
+        };
+        terminal.pairing = Some(Pairing {
+            complete: true,
+            ..pairing.clone()
+        });
+        self.save(&terminal)?;
+        let mut result = BTreeMap::new();
+        result.insert("subscriber".to_owned(), pairing.subscriber.to_string());
+        result.insert("terminal".to_owned(), terminal.id().to_string());
+        result.insert("label".to_owned(), label);
+        result.insert("server".to_owned(), pairing.server.clone());
+        result.insert(
+            "vault".to_owned(),
+            if added { "made" } else { "joined" }.to_owned(),
+        );
+        self.emit(Event::Pairing(true));
+        Ok(result)
+    }
+
+    pub(super) fn save(&self, terminal: &Terminal) -> Result<(), Failure> {
+        self.set_terminal(Some(terminal.clone())).map_err(|e| {
+            Failure::new(
+                "cannot-write",
+                format!("{}: {e}", self.paths.terminal.display()),
+            )
+        })
+    }
+
+    /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
+    pub(super) async fn read_card(&self, reader: &str) -> Result<(Pin, CardView), Failure> {
+        let mut tries = None;
+        for attempt in 0..3 {
+            let mut pin = self
+                .ask_card_pin(SecretKind::CardPin, tries, attempt > 0, reader)
+                .await?;
+            let selected = self
+                .card
+                .run(reader, CARD_DEADLINE, card_ops::look)
+                .await
+                .map_err(|e| card_reason(&e))?
+                .ok_or_else(|| {
+                    Failure::new("no-applet", "the card in this reader is not a simsync card")
+                })?;
+            if selected.pin_due {
+                pin = self.first_pin_change(reader, pin).await?;
+            }
+            let nonce: [u8; 32] = random();
+            let p = pin.clone();
+            let read = self
+                .card
+                .run(reader, CARD_DEADLINE, move |card| {
+                    let mut applet = card_ops::transaction(card)?;
+                    applet.select()?;
+                    applet.verify(&p)?;
+                    let info = applet.read_info()?;
+                    let keys = applet.read_keys(&nonce)?;
+                    Ok((info, keys))
+                })
+                .await;
+            match read {
+                Ok((info, signed)) => {
+                    let keys = signed.of(&info.card, &nonce).map_err(|_| {
+                        Failure::new(
+                            "card-refused",
+                            "the card's keys are not signed as they must be; do not use this card",
+                        )
+                    })?;
+                    return Ok((pin, CardView { info, keys }));
+                }
+                Err(e) => {
+                    let reason = card_reason(&e);
+                    let left =
+                        match &e {
+                            crate::card::CardError::Client(c) => match c.status() {
+                                Some(simsync_card::status::Status::Wrong {
+                                    tries_left, ..
+                                }) if tries_left > 0 => Some(tries_left),
+                                _ => None,
+                            },
+                            _ => None,
+                        };
+                    if left.is_none() {
+                        return Err(reason.into());
+                    }
+                    tries = left;
+                }
+            }
+        }
+        Err(Failure::new("pin-incorrect", "the card's PIN is wrong"))
+    }
+
+    /// The first change of a PIN sets a new PUK too, which the owner is shown.
+    pub async fn first_pin_change(&self, reader: &str, old: Pin) -> Result<Pin, Failure> {
+        let new = self
+            .ask_card_pin(SecretKind::NewCardPin, None, false, reader)
+            .await?;
+        let puk_text = Secret::new(new_puk());
+        let puk = Puk::parse(puk_text.as_bytes())
+            .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
+        // Shown before it is set: if the owner never sees it, the old one still counts.
+        self.agents
+            .show("puk", puk_text)
+            .await
+            .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
+        let n = new.clone();
+        self.card
+            .run(reader, CARD_DEADLINE, move |card| {
+                let mut applet = card_ops::transaction(card)?;
+                applet.select()?;
+                Ok(applet.change_first_pin(&old, &n, &puk)?)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        Ok(new)
+    }
+
+    /// The terminal's key: the present one, or a new one under a PIN that is chosen now.
+    pub(super) async fn own_key(&self, info: &Info) -> Result<(Terminal, Arc<SecretKey>), Failure> {
+        if let Some(t) = self.terminal() {
+            let other = t
+                .pairing
+                .as_ref()
+                .is_some_and(|p| p.subscriber != info.subscriber);
+            if other {
+                return Err(Failure::new(
+                    "already-paired",
+                    "this account is paired with another subscriber; run `simsync unpair` first",
+                ));
+            }
+            let key = self.unsealed_key(&t).await?;
+            return Ok((t, key));
+        }
+        let mut retry = false;
+        for _ in 0..3 {
+            let pin = self
+                .ask(SecretKind::NewTerminalPin, None, retry, None)
+                .await?;
+            let made =
+                tokio::task::spawn_blocking(move || Terminal::create(&pin, &mut fresh_rng())).await;
+            match made {
+                Ok(Ok((terminal, key))) => {
+                    self.save(&terminal)?;
+                    self.set_key(Some(key));
+                    let key = self
+                        .key()
+                        .ok_or_else(|| Failure::new("internal", "the key is gone"))?;
+                    return Ok((terminal, key));
+                }
+                Ok(Err(_)) => retry = true,
+                Err(_) => return Err(Failure::new("internal", "making the terminal's key failed")),
+            }
+        }
+        Err(Failure::new(
+            "terminal-pin-short",
+            format!(
+                "a terminal PIN has {} characters or more",
+                crate::identity::TERMINAL_PIN_MIN
+            ),
+        ))
+    }
+
+    /// ADD TERMINAL at the card, `POST /pair` at the server.
+    pub(super) async fn join(
+        &self,
+        reader: &str,
+        pin: &Pin,
+        info: &Info,
+        card: TrustedCard,
+        key: &Arc<SecretKey>,
+        label: &str,
+    ) -> Result<Pairing, Failure> {
+        let address: ServerAddress = info.server.parse().map_err(|e| {
+            Failure::new(
+                "bad-address",
+                format!("the server's address on the card is not usable: {e}"),
+            )
+        })?;
+        let client = Client::new(address, info.ca_pin);
+        let conn = client.connect(None).await.map_err(|e| server_reason(&e))?;
+        let nonce = conn.nonce().await.map_err(|e| server_reason(&e))?;
+        let csr = certificate_request(key, &info.subscriber).map_err(|e| {
+            Failure::new(
+                "internal",
+                format!("the certificate request cannot be made: {e}"),
+            )
+        })?;
+        let binding = text::binding(
+            &conn.exporter(),
+            &nonce.server,
+            &nonce.nonce.0,
+            &Hash::of(&csr),
+        );
+        let (p, point, l) = (pin.clone(), key.point(), label.to_owned());
+        let added = self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| {
+                let mut applet = card_ops::transaction(card)?;
+                applet.select()?;
+                applet.verify(&p)?;
+                Ok(applet.add_terminal(&point, &l, &binding)?)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        let request = PairRequest {
+            subscriber: info.subscriber.clone(),
+            card: info.card,
+            nonce: nonce.nonce,
+            label: label.to_owned(),
+            statement: added.sig,
+            csr: B64(csr),
+            attributes: vec!["files".to_owned()],
+        };
+        let answer = conn.pair(&request).await.map_err(|e| server_reason(&e))?;
+        Ok(Pairing {
+            subscriber: info.subscriber.clone(),
+            card,
+            server: info.server.clone(),
+            ca_pin: info.ca_pin,
+            server_id: nonce.server,
+            certificate: answer.certificate,
+            complete: false,
+        })
+    }
+
+    /// A revoked key is never accepted again: the next pairing makes a new one.
+    pub(super) fn discard_revoked(&self) -> Failure {
+        self.set_key(None);
+        self.set_conn(None);
+        if let Err(e) = self.set_terminal(None) {
+            return Failure::new("cannot-write", e.to_string());
+        }
+        Failure::new(
+            "terminal-revoked",
+            "this terminal's key was revoked and is discarded now; run `simsync pair` once more to pair with a new one",
+        )
+    }
+}
+
+/// Eight digits.
+pub(super) fn new_puk() -> String {
+    use rand::RngExt;
+    let mut rng = fresh_rng();
+    (0..8)
+        .map(|_| char::from(b'0' + rng.random_range(0..10u8)))
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! Failures of card, server and engine, as the owner reads them and as the rules act on them.
+
+use simsync_card::status::Status;
+use simsync_protocol::client::ClientError;
+use simsync_protocol::problem::Code;
+use simsync_vault::head::Verdict;
+
+use crate::api::Reason;
+use crate::card::CardError;
+use crate::core::{OpenFailure, Outcome};
+use crate::engine::EngineError;
+
+/// A failure of the card as the owner reads it.
+pub fn card_reason(e: &CardError) -> Reason {
+    let CardError::Client(inner) = e else {
+        let code = if e.is_removal() {
+            "card-removed"
+        } else {
+            "card-busy"
+        };
+        return Reason::new(code, e.to_string());
+    };
+    let (code, sentence) = match (inner.status(), inner.transport()) {
+        (Some(s), _) => {
+            let code = match s {
+                Status::Wrong { .. } => "pin-incorrect",
+                Status::Blocked(_) => "pin-blocked",
+                Status::PinMustBeChanged => "pin-must-change",
+                Status::NotFound => "terminal-not-on-card",
+                Status::Full => "card-full",
+                _ => "card-refused",
+            };
+            (code, s.to_string())
+        }
+        (None, Some(t)) => {
+            let code = if e.is_removal() {
+                "card-removed"
+            } else {
+                "card-busy"
+            };
+            (code, t.to_string())
+        }
+        (None, None) => ("card-refused", inner.to_string()),
+    };
+    Reason::new(code, sentence)
+}
+
+/// A failure of the server as the owner reads it.
+pub fn server_reason(e: &ClientError) -> Reason {
+    match e.code() {
+        Some(code) => {
+            let name = serde_json::to_value(code)
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned));
+            Reason::new(
+                &name.unwrap_or_else(|| "server-refused".to_owned()),
+                e.to_string(),
+            )
+        }
+        None if e.is_transient() => Reason::new("offline", e.to_string()),
+        None => Reason::new("server-not-trusted", e.to_string()),
+    }
+}
+
+pub(super) fn server_failure(e: &ClientError) -> OpenFailure {
+    if e.is_transient() {
+        OpenFailure::Offline(server_reason(e))
+    } else {
+        OpenFailure::Refused(server_reason(e))
+    }
+}
+
+pub(super) fn engine_failure(e: &EngineError) -> OpenFailure {
+    match e {
+        EngineError::Server(e) => server_failure(e),
+        EngineError::Cancelled => OpenFailure::Gone,
+        e => OpenFailure::Refused(engine_reason(e)),
+    }
+}
+
+pub(super) fn card_failure(e: &CardError) -> OpenFailure {
+    if e.is_removal() {
+        OpenFailure::Gone
+    } else {
+        OpenFailure::Refused(card_reason(e))
+    }
+}
+
+/// A failure of the engine as the owner reads it.
+pub fn engine_reason(e: &EngineError) -> Reason {
+    let code = match e {
+        EngineError::Cancelled => "cancelled",
+        EngineError::Server(e) => return server_reason(e),
+        EngineError::Store(_) => "store",
+        EngineError::Head(Verdict::Fork { .. }) => "server-forked",
+        EngineError::Head(_) => "server-rolled-back",
+        EngineError::Format(_)
+        | EngineError::Key(_)
+        | EngineError::Pack(_)
+        | EngineError::Seal(_)
+        | EngineError::Tree(_)
+        | EngineError::TooDeep(_) => "vault-damaged",
+        EngineError::MissingObject(_) => "vault-incomplete",
+        EngineError::Scan(_) => "folder-unreadable",
+        EngineError::Apply(e) if e.is_full() => "disk-full",
+        EngineError::Apply(_) | EngineError::Io { .. } => "cannot-write",
+        EngineError::Guard { .. } => "guard",
+        EngineError::Declined => "declined",
+        EngineError::Busy => "busy",
+        EngineError::NotInVault => "pairing-incomplete",
+        EngineError::Rule(_) => "rule",
+    };
+    Reason::new(code, e.to_string())
+}
+
+/// How work ended that ended with this error.
+pub fn outcome_of(e: &EngineError) -> Outcome {
+    let reason = engine_reason(e);
+    match e {
+        EngineError::Cancelled => Outcome::Cancelled,
+        EngineError::Head(_) => Outcome::Distrusted(reason),
+        e if e.code().is_some_and(is_session_over) => Outcome::SessionOver(reason),
+        e if e.is_transient() => Outcome::Later(reason),
+        _ => Outcome::Failed(reason),
+    }
+}
+
+/// Whether a code means that the session has to be opened anew.
+pub fn is_session_over(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GrantRequired | Code::GrantNarrowed | Code::SessionSuperseded
+    )
+}

@@ -1,0 +1,97 @@
+//! A new epoch: after a terminal left or an operator revoked something, the next session makes a new vault key before it
+//! writes anything else.
+
+use std::sync::Arc;
+
+use simsync_card::client::Pin;
+use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject};
+use simsync_vault::keys::{KeyRing, VaultKey};
+
+use super::Ctx;
+use super::entering::next;
+use super::reasons::engine_reason;
+use crate::api::{Failure, SecretKind};
+use crate::engine::{EngineError, SyncOptions, fresh_rng};
+
+fn failure(e: impl Into<EngineError>) -> Failure {
+    engine_reason(&e.into()).into()
+}
+
+impl Ctx {
+    /// Whether the newest key object asks for a new epoch.
+    pub fn is_rekey_flagged(&self) -> bool {
+        let objects = self.store.key_objects().unwrap_or_default();
+        objects
+            .last()
+            .is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0)
+    }
+
+    /// Makes epoch + 1: a new vault key, wrapped anew for every recipient of the list, signed by the card, committed.
+    pub async fn rekey(self: &Arc<Self>, reader: &str, pin: Option<Pin>) -> Result<(), Failure> {
+        let pin = match pin {
+            Some(pin) => pin,
+            None => {
+                self.ask_card_pin(SecretKind::CardPin, None, false, reader)
+                    .await?
+            }
+        };
+        let mut objects = self.store.key_objects().map_err(failure)?;
+        let newest = objects
+            .last()
+            .ok_or_else(|| failure(EngineError::NotInVault))?
+            .clone();
+        let card = match &*self.live() {
+            Some(l) => l.session.card.id,
+            None => return Err(failure(EngineError::Cancelled)),
+        };
+        let old = self.keys.with(|k| k.newest().clone()).map_err(failure)?;
+        let new = VaultKey::generate(&mut fresh_rng());
+        let (body, wraps) = next_epoch(&newest, card, &old, &new)?;
+        let object = self.sign_key_object(reader, &pin, body).await?;
+        objects.push(object.clone());
+        let ring = KeyRing::new(new, &objects).map_err(failure)?;
+        self.keys.put(Box::new(ring));
+        let options = SyncOptions {
+            key_object: Some((object, wraps)),
+            ..SyncOptions::default()
+        };
+        let result = self.run_sync(options, None).await;
+        if let Err(e) = result {
+            // The old epoch is in force still.
+            objects.pop();
+            if let Ok(ring) = KeyRing::new(old, &objects) {
+                self.keys.put(Box::new(ring));
+            }
+            return Err(failure(e));
+        }
+        tracing::info!("the vault has a new key");
+        Ok(())
+    }
+}
+
+type Body = simsync_vault::keyobject::KeyObjectBody;
+type Wraps = Vec<simsync_vault::keyobject::Wrap>;
+
+fn next_epoch(
+    before: &KeyObject,
+    signer: simsync_card::ids::CardId,
+    old: &VaultKey,
+    new: &VaultKey,
+) -> Result<(Body, Wraps), Failure> {
+    let mut rng = fresh_rng();
+    let mut body = next(before, signer);
+    body.epoch += 1;
+    body.flags &= !FLAG_REKEY_REQUIRED;
+    body.check = new.check();
+    body.outbox_key = new.outbox().1;
+    body.previous_key = new.seal_previous(old, &body.vault, body.epoch, &mut rng);
+    let mut wraps = Vec::new();
+    for r in &mut body.recipients {
+        let wrap = new
+            .wrap(&body.vault, body.epoch, &r.id, &r.keys.kem, &mut rng)
+            .map_err(failure)?;
+        r.wrap_hash = wrap.hash();
+        wraps.push(wrap);
+    }
+    Ok((body, wraps))
+}

@@ -1,0 +1,97 @@
+//! Asking for PINs, and unsealing the terminal's key.
+
+use std::sync::Arc;
+
+use simsync_card::client::Pin;
+use simsync_card::sign::SecretKey;
+
+use super::Ctx;
+use crate::api::{AgentError, Reason, Secret, SecretKind, SecretRequest};
+use crate::identity::{Terminal, UnsealError};
+
+/// Wrong terminal PINs before giving up; the key's own cost (Argon2id) is what slows a thief.
+const TERMINAL_PIN_TRIES: u32 = 3;
+
+/// A reason for an agent that gave nothing.
+pub fn agent_reason(e: AgentError) -> Reason {
+    let code = match e {
+        AgentError::NoAgent => "no-agent",
+        AgentError::Declined => "pin-declined",
+        AgentError::TimedOut => "pin-timeout",
+    };
+    Reason::new(code, e.to_string())
+}
+
+impl Ctx {
+    /// Asks for one secret.
+    pub async fn ask(
+        &self,
+        kind: SecretKind,
+        tries_left: Option<u8>,
+        retry: bool,
+        reader: Option<&str>,
+    ) -> Result<Secret, Reason> {
+        let request = SecretRequest {
+            kind,
+            tries_left,
+            retry,
+            reader: reader.map(str::to_owned),
+        };
+        self.agents.ask(request).await.map_err(agent_reason)
+    }
+
+    /// Asks for the card's PIN; what cannot be one is asked for again without costing a try.
+    pub async fn ask_card_pin(
+        &self,
+        kind: SecretKind,
+        tries: Option<u8>,
+        mut retry: bool,
+        reader: &str,
+    ) -> Result<Pin, Reason> {
+        for _ in 0..3 {
+            let text = self.ask(kind, tries, retry, Some(reader)).await?;
+            match Pin::parse(text.as_bytes()) {
+                Ok(pin) => return Ok(pin),
+                Err(_) => retry = true,
+            }
+        }
+        Err(Reason::new(
+            "pin-format",
+            "a card PIN has 4 to 8 digits or letters",
+        ))
+    }
+
+    /// The terminal's key: unsealed already, or with the PIN that is asked for.
+    pub async fn unsealed_key(&self, terminal: &Terminal) -> Result<Arc<SecretKey>, Reason> {
+        if let Some(key) = self.key() {
+            return Ok(key);
+        }
+        for attempt in 0..TERMINAL_PIN_TRIES {
+            let pin = self
+                .ask(SecretKind::TerminalPin, None, attempt > 0, None)
+                .await?;
+            let sealed = terminal.clone();
+            let result = tokio::task::spawn_blocking(move || sealed.unseal(&pin)).await;
+            match result {
+                Ok(Ok(key)) => {
+                    self.set_key(Some(key));
+                    if let Some(key) = self.key() {
+                        return Ok(key);
+                    }
+                }
+                Ok(Err(UnsealError::WrongPin | UnsealError::TooShort)) => {}
+                Ok(Err(e)) => return Err(Reason::new("terminal-key", e.to_string())),
+                Err(_) => {
+                    return Err(Reason::new(
+                        "internal",
+                        "unsealing the terminal's key failed",
+                    ));
+                }
+            }
+        }
+        Err(Reason::new(
+            "terminal-pin-incorrect",
+            "the terminal PIN is wrong",
+        ))
+    }
+}

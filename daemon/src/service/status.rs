@@ -1,0 +1,213 @@
+//! The status that everybody sees, and lists.
+
+use std::sync::atomic::Ordering;
+
+use super::Ctx;
+use crate::api::{
+    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, Status, TerminalStatus,
+};
+use crate::core::{CardPhase, Server, SessionPhase, State, Work};
+use crate::store::StoreError;
+
+fn store_failure(e: &StoreError) -> Failure {
+    Failure::new("store", e.to_string())
+}
+
+impl Ctx {
+    /// The status now.
+    pub fn status(&self, state: &State) -> Status {
+        let terminal = self.terminal();
+        let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
+        let collections = self.store.collections().unwrap_or_default();
+        let reasons = state.reasons();
+        Status {
+            state: state_word(state).to_owned(),
+            reasons,
+            subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
+            terminal: terminal.as_ref().map(|t| t.id().to_string()),
+            label: self.config.label.clone(),
+            server: pairing.map(|p| p.server),
+            online: match state.server {
+                Server::Unknown => None,
+                Server::Online => Some(true),
+                Server::Offline => Some(false),
+            },
+            readers: state.readers.keys().cloned().collect(),
+            cards: cards(state),
+            collections: collections
+                .iter()
+                .map(|c| CollectionStatus {
+                    id: c.id.to_string(),
+                    attribute: c.attribute.clone(),
+                    name: c.name.clone(),
+                    path: c.root.as_ref().map(|p| p.display().to_string()),
+                })
+                .collect(),
+            terminals: self.terminals(&collections),
+            login_active: state.login_active,
+            login_locked: state.login_locked,
+            unsealed: self.key().is_some(),
+            session: self.live().as_ref().map(|l| l.session.statement.n),
+            sequence: self.store.witness().map_or(0, |w| w.sequence),
+            tails_waiting: self.store.own_sessions().map_or(0, |s| {
+                s.iter()
+                    .filter(|s| s.tail.is_some() && !s.delivered)
+                    .count() as u32
+            }),
+            conflicts: self.store.conflicts().map_or(0, |c| c.len() as u32),
+            last_sync_ms: match self.last_sync.load(Ordering::Relaxed) {
+                0 => None,
+                t => Some(t),
+            },
+            last_error: state.last_error.clone(),
+            marks: self.marks(),
+            last_tail: self.last_tail(),
+            jobs: self.jobs.running(),
+        }
+    }
+
+    fn terminals(&self, collections: &[crate::store::Collection]) -> Vec<TerminalStatus> {
+        let Ok(objects) = self.store.key_objects() else {
+            return Vec::new();
+        };
+        let own = self.terminal_id();
+        let unsettled: Vec<[u8; 8]> = self
+            .live()
+            .as_ref()
+            .map(|l| l.unsettled.iter().map(|u| u.terminal).collect())
+            .unwrap_or_default();
+        let Some(newest) = objects.last() else {
+            return Vec::new();
+        };
+        newest
+            .body
+            .terminals
+            .iter()
+            .map(|t| TerminalStatus {
+                id: t.id().to_string(),
+                label: t.label.clone(),
+                own: Some(t.id()) == own,
+                collections: t
+                    .collections
+                    .iter()
+                    .map(|id| {
+                        let known = collections.iter().find(|c| c.id == *id);
+                        known.map_or_else(|| id.to_string(), |c| c.name.clone())
+                    })
+                    .collect(),
+                unfinished: Some(t.id()) != own && unsettled.iter().any(|u| t.id().0[..8] == *u),
+            })
+            .collect()
+    }
+
+    /// The newest commits, newest first.
+    pub fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
+        let objects = self.store.key_objects().map_err(|e| store_failure(&e))?;
+        let label = |id: &simsync_card::ids::TerminalId| {
+            objects
+                .iter()
+                .rev()
+                .flat_map(|o| &o.body.terminals)
+                .find(|t| t.id() == *id)
+                .map_or_else(|| id.short(), |t| t.label.clone())
+        };
+        let commits = self
+            .store
+            .newest_commits(limit)
+            .map_err(|e| store_failure(&e))?;
+        Ok(commits
+            .iter()
+            .map(|c| LogEntry {
+                sequence: c.body.sequence,
+                hash: c.hash().to_string(),
+                terminal: c.body.terminal.to_string(),
+                label: label(&c.body.terminal),
+                session: c.body.session.n,
+                closing: c.body.closing,
+                tails: u32::try_from(c.body.tails_merged.len()).unwrap_or(u32::MAX),
+            })
+            .collect())
+    }
+
+    /// Kept-aside versions.
+    pub fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
+        let collections = self.store.collections().map_err(|e| store_failure(&e))?;
+        let rows = self.store.conflicts().map_err(|e| store_failure(&e))?;
+        Ok(rows
+            .into_iter()
+            .map(|r| ConflictEntry {
+                id: r.pk,
+                collection: collections
+                    .iter()
+                    .find(|c| c.pk == r.collection)
+                    .map_or_else(String::new, |c| c.name.clone()),
+                path: String::from_utf8_lossy(&r.path).into_owned(),
+                aside: String::from_utf8_lossy(&r.aside).into_owned(),
+                time_ms: r.time_ms,
+            })
+            .collect())
+    }
+}
+
+fn state_word(state: &State) -> &'static str {
+    if !state.paired {
+        return if state.work.is_some() {
+            "pairing"
+        } else {
+            "unpaired"
+        };
+    }
+    match (&state.session, state.work) {
+        (
+            SessionPhase::Open {
+                read_only: Some(_), ..
+            },
+            _,
+        ) => "read-only",
+        (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => "syncing",
+        (SessionPhase::Open { .. }, _)
+            if state.again || state.behind || !state.queue.is_empty() =>
+        {
+            "syncing"
+        }
+        (SessionPhase::Open { .. }, _) => "synced",
+        (SessionPhase::Opening { .. }, _) => "opening",
+        (SessionPhase::Ejected { .. }, _) => "closed",
+        (SessionPhase::None, Some(Work::Tail)) => "closing",
+        (SessionPhase::None, _) if state.free_card().is_some() => "locked",
+        (SessionPhase::None, _) => "waiting",
+    }
+}
+
+fn cards(state: &State) -> Vec<CardStatus> {
+    let in_use = state.session_reader();
+    state
+        .readers
+        .iter()
+        .filter_map(|(reader, card)| {
+            let card = card.as_ref()?;
+            let (word, tries, due, id) = match card {
+                CardPhase::Looking => ("looking", None, false, None),
+                CardPhase::Foreign => ("foreign", None, false, None),
+                CardPhase::Unpaired => ("unpaired", None, false, None),
+                CardPhase::Failed(_) => ("failed", None, false, None),
+                CardPhase::Paired {
+                    card,
+                    tries,
+                    pin_must_change,
+                } => {
+                    let word = if *tries == 0 { "blocked" } else { "paired" };
+                    (word, Some(*tries), *pin_must_change, Some(card.to_string()))
+                }
+            };
+            Some(CardStatus {
+                reader: reader.clone(),
+                state: word.to_owned(),
+                pin_tries: tries,
+                pin_must_change: due,
+                card: id,
+                in_use: in_use == Some(reader.as_str()),
+            })
+        })
+        .collect()
+}

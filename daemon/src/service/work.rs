@@ -1,0 +1,304 @@
+//! Work that runs: syncs, tails, and telling the card about the new head.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use simsync_card::client::{HeadRecord, Slot, Slots};
+use simsync_card::ids::TerminalId;
+use simsync_vault::commit::SessionRef;
+
+use super::jobs::JobHandle;
+use super::opening::CARD_DEADLINE;
+use super::reasons::{engine_reason, outcome_of, server_reason};
+use super::{Ctx, card_ops};
+use crate::api::Reason;
+use crate::core::{Event, Outcome, Work};
+use crate::engine::{EngineError, ReviewEntry, Session, SyncOptions, SyncReport, now_ms};
+
+impl Ctx {
+    /// The session for the engine, if one is open.
+    pub fn session(&self) -> Option<Session> {
+        self.live().as_ref().map(|l| l.session.clone())
+    }
+
+    /// A sync on our own account.
+    pub fn start_sync(self: Arc<Self>, work: Work) {
+        let ctx = self.clone();
+        tokio::spawn(async move {
+            let options = SyncOptions::default();
+            let result = if ctx.config.confirm_downloads {
+                // Nobody ordered this one, so nobody is there to review it: give only, and say so.
+                ctx.run_sync(
+                    SyncOptions {
+                        upload_only: true,
+                        ..options
+                    },
+                    None,
+                )
+                .await
+            } else {
+                ctx.run_sync(options, None).await
+            };
+            let outcome = match &result {
+                Ok(_) => Outcome::Done,
+                Err(e) => outcome_of(e),
+            };
+            if let Err(e) = &result {
+                tracing::warn!(error = %e, "sync");
+            }
+            ctx.emit(Event::WorkEnded { work, outcome });
+        });
+    }
+
+    /// Runs a sync on a thread of its own and brings the card up to date afterwards.
+    pub async fn run_sync(
+        self: &Arc<Self>,
+        options: SyncOptions,
+        job: Option<&JobHandle>,
+    ) -> Result<SyncReport, EngineError> {
+        self.revive_connection().await?;
+        let engine = self.new_engine().ok_or(EngineError::Cancelled)?;
+        let session = self.session().ok_or(EngineError::Cancelled)?;
+        let review = job.is_some() && options.review;
+        let closing = options.closing;
+        let new_list = options.key_object.is_some();
+        let (ask_tx, mut ask_rx) =
+            tokio::sync::mpsc::channel::<(Vec<ReviewEntry>, std::sync::mpsc::Sender<bool>)>(1);
+        let progress = engine.progress.clone();
+        let cancel = engine.cancel.clone();
+        let mut task = tokio::task::spawn_blocking(move || {
+            let ask = |entries: &[ReviewEntry]| {
+                let (tx, rx) = std::sync::mpsc::channel();
+                ask_tx.blocking_send((entries.to_vec(), tx)).is_ok() && rx.recv() == Ok(true)
+            };
+            engine.sync(&session, options, if review { Some(&ask) } else { None })
+        });
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
+        let result = loop {
+            tokio::select! {
+                result = &mut task => break result.unwrap_or(Err(EngineError::Cancelled)),
+                Some((entries, answer)) = ask_rx.recv() => {
+                    let yes = match job {
+                        Some(job) => job.review(&entries).await,
+                        None => false,
+                    };
+                    let _ = answer.send(yes);
+                }
+                control = async {
+                    match job {
+                        Some(job) => job.next_control().await,
+                        None => std::future::pending().await,
+                    }
+                } => if control == Some(crate::api::JobControl::Cancel) {
+                    cancel.cancel();
+                },
+                _ = tick.tick() => if let Some(job) = job {
+                    job.progress(&progress);
+                },
+            }
+        };
+        if let Some(job) = job {
+            job.progress(&progress);
+        }
+        let report = result?;
+        self.mark("synced");
+        self.last_sync.store(now_ms(), Ordering::Relaxed);
+        if closing || new_list || self.is_put_head_due() {
+            self.put_head(closing).await;
+        }
+        Ok(report)
+    }
+
+    /// A session whose connection died regains its grant by RENEW, without the PIN.
+    async fn revive_connection(&self) -> Result<(), EngineError> {
+        let dead = self
+            .live()
+            .as_ref()
+            .is_some_and(|l| l.session.conn.is_closed());
+        if dead {
+            self.set_conn(None);
+            if let Err(reason) = self.try_renew().await {
+                tracing::info!(code = reason.code, "{}", reason.sentence);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_put_head_due(&self) -> bool {
+        let Ok(witness) = self.store.witness() else {
+            return false;
+        };
+        let interval = Duration::from_secs(self.config.put_head_interval_s);
+        self.live().as_ref().is_some_and(|l| {
+            let moved = l.head_known != (witness.sequence, witness.list_number);
+            let list_moved = l.head_known.1 != witness.list_number;
+            let rested = l.head_put.is_none_or(|t| t.elapsed() >= interval);
+            (moved && (rested || list_moved)) || (l.head_put.is_none() && !l.unsettled.is_empty())
+        })
+    }
+
+    /// PUT HEAD: the card carries the newest head on, and settles what the chain closes.
+    pub async fn put_head(&self, closing: bool) {
+        if let Err(e) = self.try_put_head(closing).await {
+            tracing::warn!(error = %e, "the card's record was not brought up to date");
+        }
+    }
+
+    async fn try_put_head(&self, closing: bool) -> Result<(), String> {
+        let (reader, token, record, unsettled, statement) = match &*self.live() {
+            Some(l) => (
+                l.reader.clone(),
+                l.token.clone(),
+                l.record,
+                l.unsettled.clone(),
+                l.session.statement.clone(),
+            ),
+            None => return Ok(()),
+        };
+        let w = self.store.witness().map_err(|e| e.to_string())?;
+        let engine = self.side_engine().ok_or("no key")?;
+        let mut settle = Slots::default();
+        for u in &unsettled {
+            let session = SessionRef {
+                card: statement.card,
+                n: u.n,
+            };
+            let terminal = self.terminal_by_prefix(&u.terminal);
+            let own = u.terminal == statement.terminal.0[..8];
+            let closed = terminal.is_some_and(|t| engine.is_closed(&session, &t).unwrap_or(false));
+            if closed && !own {
+                settle = settle.with(u.slot);
+            }
+        }
+        if closing {
+            let own = self
+                .card
+                .run(&reader, CARD_DEADLINE, move |card| {
+                    let mut applet = card_ops::transaction(card)?;
+                    Ok(applet.unsettled_sessions()?)
+                })
+                .await
+                .map_err(|e| e.to_string())?;
+            let own_slot: Option<Slot> = own
+                .iter()
+                .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
+                .map(|u| u.slot);
+            settle = own_slot.map_or(settle, |s| settle.with(s));
+        }
+        let new = HeadRecord {
+            epoch: w.epoch,
+            sequence: w.sequence,
+            head: w.head,
+            list_number: w.list_number,
+            list_hash: w.list_hash,
+            closed: closing,
+        };
+        let before = record.map(|r| (r.epoch, r.sequence, r.list_number));
+        self.card
+            .run(&reader, CARD_DEADLINE, move |card| {
+                card_ops::put_head(card, &token, before, &new, settle)
+            })
+            .await
+            .map_err(|e| e.to_string())?;
+        if let Some(live) = &mut *self.live() {
+            live.record = Some(new);
+            live.head_put = Some(Instant::now());
+            live.head_known = (w.sequence, w.list_number);
+            live.unsettled.retain(|u| !settle.contains(u.slot));
+        }
+        Ok(())
+    }
+
+    /// The terminal whose ID begins with these bytes, among all that key objects ever named.
+    pub fn terminal_by_prefix(&self, prefix: &[u8; 8]) -> Option<TerminalId> {
+        let objects = self.store.key_objects().ok()?;
+        objects
+            .iter()
+            .rev()
+            .flat_map(|o| &o.body.terminals)
+            .map(simsync_vault::keyobject::TerminalEntry::id)
+            .find(|id| id.0[..8] == *prefix)
+    }
+
+    /// Seals what is left of the newest session that ended.
+    pub fn start_tail(self: Arc<Self>) {
+        tokio::spawn(async move {
+            let work = Work::Tail;
+            let Some(engine) = self.new_engine() else {
+                return self.emit(Event::WorkEnded {
+                    work,
+                    outcome: Outcome::Done,
+                });
+            };
+            let ctx = self.clone();
+            let result = tokio::task::spawn_blocking(move || ctx.make_tails(&engine)).await;
+            let outcome = match result {
+                Ok(Ok(())) => Outcome::Done,
+                Ok(Err(e)) => {
+                    tracing::error!(error = %e, "tail");
+                    outcome_of(&e)
+                }
+                Err(_) => Outcome::Failed(Reason::new("internal", "sealing the tail failed")),
+            };
+            self.mark("tail-made");
+            self.emit(Event::WorkEnded { work, outcome });
+        });
+    }
+
+    fn make_tails(&self, engine: &crate::engine::Engine) -> Result<(), EngineError> {
+        let sessions = self.store.own_sessions()?;
+        // The newest session's tail holds everything that earlier ones left, too.
+        let newest = sessions
+            .iter()
+            .filter(|s| s.ended)
+            .max_by_key(|s| s.statement.n);
+        if let Some(s) = newest.filter(|s| s.tail.is_none()) {
+            let report = engine.make_tail(&s.statement, &self.paths.outbox)?;
+            self.note_tail(&report);
+            tracing::info!(
+                items = report.items,
+                referenced = report.referenced,
+                left = report.left,
+                bytes = report.bytes,
+                "tail sealed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Delivers tails that wait, if the server can be reached.
+    pub fn deliver_tails(self: Arc<Self>) {
+        tokio::spawn(async move {
+            let _one = self.delivering.lock().await;
+            if !self.tails_waiting() {
+                return self.emit(Event::TailsDelivered(true));
+            }
+            let delivered = self.try_deliver().await;
+            if let Err(reason) = &delivered {
+                tracing::info!(code = reason.code, "tails wait: {}", reason.sentence);
+            }
+            self.emit(Event::TailsDelivered(delivered.is_ok()));
+        });
+    }
+
+    async fn try_deliver(&self) -> Result<(), Reason> {
+        let (_, pairing) = self.pairing()?;
+        let engine = self.side_engine().ok_or_else(|| {
+            Reason::new(
+                "key-sealed",
+                "the terminal's key is sealed; it is delivered after the next `simsync unlock`",
+            )
+        })?;
+        let conn = self
+            .connect(&pairing)
+            .await
+            .map_err(|e| server_reason(&e))?;
+        let outbox = self.paths.outbox.clone();
+        tokio::task::spawn_blocking(move || engine.deliver_tails(&conn, &outbox))
+            .await
+            .map_err(|_| Reason::new("internal", "delivering failed"))?
+            .map(|_| ())
+            .map_err(|e| engine_reason(&e))
+    }
+}

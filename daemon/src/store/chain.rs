@@ -1,0 +1,200 @@
+//! The verified chain: commits, key objects, wraps, and which sessions it closes.
+
+use rusqlite::{OptionalExtension, params};
+use simsync_card::ids::{CardId, Hash, TerminalId};
+use simsync_vault::commit::{Commit, SessionRef};
+use simsync_vault::head::{Link, Witness};
+use simsync_vault::keyobject::{KeyObject, Wrap};
+
+use super::{Result, Store, damaged};
+
+fn hash(bytes: &[u8]) -> Result<Hash> {
+    Hash::from_slice(bytes).map_err(|e| damaged(&e.to_string()))
+}
+
+impl Store {
+    /// All verified key objects, oldest first.
+    pub fn key_objects(&self) -> Result<Vec<KeyObject>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached("SELECT bytes FROM key_objects ORDER BY list_number")?;
+        let rows = stmt.query_map([], |r| r.get::<_, Vec<u8>>(0))?;
+        rows.map(|b| KeyObject::from_bytes(&b?).map_err(|e| damaged(&e.to_string())))
+            .collect()
+    }
+
+    /// Keeps a verified key object and, if given, all wraps of it (which replace those of the one before).
+    pub fn add_key_object(&self, object: &KeyObject, wraps: &[Wrap]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        tx.execute(
+            "INSERT OR REPLACE INTO key_objects VALUES(?1, ?2, ?3)",
+            params![object.body.list_number, object.hash().0, object.to_bytes()],
+        )?;
+        if !wraps.is_empty() {
+            tx.execute("DELETE FROM wraps", [])?;
+        }
+        for w in wraps {
+            let bytes = postcard::to_stdvec(w).map_err(|e| damaged(&e.to_string()))?;
+            tx.execute(
+                "INSERT INTO wraps VALUES(?1, ?2)",
+                params![w.recipient.0, bytes],
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The newest wrap for one recipient.
+    pub fn wrap(&self, recipient: &CardId) -> Result<Option<Wrap>> {
+        let bytes: Option<Vec<u8>> = self
+            .lock()
+            .prepare_cached("SELECT bytes FROM wraps WHERE recipient = ?1")?
+            .query_row([recipient.0], |r| r.get(0))
+            .optional()?;
+        bytes
+            .map(|b| postcard::from_bytes(&b).map_err(|e| damaged(&e.to_string())))
+            .transpose()
+    }
+
+    /// Keeps a verified commit and what it closes: from here on it is part of this terminal's witness.
+    pub fn add_commit(&self, commit: &Commit, closes: &[(CardId, TerminalId, u32)]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        tx.execute(
+            "INSERT OR REPLACE INTO commits VALUES(?1, ?2, ?3, ?4, ?5)",
+            params![
+                i64::try_from(commit.body.sequence).unwrap_or(i64::MAX),
+                commit.hash().0,
+                commit.body.list_number,
+                commit.body.list_hash.0,
+                commit.to_bytes()
+            ],
+        )?;
+        for t in &commit.body.tails_merged {
+            tx.execute(
+                "INSERT OR IGNORE INTO merged VALUES(?1, ?2)",
+                params![t.card.0, t.n],
+            )?;
+        }
+        for (card, terminal, n) in closes {
+            tx.execute(
+                "INSERT INTO closed VALUES(?1, ?2, ?3)
+                 ON CONFLICT(card, terminal) DO UPDATE SET n = max(n, excluded.n)",
+                params![card.0, terminal.0, n],
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The newest verified commit.
+    pub fn newest_commit(&self) -> Result<Option<Commit>> {
+        let bytes: Option<Vec<u8>> = self
+            .lock()
+            .prepare_cached("SELECT bytes FROM commits ORDER BY sequence DESC LIMIT 1")?
+            .query_row([], |r| r.get(0))
+            .optional()?;
+        bytes
+            .map(|b| Commit::from_bytes(&b).map_err(|e| damaged(&e.to_string())))
+            .transpose()
+    }
+
+    /// Forgets everything that was believed of a vault. For a terminal that never entered it.
+    pub fn forget_chain(&self) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for table in ["key_objects", "wraps", "commits", "closed", "merged"] {
+            tx.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The newest verified commits, newest first.
+    pub fn newest_commits(&self, limit: u32) -> Result<Vec<Commit>> {
+        let conn = self.lock();
+        let mut stmt =
+            conn.prepare_cached("SELECT bytes FROM commits ORDER BY sequence DESC LIMIT ?1")?;
+        let rows = stmt.query_map([limit], |r| r.get::<_, Vec<u8>>(0))?;
+        rows.map(|b| Commit::from_bytes(&b?).map_err(|e| damaged(&e.to_string())))
+            .collect()
+    }
+
+    /// The owner gave up waiting for this session's tail: it counts as closed here.
+    pub fn set_forgotten(&self, session: &SessionRef) -> Result<()> {
+        self.lock().execute(
+            "INSERT OR IGNORE INTO merged VALUES(?1, ?2)",
+            params![session.card.0, session.n],
+        )?;
+        Ok(())
+    }
+
+    /// The verified chain from a sequence number on, oldest first.
+    pub fn links_from(&self, sequence: u64) -> Result<Vec<Link>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(
+            "SELECT sequence, hash, list_number, list_hash FROM commits
+             WHERE sequence >= ?1 ORDER BY sequence",
+        )?;
+        let from = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let rows = stmt.query_map([from], |r| {
+            Ok((
+                r.get::<_, i64>(0)?,
+                r.get::<_, Vec<u8>>(1)?,
+                r.get(2)?,
+                r.get::<_, Vec<u8>>(3)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (sequence, h, list_number, lh) = row?;
+            Ok(Link {
+                sequence: u64::try_from(sequence).unwrap_or(0),
+                hash: hash(&h)?,
+                list_number,
+                list_hash: hash(&lh)?,
+            })
+        })
+        .collect()
+    }
+
+    /// What this terminal can witness to.
+    pub fn witness(&self) -> Result<Witness> {
+        let newest = self.newest_commit()?;
+        let list: Option<(u32, Vec<u8>)> = self
+            .lock()
+            .prepare_cached(
+                "SELECT list_number, hash FROM key_objects ORDER BY list_number DESC LIMIT 1",
+            )?
+            .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        let mut w = Witness::EMPTY;
+        if let Some(c) = newest {
+            w.epoch = c.body.epoch;
+            w.sequence = c.body.sequence;
+            w.head = c.hash();
+        }
+        if let Some((number, h)) = list {
+            w.list_number = number;
+            w.list_hash = hash(&h)?;
+        }
+        Ok(w)
+    }
+
+    /// Whether a commit of the verified chain holds the tail of this session.
+    pub fn is_merged(&self, session: &SessionRef) -> Result<bool> {
+        Ok(self
+            .lock()
+            .prepare_cached("SELECT 1 FROM merged WHERE card = ?1 AND n = ?2")?
+            .exists(params![session.card.0, session.n])?)
+    }
+
+    /// Up to which session number the verified chain closes a terminal's sessions on a card; 0 if none.
+    pub fn closed_up_to(&self, card: &CardId, terminal: &TerminalId) -> Result<u32> {
+        Ok(self
+            .lock()
+            .prepare_cached("SELECT n FROM closed WHERE card = ?1 AND terminal = ?2")?
+            .query_row(params![card.0, terminal.0], |r| r.get(0))
+            .optional()?
+            .unwrap_or(0))
+    }
+}

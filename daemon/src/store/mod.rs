@@ -1,0 +1,89 @@
+//! What a terminal remembers: one SQLite file. Everything in it can be had again from the vault and the data, but for
+//! the witness and the unsent tails, which are why it is written durably.
+
+mod chain;
+mod files;
+mod packs;
+mod schema;
+mod sessions;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+pub use files::{Collection, CollectionPk, ConflictRow, FileRow, RowChange, Uploaded};
+pub use packs::{PackRow, PackState, StoredObject};
+pub use sessions::{OwnSession, TailItem};
+
+/// Why the local database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Written by a newer simsync.
+    #[error(
+        "the local database has version {found}, this simsync knows up to {known}: update simsync; nothing was changed"
+    )]
+    Newer {
+        /// Its version.
+        found: i64,
+        /// The newest that we know.
+        known: i64,
+    },
+    /// A value in it is not what we wrote.
+    #[error(
+        "the local database is damaged ({0}): stop simsyncd, move the file aside and start again; your data is compared anew, nothing is lost"
+    )]
+    Damaged(String),
+    /// SQLite said no.
+    #[error("the local database cannot be used: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(e: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match e.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(e.to_string()),
+            _ => Self::Sqlite(e),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The local database. Methods block; call them from blocking code.
+pub struct Store {
+    conn: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or makes the database.
+    pub fn open(path: &Path) -> Result<Self> {
+        let conn = Connection::open(path)?;
+        schema::prepare(&conn)?;
+        Ok(Self {
+            conn: Mutex::new(conn),
+        })
+    }
+
+    /// A database that lives in memory, for tests.
+    pub fn in_memory() -> Result<Self> {
+        let conn = Connection::open_in_memory()?;
+        schema::prepare(&conn)?;
+        Ok(Self {
+            conn: Mutex::new(conn),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere leaves at worst an open transaction, which rusqlite rolled back.
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

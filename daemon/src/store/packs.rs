@@ -1,0 +1,208 @@
+//! Packs, the objects in them, and listings of directories.
+
+use rusqlite::{OptionalExtension, params};
+use simsync_vault::commit::PackRef;
+use simsync_vault::ids::{CollectionId, ObjectId, PackId};
+use simsync_vault::pack::IndexEntry;
+
+use super::{Result, Store, damaged};
+
+/// What became of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackState {
+    /// Durable at the server, named by no commit yet.
+    Uploaded = 0,
+    /// Named by a commit; its index is known here.
+    Indexed = 1,
+    /// Named by a commit; not fetched yet.
+    Wanted = 2,
+}
+
+/// A pack as this terminal knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackRow {
+    /// Row number.
+    pub pk: i64,
+    /// Name, collection, size.
+    pub reference: PackRef,
+}
+
+/// Where an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredObject {
+    /// The pack that holds it.
+    pub pack: PackRow,
+    /// Kind as in [`IndexEntry`].
+    pub kind: u8,
+    /// Offset in the pack, in bytes.
+    pub offset: u32,
+    /// Stored length, in bytes.
+    pub stored: u32,
+    /// Length of the plaintext, in bytes.
+    pub plain: u32,
+}
+
+fn pack_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Vec<u8>, Vec<u8>, i64)> {
+    Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+}
+
+fn to_pack(row: (i64, Vec<u8>, Vec<u8>, i64)) -> Result<PackRow> {
+    let (pk, id, collection, size) = row;
+    Ok(PackRow {
+        pk,
+        reference: PackRef {
+            id: PackId::from_slice(&id).map_err(|e| damaged(&e.to_string()))?,
+            collection: CollectionId::from_slice(&collection)
+                .map_err(|e| damaged(&e.to_string()))?,
+            size: u64::try_from(size).unwrap_or(0),
+        },
+    })
+}
+
+impl Store {
+    /// Keeps a pack and its index in one transaction.
+    pub fn add_pack(&self, pack: &PackRef, state: PackState, index: &[IndexEntry]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        tx.prepare_cached(
+            "INSERT INTO packs(id, collection, size, state) VALUES(?1, ?2, ?3, ?4)
+             ON CONFLICT(id) DO UPDATE SET state = excluded.state",
+        )?
+        .execute(params![
+            pack.id.0,
+            pack.collection.0,
+            i64::try_from(pack.size).unwrap_or(i64::MAX),
+            state as i64
+        ])?;
+        let pk: i64 = tx.query_row("SELECT pk FROM packs WHERE id = ?1", [pack.id.0], |r| {
+            r.get(0)
+        })?;
+        {
+            let mut insert = tx.prepare_cached(
+                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO NOTHING",
+            )?;
+            for e in index {
+                insert.execute(params![e.id.0, pk, e.kind, e.offset, e.stored, e.plain])?;
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Packs in a state, in the order in which they came.
+    pub fn packs_in(&self, state: PackState) -> Result<Vec<PackRow>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(
+            "SELECT pk, id, collection, size FROM packs WHERE state = ?1 ORDER BY pk",
+        )?;
+        let rows = stmt.query_map([state as i64], pack_row)?;
+        rows.map(|r| to_pack(r?)).collect()
+    }
+
+    /// Moves packs to a state.
+    pub fn set_pack_state(&self, packs: &[PackId], state: PackState) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for p in packs {
+            tx.execute(
+                "UPDATE packs SET state = ?2 WHERE id = ?1",
+                params![p.0, state as i64],
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// A commit names these: those that were uploaded by us are part of the vault now.
+    pub fn packs_committed(&self, packs: &[PackId]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for p in packs {
+            tx.execute(
+                "UPDATE packs SET state = ?2 WHERE id = ?1 AND state = ?3",
+                params![p.0, PackState::Indexed as i64, PackState::Uploaded as i64],
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Forgets packs and what they hold: the server does not have them (any longer).
+    pub fn forget_packs(&self, packs: &[PackId]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for p in packs {
+            tx.execute(
+                "DELETE FROM objects WHERE pack IN (SELECT pk FROM packs WHERE id = ?1)",
+                [p.0],
+            )?;
+            tx.execute("DELETE FROM packs WHERE id = ?1", [p.0])?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Whether a pack is known here, in whatever state.
+    pub fn has_pack(&self, id: &PackId) -> Result<bool> {
+        Ok(self
+            .lock()
+            .prepare_cached("SELECT 1 FROM packs WHERE id = ?1")?
+            .exists([id.0])?)
+    }
+
+    /// Where an object is, if it is known.
+    pub fn object(&self, id: &ObjectId) -> Result<Option<StoredObject>> {
+        let row = self
+            .lock()
+            .prepare_cached(
+                "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
+                 FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1",
+            )?
+            .query_row([id.0], |r| {
+                Ok((pack_row(r)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?))
+            })
+            .optional()?;
+        row.map(|(pack, kind, offset, stored, plain)| {
+            Ok(StoredObject {
+                pack: to_pack(pack)?,
+                kind,
+                offset,
+                stored,
+                plain,
+            })
+        })
+        .transpose()
+    }
+
+    /// Whether an object is known.
+    pub fn has_object(&self, id: &ObjectId) -> Result<bool> {
+        Ok(self
+            .lock()
+            .prepare_cached("SELECT 1 FROM objects WHERE id = ?1")?
+            .exists([id.0])?)
+    }
+
+    /// Keeps listings of directories.
+    pub fn add_dirs(&self, dirs: &[(ObjectId, Vec<u8>)]) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        {
+            let mut insert =
+                tx.prepare_cached("INSERT INTO dirs VALUES(?1, ?2) ON CONFLICT(id) DO NOTHING")?;
+            for (id, bytes) in dirs {
+                insert.execute(params![id.0, bytes])?;
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// A listing.
+    pub fn dir(&self, id: &ObjectId) -> Result<Option<Vec<u8>>> {
+        Ok(self
+            .lock()
+            .prepare_cached("SELECT bytes FROM dirs WHERE id = ?1")?
+            .query_row([id.0], |r| r.get(0))
+            .optional()?)
+    }
+}

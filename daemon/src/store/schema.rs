@@ -1,0 +1,72 @@
+//! The schema and its migrations, one step for each version.
+
+use rusqlite::Connection;
+
+use super::{Result, StoreError};
+
+/// Each entry brings the database from the version of its index to the next.
+const MIGRATIONS: &[&str] = &[V1];
+
+const V1: &str = "
+CREATE TABLE key_objects(list_number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE wraps(recipient BLOB PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE commits(
+    sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL,
+    list_number INTEGER NOT NULL, list_hash BLOB NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE closed(
+    card BLOB NOT NULL, terminal BLOB NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY(card, terminal)) WITHOUT ROWID;
+CREATE TABLE merged(card BLOB NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(card, n)) WITHOUT ROWID;
+CREATE TABLE tail_items(
+    card BLOB NOT NULL, n INTEGER NOT NULL, collection INTEGER NOT NULL, path BLOB NOT NULL,
+    gone INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL, ino INTEGER NOT NULL,
+    PRIMARY KEY(card, n, collection, path)) WITHOUT ROWID;
+CREATE TABLE packs(
+    pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, collection BLOB NOT NULL,
+    size INTEGER NOT NULL, state INTEGER NOT NULL);
+CREATE TABLE objects(
+    id BLOB PRIMARY KEY, pack INTEGER NOT NULL, kind INTEGER NOT NULL,
+    start INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dirs(id BLOB PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE collections(
+    pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, attribute TEXT NOT NULL, name TEXT NOT NULL,
+    root TEXT, base_root BLOB NOT NULL);
+CREATE TABLE files(
+    collection INTEGER NOT NULL, path BLOB NOT NULL, kind INTEGER NOT NULL, mode INTEGER NOT NULL,
+    size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, ino INTEGER NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE pending(collection INTEGER NOT NULL, path BLOB NOT NULL, PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE uploaded(
+    collection INTEGER NOT NULL, path BLOB NOT NULL,
+    size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, ino INTEGER NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE sessions(
+    card BLOB NOT NULL, n INTEGER NOT NULL, statement BLOB NOT NULL, ended INTEGER NOT NULL,
+    tail BLOB, delivered INTEGER NOT NULL, PRIMARY KEY(card, n)) WITHOUT ROWID;
+CREATE TABLE conflicts(
+    pk INTEGER PRIMARY KEY, collection INTEGER NOT NULL, path BLOB NOT NULL, aside BLOB NOT NULL,
+    side INTEGER NOT NULL, time_ms INTEGER NOT NULL);
+";
+
+/// Sets the connection up and brings the schema to the newest version.
+pub fn prepare(conn: &Connection) -> Result<()> {
+    conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "cache_size", -8192)?;
+    let found: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (from, sql) in (0i64..)
+        .zip(MIGRATIONS)
+        .skip(usize::try_from(found).unwrap_or(0))
+    {
+        let to = from + 1;
+        conn.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {sql} PRAGMA user_version = {to}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Watchers turn the world around into events. Each one may be absent, restart or lie; the daemon goes on.
+
+pub mod data;
+pub mod login;
+pub mod reader;

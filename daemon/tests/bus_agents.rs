@@ -1,0 +1,309 @@
+//! Agents from outside: PINs by descriptor, and everything that can go wrong with them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bus_support;
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bus_support::{Bus, DEADLINE, Fake};
+use simsyncd::api::{AgentError, Agents, Secret, SecretKind, SecretRequest};
+use simsyncd::bus::names::{BUS_NAME, ROOT};
+use simsyncd::bus::{BusAgents, SECRET_MAX};
+use tokio::sync::Notify;
+use zbus::{Connection, Fd, ObjectPath, OwnedVariant, interface};
+
+const MANAGER: &str = "org.simsync.SimSync1.Manager";
+const PATH: &str = "/agent";
+
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.simsync.SimSync1.Error")]
+enum Error {
+    #[zbus(error)]
+    ZBus(zbus::Error),
+    Declined(String),
+    NotMine(String),
+}
+
+/// What the agent does when it is asked.
+#[derive(Clone)]
+enum Manner {
+    Gives(Vec<u8>),
+    Declines,
+    NotMine,
+    /// Answers with a pipe that never ends.
+    Endless,
+    /// Does not answer.
+    Silent,
+}
+
+#[derive(Default)]
+struct Seen {
+    details: Mutex<Vec<HashMap<String, OwnedVariant>>>,
+    shown: Mutex<Vec<(String, String)>>,
+    asked: Notify,
+    cancelled: Notify,
+    kept: Mutex<Vec<std::io::PipeWriter>>,
+}
+
+struct Agent {
+    manner: Manner,
+    seen: Arc<Seen>,
+}
+
+#[interface(name = "org.simsync.SimSync1.Agent")]
+impl Agent {
+    async fn request_pin(
+        &self,
+        details: HashMap<String, OwnedVariant>,
+    ) -> Result<Fd<'static>, Error> {
+        self.seen.details.lock().unwrap().push(details);
+        self.seen.asked.notify_one();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        match &self.manner {
+            Manner::Gives(data) => writer.write_all(data).unwrap(),
+            Manner::Declines => return Err(Error::Declined("no".to_owned())),
+            Manner::NotMine => return Err(Error::NotMine("no".to_owned())),
+            Manner::Endless => self.seen.kept.lock().unwrap().push(writer),
+            Manner::Silent => std::future::pending().await,
+        }
+        Ok(Fd::from(OwnedFd::from(reader)))
+    }
+
+    async fn show_secret(&self, what: String, secret: Fd<'_>) -> Result<bool, Error> {
+        let mut text = String::new();
+        let fd = OwnedFd::try_from(secret).unwrap();
+        std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+        self.seen.shown.lock().unwrap().push((what, text));
+        match self.manner {
+            Manner::NotMine => Err(Error::NotMine("no".to_owned())),
+            Manner::Declines => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    async fn cancel(&self) {
+        self.seen.cancelled.notify_one();
+    }
+}
+
+async fn register(
+    conn: &Connection,
+    destination: Option<&str>,
+    path: &str,
+    manner: Manner,
+) -> Arc<Seen> {
+    let seen = Arc::new(Seen::default());
+    let agent = Agent {
+        manner,
+        seen: seen.clone(),
+    };
+    conn.object_server().at(path, agent).await.unwrap();
+    let path = ObjectPath::try_from(path).unwrap();
+    conn.call_method(destination, ROOT, Some(MANAGER), "RegisterAgent", &(path,))
+        .await
+        .unwrap();
+    seen
+}
+
+async fn agent_on(bus: &Bus, manner: Manner) -> (Connection, Arc<Seen>) {
+    let conn = bus.connect().await;
+    let seen = register(&conn, Some(BUS_NAME), PATH, manner).await;
+    (conn, seen)
+}
+
+fn request() -> SecretRequest {
+    SecretRequest {
+        kind: SecretKind::CardPin,
+        tries_left: Some(2),
+        retry: true,
+        reader: Some("Reader 00".to_owned()),
+    }
+}
+
+async fn ask(fake: &Fake) -> Result<Secret, AgentError> {
+    tokio::time::timeout(DEADLINE, fake.agents.ask(request()))
+        .await
+        .expect("in time")
+}
+
+fn gives(text: &str) -> Manner {
+    Manner::Gives(text.as_bytes().to_vec())
+}
+
+/// Waits for a condition that no signal tells of.
+async fn until(condition: impl Fn() -> bool) {
+    let all = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, all).await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_pin_comes_by_pipe_over_a_bus() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    assert_eq!(ask(&fake).await, Err(AgentError::NoAgent));
+    let appeared = Arc::new(Notify::new());
+    let told = appeared.clone();
+    fake.agents.on_appear(move || told.notify_one());
+    let (_conn, seen) = agent_on(&bus, gives("4711")).await;
+    tokio::time::timeout(DEADLINE, appeared.notified())
+        .await
+        .unwrap();
+    assert_eq!(*ask(&fake).await.unwrap(), "4711");
+    let details = seen.details.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        String::try_from(details["kind"].clone()).unwrap(),
+        "card-pin"
+    );
+    assert_eq!(u32::try_from(details["tries_left"].clone()).unwrap(), 2);
+    assert!(bool::try_from(details["retry"].clone()).unwrap());
+    assert_eq!(
+        String::try_from(details["reader"].clone()).unwrap(),
+        "Reader 00"
+    );
+}
+
+#[tokio::test]
+async fn a_pin_comes_by_pipe_without_a_bus() {
+    let fake = Fake::new();
+    let (_face, conn) = fake.p2p().await;
+    let _seen = register(&conn, None, PATH, gives("4711\n")).await;
+    assert_eq!(*ask(&fake).await.unwrap(), "4711");
+    let path = ObjectPath::try_from(PATH).unwrap();
+    conn.call_method(
+        None::<&str>,
+        ROOT,
+        Some(MANAGER),
+        "UnregisterAgent",
+        &(path,),
+    )
+    .await
+    .unwrap();
+    assert!(!fake.agents.any());
+}
+
+#[tokio::test]
+async fn the_newest_is_asked_first_and_older_ones_when_it_cannot() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let (_a, oldest) = agent_on(&bus, gives("old")).await;
+    let (_b, _) = agent_on(&bus, Manner::NotMine).await;
+    assert_eq!(*ask(&fake).await.unwrap(), "old");
+    // One that has no such object is passed over too.
+    let (stranger, _) = agent_on(&bus, Manner::NotMine).await;
+    let path = ObjectPath::try_from("/no/object").unwrap();
+    stranger
+        .call_method(
+            Some(BUS_NAME),
+            ROOT,
+            Some(MANAGER),
+            "RegisterAgent",
+            &(path,),
+        )
+        .await
+        .unwrap();
+    assert_eq!(*ask(&fake).await.unwrap(), "old");
+    let (_c, _) = agent_on(&bus, gives("new")).await;
+    assert_eq!(*ask(&fake).await.unwrap(), "new");
+    assert_eq!(oldest.details.lock().unwrap().len(), 2);
+    // A no is a no: nobody else is asked.
+    let (_d, _) = agent_on(&bus, Manner::Declines).await;
+    assert_eq!(ask(&fake).await, Err(AgentError::Declined));
+    assert_eq!(oldest.details.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_agent_that_vanishes_is_forgotten() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let (conn, seen) = agent_on(&bus, Manner::Silent).await;
+    let agents = fake.agents.clone();
+    let asking = tokio::spawn(async move { agents.ask(request()).await });
+    tokio::time::timeout(DEADLINE, seen.asked.notified())
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    let answer = tokio::time::timeout(DEADLINE, asking).await.unwrap();
+    assert_eq!(answer.unwrap(), Err(AgentError::NoAgent));
+    until(|| !fake.agents.any()).await;
+}
+
+#[tokio::test]
+async fn what_is_no_pin_is_not_taken() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let too_long = vec![b'1'; SECRET_MAX + 1];
+    for data in [too_long, Vec::new(), vec![0xff]] {
+        let (conn, _) = agent_on(&bus, Manner::Gives(data)).await;
+        assert_eq!(ask(&fake).await, Err(AgentError::Declined));
+        conn.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_takes_too_long_is_timed_out_and_told() {
+    let bus = Bus::start();
+    let short = Duration::from_millis(100);
+    let fake = Fake::with_agents(BusAgents::default().with_deadline(short));
+    let _face = fake.on(&bus).await;
+    for manner in [Manner::Silent, Manner::Endless] {
+        let (_conn, seen) = agent_on(&bus, manner).await;
+        assert_eq!(ask(&fake).await, Err(AgentError::TimedOut));
+        tokio::time::timeout(DEADLINE, seen.cancelled.notified())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_dropped_is_withdrawn() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let (_conn, seen) = agent_on(&bus, Manner::Silent).await;
+    let agents = fake.agents.clone();
+    let asking = tokio::spawn(async move { agents.ask(request()).await });
+    tokio::time::timeout(DEADLINE, seen.asked.notified())
+        .await
+        .unwrap();
+    asking.abort();
+    tokio::time::timeout(DEADLINE, seen.cancelled.notified())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn secrets_are_shown_by_descriptor() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let words = || Secret::new("one two three".to_owned());
+    assert_eq!(
+        fake.agents.show("recovery-code", words()).await,
+        Err(AgentError::NoAgent)
+    );
+    let (_a, older) = agent_on(&bus, gives("")).await;
+    let (_b, _) = agent_on(&bus, Manner::NotMine).await;
+    fake.agents.show("recovery-code", words()).await.unwrap();
+    let shown = older.shown.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        shown,
+        ("recovery-code".to_owned(), "one two three".to_owned())
+    );
+    let (_c, _) = agent_on(&bus, Manner::Declines).await;
+    assert_eq!(
+        fake.agents.show("puk", words()).await,
+        Err(AgentError::Declined)
+    );
+}

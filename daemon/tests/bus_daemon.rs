@@ -1,0 +1,107 @@
+//! The program itself: it comes to the bus, tells the service manager, refuses what it must, and stops in good order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bus_support;
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+
+use bus_support::{Bus, DEADLINE};
+
+fn daemon(home: &Path, bus: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simsyncd"));
+    command
+        .arg("--home")
+        .arg(home)
+        .args(["--bus", bus])
+        .env_remove("NOTIFY_SOCKET")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn failed(command: &mut Command, code: i32, words: &str) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(code), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("simsyncd: ") && last.contains(words),
+        "{text}"
+    );
+}
+
+/// Ends a program that a failed test leaves behind.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads what the service manager is told until a word comes.
+fn told(socket: &UnixDatagram, word: &str) {
+    let start = Instant::now();
+    let mut buffer = [0; 4096];
+    while start.elapsed() < DEADLINE {
+        let n = socket.recv(&mut buffer).expect("in time");
+        if String::from_utf8_lossy(&buffer[..n]).contains(word) {
+            return;
+        }
+    }
+    panic!("{word} was not told");
+}
+
+#[test]
+fn it_runs_alone_and_stops_in_good_order() {
+    let bus = Bus::start();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut first = daemon(&dir.path().join("one"), &bus.address);
+    first
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
+        .stderr(Stdio::null());
+    let mut first = Guard(first.spawn().unwrap());
+    told(&socket, "READY=1");
+    // Another one on the same bus opens no file.
+    let second = dir.path().join("two");
+    failed(
+        &mut daemon(&second, &bus.address),
+        3,
+        "another simsyncd runs",
+    );
+    assert!(!second.exists());
+    let until = Instant::now() + DEADLINE;
+    let pid = rustix::process::Pid::from_child(&first.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    told(&socket, "STOPPING=1");
+    let ended = loop {
+        if let Some(status) = first.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < until, "it does not stop");
+        std::thread::yield_now();
+    };
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn what_is_bad_is_said_in_one_sentence() {
+    let bus = Bus::start();
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = "unix:path=/nonexistent/bus";
+    failed(&mut daemon(dir.path(), nowhere), 3, "name a bus with --bus");
+    std::fs::create_dir_all(dir.path().join("config")).unwrap();
+    std::fs::write(dir.path().join("config/config.json"), "{").unwrap();
+    failed(&mut daemon(dir.path(), &bus.address), 78, "config.json");
+    failed(
+        daemon(dir.path(), &bus.address).args(["--log", "a=b=c"]),
+        2,
+        "is no log filter",
+    );
+}
