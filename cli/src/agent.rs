@@ -1,0 +1,226 @@
+//! The agent that this process is while a command runs: asked by simsyncd for PINs, it answers with a pipe.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zbus::{Fd, ObjectPath, OwnedVariant, interface};
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+use crate::failure::{Failure, Outcome};
+use crate::secrets::{Question, Refusal, Secrets};
+use crate::tty::Secret;
+
+/// Where the agent is.
+const PATH: &str = "/org/simsync/Agent";
+/// Longest secret that is shown, in bytes.
+const SHOWN_MAX: u64 = 4096;
+
+/// Errors that the daemon knows.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.simsync.SimSync1.Error")]
+enum AgentError {
+    #[zbus(error)]
+    ZBus(zbus::Error),
+    Declined(String),
+    NotMine(String),
+}
+
+impl From<Refusal> for AgentError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Declined => Self::Declined("the person gave no PIN".to_owned()),
+            Refusal::NotMine => Self::NotMine("this command cannot ask for that".to_owned()),
+        }
+    }
+}
+
+struct Object {
+    secrets: Arc<Mutex<Secrets>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Object {
+    /// Runs what waits for a person where it holds nothing up.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Secrets) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, AgentError> {
+        let secrets = self.secrets.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut secrets.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        match done.await {
+            Ok(result) => result.map_err(AgentError::from),
+            Err(_) => Err(Refusal::Declined.into()),
+        }
+    }
+}
+
+/// Asks the person for PINs.
+#[interface(name = "org.simsync.SimSync1.Agent")]
+impl Object {
+    /// Asks for a PIN and answers with a descriptor that it can be read from, up to its end. Details: kind (s: card-pin,
+    /// new-card-pin, terminal-pin, new-terminal-pin), retry (b), seconds (u), tries_left (u), reader (s).
+    #[zbus(out_args("pin"))]
+    async fn request_pin(
+        &self,
+        details: HashMap<String, OwnedVariant>,
+    ) -> Result<Fd<'static>, AgentError> {
+        let question = question(&details);
+        let secret = self.with(move |s| s.answer(&question)).await?;
+        pipe_of(&secret)
+            .map(Fd::from)
+            .map_err(|e| AgentError::Declined(format!("a pipe cannot be made: {e}")))
+    }
+
+    /// Shows a secret that was made (puk, recovery-code) and answers whether it was taken note of.
+    #[zbus(out_args("noted"))]
+    async fn show_secret(&self, what: String, secret: Fd<'_>) -> Result<bool, AgentError> {
+        let fd = OwnedFd::try_from(secret)?;
+        let text = read_shown(fd).ok_or(Refusal::Declined)?;
+        self.with(move |s| s.show(&what, &text)).await
+    }
+
+    /// What was asked is no longer wanted.
+    async fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+fn question(details: &HashMap<String, OwnedVariant>) -> Question {
+    use crate::snapshot::get;
+    let tries: u32 = details
+        .get("tries_left")
+        .cloned()
+        .and_then(|v| u32::try_from(v).ok())
+        .unwrap_or(u32::MAX);
+    let reader: String = get(details, "reader");
+    Question {
+        kind: get(details, "kind"),
+        tries_left: Some(tries).filter(|t| *t != u32::MAX),
+        retry: get(details, "retry"),
+        reader: Some(reader).filter(|r| !r.is_empty()),
+    }
+}
+
+fn pipe_of(secret: &Secret) -> std::io::Result<OwnedFd> {
+    use std::io::Write;
+    let (reader, mut writer) = std::io::pipe()?;
+    // A PIN is far smaller than a pipe: this does not block.
+    writer.write_all(secret.as_bytes())?;
+    Ok(reader.into())
+}
+
+fn read_shown(fd: OwnedFd) -> Option<Secret> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SHOWN_MAX as usize));
+    let read = std::fs::File::from(fd)
+        .take(SHOWN_MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let text = std::str::from_utf8(&bytes).ok()?;
+    (read > 0).then(|| Zeroizing::new(text.to_owned()))
+}
+
+/// The agent of this process, registered until it ends.
+pub struct Agent {
+    secrets: Arc<Mutex<Secrets>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Agent {
+    /// Registers, if there is anything to give.
+    pub async fn register(client: &Client, secrets: Secrets) -> Outcome<Self> {
+        let cancelled = secrets.cancelled();
+        let wanted = secrets.any();
+        let agent = Self {
+            secrets: Arc::new(Mutex::new(secrets)),
+            cancelled: cancelled.clone(),
+        };
+        if wanted {
+            let object = Object {
+                secrets: agent.secrets.clone(),
+                cancelled,
+            };
+            client.connection().object_server().at(PATH, object).await?;
+            let path = ObjectPath::from_static_str_unchecked(PATH);
+            client.call::<_, ()>("RegisterAgent", &(path,)).await?;
+        }
+        Ok(agent)
+    }
+
+    /// A failure that a refused PIN of a script led to says so.
+    pub fn explain(&self, failure: Failure) -> Failure {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(failure.code.as_str(), "pin-declined" | "declined") {
+            return failure;
+        }
+        match secrets.rejected() {
+            Some(kind) if kind.contains("terminal") => Failure::new(
+                "terminal-pin-incorrect",
+                "the terminal PIN that was given is wrong or too short; give the right one",
+            ),
+            Some(_) => Failure::new(
+                "pin-incorrect",
+                "the card PIN that was given is wrong; one try is used up, `simsync status` shows how many are left",
+            ),
+            None => failure,
+        }
+    }
+
+    /// Asks the person at the terminal a yes or no; none if nobody sits there.
+    pub async fn confirm(&self, question: String) -> Option<bool> {
+        let secrets = self.secrets.clone();
+        tokio::task::spawn_blocking(move || {
+            secrets
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .confirm(&question)
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+
+    /// Ends a prompt that is open.
+    pub fn cancel_prompt(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The interface as the daemon's XML describes it.
+    #[test]
+    fn the_interface_is_the_one_of_the_xml() {
+        use zbus::object_server::Interface;
+        let secrets = Secrets::new(crate::args::SecretArgs::default(), false);
+        let object = Object {
+            cancelled: secrets.cancelled(),
+            secrets: Arc::new(Mutex::new(secrets)),
+        };
+        let mut own = String::new();
+        object.introspect_to_writer(&mut own, 2);
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../daemon/dbus/org.simsync.SimSync1.Agent.xml"
+        );
+        let file = std::fs::read_to_string(path).unwrap();
+        let plain = |s: &str| {
+            let mut out = String::new();
+            let mut rest = s;
+            while let Some(start) = rest.find("<!--") {
+                out.push_str(&rest[..start]);
+                rest = rest[start..].split_once("-->").map_or("", |(_, r)| r);
+            }
+            out.push_str(rest);
+            out.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert!(plain(&file).contains(&plain(&own)), "{own}");
+    }
+}

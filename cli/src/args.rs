@@ -1,0 +1,283 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Your data follows your card.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simsync",
+    version,
+    about = "Your data follows your card",
+    long_about = "simsync makes a person's data follow their card: put the card in, give the PIN, and your data is there.\n\n\
+        Without a command it shows the status: what simsync is doing, and if it does nothing, why.",
+    after_long_help = crate::exit::help()
+)]
+pub struct Cli {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command; `status` if there is none.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Print JSON with a schema_version instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Talk to simsyncd on the bus at this address instead of the session bus
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        env = "SIMSYNC_BUS_ADDRESS"
+    )]
+    pub bus: Option<String>,
+    /// Wait at most this long; the work goes on in simsyncd
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Wait for the end of the work (the default)
+    #[arg(long, global = true, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Start the work and do not wait for its end
+    #[arg(long, global = true, overrides_with = "wait")]
+    pub no_wait: bool,
+}
+
+/// Where secrets come from and go to, for scripts. Without these the terminal is asked.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Secrets by file descriptor")]
+pub struct SecretArgs {
+    /// Read the card's PIN from this file descriptor, up to its end
+    #[arg(long, value_name = "N")]
+    pub pin_fd: Option<u32>,
+    /// Read the new PIN from this file descriptor
+    #[arg(long, value_name = "N")]
+    pub new_pin_fd: Option<u32>,
+    /// Read this terminal's PIN from this file descriptor
+    #[arg(long, value_name = "N")]
+    pub terminal_pin_fd: Option<u32>,
+    /// Write a new PUK to this file descriptor instead of showing it
+    #[arg(long, value_name = "N")]
+    pub puk_fd: Option<u32>,
+    /// Write the recovery code to this file descriptor instead of showing it
+    #[arg(long, value_name = "N")]
+    pub recovery_fd: Option<u32>,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what simsync is doing, and if it does nothing, why
+    Status,
+    /// Show the status whenever it changes
+    Monitor,
+    /// Give the PIN and open the session with the card that is in
+    Unlock(UnlockArgs),
+    /// Pair this terminal with the card that is in
+    Pair(PairArgs),
+    /// Undo the pairing of this terminal, in good order
+    Unpair(UnpairArgs),
+    /// Sync now
+    Sync(SyncArgs),
+    /// Upload everything and close the session, so that the card can be taken
+    Eject(EjectArgs),
+    /// Choose what this terminal syncs
+    #[command(subcommand)]
+    Collections(CollectionsCommand),
+    /// Show your terminals
+    #[command(subcommand)]
+    Terminals(TerminalsCommand),
+    /// Stop waiting for what a terminal had not uploaded
+    Forget(ForgetArgs),
+    /// Show the newest commits
+    Log(LogArgs),
+    /// Show versions that were kept aside because two sides wrote
+    Conflicts,
+    /// Change PINs
+    #[command(subcommand)]
+    Pin(PinCommand),
+    /// Check everything that simsync needs, and say how to mend it
+    Doctor,
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `unlock`
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `pair`
+#[derive(Debug, Args)]
+pub struct PairArgs {
+    /// What this terminal is called; its host name if left out
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `unpair`
+#[derive(Debug, Args)]
+pub struct UnpairArgs {
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `sync`
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Show what would be taken and ask before anything is taken
+    #[arg(long)]
+    pub review: bool,
+    /// Answer yes to what would be asked
+    #[arg(long)]
+    pub yes: bool,
+    /// Many deletions at once are meant
+    #[arg(long)]
+    pub allow_deletions: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `eject`
+#[derive(Debug, Args)]
+pub struct EjectArgs {
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `collections`
+#[derive(Debug, Subcommand)]
+pub enum CollectionsCommand {
+    /// Sync a folder: as a new collection, or as one that the vault has already
+    Add(AddArgs),
+    /// Show the collections
+    List,
+    /// Stop syncing a collection here; its files stay
+    Remove(RemoveArgs),
+}
+
+/// `collections add`
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// Name of a new collection, or name or ID of one of the vault
+    pub name: String,
+    /// The folder on this terminal
+    pub path: std::path::PathBuf,
+    /// What it holds
+    #[arg(long, default_value = "files")]
+    pub attribute: String,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `collections remove`
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// Its name or ID
+    pub collection: String,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `terminals`
+#[derive(Debug, Subcommand)]
+pub enum TerminalsCommand {
+    /// Show your terminals
+    List,
+}
+
+/// `forget`
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The terminal's label, its ID, or the ID's beginning
+    pub terminal: String,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// How many commits, at most
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `pin`
+#[derive(Debug, Subcommand)]
+pub enum PinCommand {
+    /// Change the card's PIN, or this terminal's
+    Change(PinChangeArgs),
+}
+
+/// `pin change`
+#[derive(Debug, Args)]
+pub struct PinChangeArgs {
+    /// Change this terminal's PIN instead of the card's
+    #[arg(long)]
+    pub terminal: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+impl Command {
+    /// The command's name as JSON shows it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Monitor => "monitor",
+            Self::Unlock(_) => "unlock",
+            Self::Pair(_) => "pair",
+            Self::Unpair(_) => "unpair",
+            Self::Sync(_) => "sync",
+            Self::Eject(_) => "eject",
+            Self::Collections(CollectionsCommand::Add(_)) => "collections add",
+            Self::Collections(CollectionsCommand::List) => "collections list",
+            Self::Collections(CollectionsCommand::Remove(_)) => "collections remove",
+            Self::Terminals(TerminalsCommand::List) => "terminals list",
+            Self::Forget(_) => "forget",
+            Self::Log(_) => "log",
+            Self::Conflicts => "conflicts",
+            Self::Pin(PinCommand::Change(_)) => "pin change",
+            Self::Doctor => "doctor",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,68 @@
+//! `simsync collections`
+
+use crate::args::{AddArgs, Common, RemoveArgs};
+use crate::client::Client;
+use crate::commands::status;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, table};
+use crate::run::Ordering;
+
+/// Syncs a folder.
+pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<()> {
+    let shown = args.path.display();
+    let path = std::path::absolute(&args.path)
+        .map_err(|e| Failure::new("bad-argument", format!("{shown} cannot be used: {e}")))?;
+    if !path.is_dir() {
+        return Err(Failure::new(
+            "bad-argument",
+            format!("{shown} is not a folder; make it first"),
+        ));
+    }
+    let text = path.to_str().ok_or_else(|| {
+        Failure::new(
+            "bad-argument",
+            format!("{shown} is not valid UTF-8; choose another folder"),
+        )
+    })?;
+    let ordering = Ordering::new(common, output, &args.secrets);
+    let body = (args.attribute.as_str(), args.name.as_str(), text);
+    if let Some(job) = ordering.give("AddCollection", &body).await? {
+        output.result("job", &job, || {
+            format!(
+                "{text} is synced as {}.\n{}",
+                args.name,
+                super::sync::summary(&job)
+            )
+        });
+    }
+    Ok(())
+}
+
+/// Shows the collections.
+pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let snapshot = client.snapshot().await?;
+    output.result("collections", &snapshot.collections, || {
+        if snapshot.collections.is_empty() {
+            "Nothing is synced yet: simsync collections add NAME FOLDER".to_owned()
+        } else {
+            table(&status::collections(&snapshot))
+        }
+    });
+    Ok(())
+}
+
+/// Stops syncing a collection here.
+pub async fn remove(common: &Common, output: &Output, args: &RemoveArgs) -> Outcome<()> {
+    let ordering = Ordering::new(common, output, &args.secrets);
+    let body = (args.collection.as_str(),);
+    if let Some(job) = ordering.give("RemoveCollection", &body).await? {
+        output.result("job", &job, || {
+            format!(
+                "{} is no longer synced here; its files stay where they are.",
+                args.collection
+            )
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! `simsync forget`
+
+use crate::args::{Common, ForgetArgs};
+use crate::failure::Outcome;
+use crate::output::Output;
+use crate::run::Ordering;
+
+/// Stops waiting for a terminal's unfinished upload.
+pub async fn run(common: &Common, output: &Output, args: &ForgetArgs) -> Outcome<()> {
+    let ordering = Ordering::new(common, output, &args.secrets);
+    let body = (args.terminal.as_str(),);
+    if let Some(job) = ordering.give("Forget", &body).await? {
+        output.result("job", &job, || {
+            format!(
+                "What {} had not uploaded is no longer waited for.",
+                args.terminal
+            )
+        });
+    }
+    Ok(())
+}

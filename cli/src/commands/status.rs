@@ -1,0 +1,195 @@
+//! `simsync status`
+
+use crate::args::Common;
+use crate::client::Client;
+use crate::failure::Outcome;
+use crate::output::{Look, Output, table, time};
+use crate::snapshot::{Card, Snapshot};
+
+/// Shows what simsync is doing, and if it does nothing, why.
+pub async fn run(common: &Common, output: &Output) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let snapshot = client.snapshot().await?;
+    output.result("status", &snapshot, || text(&snapshot, output));
+    Ok(())
+}
+
+/// What a state means, in a few words.
+pub fn state_sentence(state: &str) -> &str {
+    match state {
+        "unpaired" => "this terminal is not paired with a card",
+        "pairing" => "this terminal is being paired",
+        "waiting" => "waiting for your card",
+        "locked" => "your card is in; no session is open",
+        "opening" => "opening the session",
+        "synced" => "everything is in sync",
+        "syncing" => "syncing",
+        "closing" => "sealing what the last session left",
+        "read-only" => "reading only",
+        "closed" => "everything is uploaded and the session is closed",
+        _ => "",
+    }
+}
+
+fn look_of(state: &str) -> Look {
+    match state {
+        "synced" | "syncing" | "closed" => Look::Good,
+        "read-only" | "unpaired" => Look::Bad,
+        _ => Look::Warn,
+    }
+}
+
+/// Name and value.
+fn row(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value]
+}
+
+/// The card's state in words.
+pub fn card_sentence(card: &Card) -> String {
+    let mut out = match card.state.as_str() {
+        "looking" => "being looked at".to_owned(),
+        "foreign" => "not a simsync card".to_owned(),
+        "unpaired" => "a simsync card, not paired with this terminal".to_owned(),
+        "paired" if card.in_use => "yours, in use".to_owned(),
+        "paired" => "yours".to_owned(),
+        "blocked" => "yours, its PIN is blocked".to_owned(),
+        "failed" => "cannot be talked to".to_owned(),
+        other => other.to_owned(),
+    };
+    if let Some(tries) = card.pin_tries.filter(|t| *t < 3 && card.state == "paired") {
+        out.push_str(&format!(", {tries} PIN tries left"));
+    }
+    if card.pin_must_change {
+        out.push_str(", its PIN must be changed");
+    }
+    out
+}
+
+/// The status for people.
+pub fn text(s: &Snapshot, output: &Output) -> String {
+    let mut out = format!(
+        "{}  {}\n",
+        output.paint(look_of(&s.state), &s.state),
+        state_sentence(&s.state)
+    );
+    for reason in &s.reasons {
+        out.push_str(&format!(
+            "  {} {}\n",
+            output.paint(Look::Warn, "•"),
+            reason.sentence
+        ));
+    }
+    if let Some(error) = &s.last_error {
+        out.push_str(&format!(
+            "  {} {}\n",
+            output.paint(Look::Bad, "✗"),
+            error.sentence
+        ));
+    }
+    for job in s
+        .jobs
+        .iter()
+        .filter(|j| matches!(j.state.as_str(), "running" | "waiting"))
+    {
+        let files = if job.files_total > 0 {
+            format!(" {}/{}", job.files_done, job.files_total)
+        } else {
+            String::new()
+        };
+        out.push_str(&format!(
+            "  {} {} {}{files}\n",
+            output.paint(Look::Good, "▸"),
+            job.kind,
+            job.step
+        ));
+    }
+    out.push('\n');
+    out.push_str(&facts(s));
+    let section = |title: &str, rows: Vec<Vec<String>>| {
+        if rows.is_empty() {
+            String::new()
+        } else {
+            format!("\n{}\n{}", output.paint(Look::Bold, title), table(&rows))
+        }
+    };
+    out.push_str(&section("Cards", cards(s)));
+    out.push_str(&section("Collections", collections(s)));
+    out.push_str(&section("Terminals", terminals(s)));
+    out
+}
+
+fn facts(s: &Snapshot) -> String {
+    let mut rows = vec![row("This terminal", s.label.clone())];
+    if let Some(subscriber) = &s.subscriber {
+        rows.push(row("Subscriber", subscriber.clone()));
+    }
+    if let Some(server) = &s.server {
+        let online = match s.online {
+            Some(true) => "",
+            Some(false) => " (does not answer)",
+            None => " (not tried yet)",
+        };
+        rows.push(row("Server", format!("{server}{online}")));
+    }
+    if s.sequence > 0 {
+        rows.push(row("Newest commit", s.sequence.to_string()));
+    }
+    if let Some(ms) = s.last_sync_ms {
+        rows.push(row("Last sync", time(ms)));
+    }
+    if s.conflicts > 0 {
+        rows.push(row(
+            "Conflicts",
+            format!("{}; `simsync conflicts` lists them", s.conflicts),
+        ));
+    }
+    table(&rows)
+}
+
+/// Cards and empty readers.
+fn cards(s: &Snapshot) -> Vec<Vec<String>> {
+    s.readers
+        .iter()
+        .map(|reader| {
+            let card = s.cards.iter().find(|c| c.reader == *reader);
+            let what = card.map_or_else(|| "no card".to_owned(), card_sentence);
+            vec![reader.clone(), what]
+        })
+        .collect()
+}
+
+/// Collections, one a row.
+pub fn collections(s: &Snapshot) -> Vec<Vec<String>> {
+    s.collections
+        .iter()
+        .map(|c| {
+            let path = c
+                .path
+                .clone()
+                .unwrap_or_else(|| "not synced here".to_owned());
+            vec![c.name.clone(), c.attribute.clone(), path]
+        })
+        .collect()
+}
+
+/// Terminals, one a row.
+pub fn terminals(s: &Snapshot) -> Vec<Vec<String>> {
+    s.terminals
+        .iter()
+        .map(|t| {
+            let mut notes = t.collections.join(", ");
+            if t.own {
+                notes = format!("this one; {notes}");
+            }
+            if t.unfinished {
+                notes.push_str("; has not finished uploading");
+            }
+            let short: String = t.id.chars().take(8).collect();
+            vec![
+                t.label.clone(),
+                short,
+                notes.trim_end_matches("; ").to_owned(),
+            ]
+        })
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! `simsync unlock`
+
+use crate::args::{Common, UnlockArgs};
+use crate::failure::Outcome;
+use crate::output::Output;
+use crate::run::Ordering;
+
+/// Gives the PIN and opens the session.
+pub async fn run(common: &Common, output: &Output, args: &UnlockArgs) -> Outcome<()> {
+    let ordering = Ordering::new(common, output, &args.secrets);
+    if let Some(job) = ordering.give("Unlock", &()).await? {
+        output.result("job", &job, || "The session is open.".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! What is printed: text for people, JSON for programs.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// Version of the JSON's shape. It changes when a field is removed or means something else.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Where output goes and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    command: &'static str,
+    json: bool,
+    color: bool,
+}
+
+/// How a word looks on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub enum Look {
+    /// Of weight.
+    Bold,
+    /// All well.
+    Good,
+    /// Look here.
+    Warn,
+    /// Wrong.
+    Bad,
+    /// Less important.
+    Dim,
+}
+
+impl Output {
+    /// Output of a command.
+    pub fn new(command: &'static str, json: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self {
+            command,
+            json,
+            color: !plain && std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether programs read it.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// A word with a look, where looks are wanted.
+    pub fn paint(&self, look: Look, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match look {
+            Look::Bold => "1",
+            Look::Good => "32",
+            Look::Warn => "33",
+            Look::Bad => "31",
+            Look::Dim => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// A line for people.
+    pub fn line(&self, text: &str) {
+        if !self.json {
+            print(text);
+        }
+    }
+
+    /// A line as it is.
+    pub fn raw(&self, text: &str) {
+        print(text);
+    }
+
+    /// The result: as JSON under its own name, or as text that is made only when it is wanted.
+    pub fn result(&self, name: &str, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.json {
+            print(&self.envelope(name, value).to_string());
+        } else {
+            print(text().trim_end_matches('\n'));
+        }
+    }
+
+    fn envelope(&self, name: &str, value: &impl Serialize) -> Value {
+        json!({
+            "schema_version": SCHEMA_VERSION,
+            "command": self.command,
+            "ok": true,
+            // Our own types hold nothing that JSON cannot say.
+            name: serde_json::to_value(value).unwrap_or(Value::Null),
+        })
+    }
+
+    /// Why it failed.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let value = json!({
+                "schema_version": SCHEMA_VERSION,
+                "command": self.command,
+                "ok": false,
+                "error": {
+                    "code": failure.code,
+                    "sentence": failure.sentence,
+                    "exit_code": failure.exit() as u8,
+                },
+            });
+            print(&value.to_string());
+        } else {
+            // Standard error may be closed; there is nobody left to tell then.
+            let _ = writeln!(std::io::stderr(), "simsync: {}", failure.sentence);
+        }
+    }
+}
+
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that went away (`simsync log | head`) is no failure.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Columns that line up; the last one is as long as it is.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |i: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(i))
+            .map(|c| c.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (i, cell) in row.iter().enumerate() {
+            line.push(' ');
+            line.push_str(cell);
+            let pad = widths[i].saturating_sub(cell.chars().count()) + 1;
+            line.extend(std::iter::repeat_n(' ', pad));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A time in milliseconds since 1970 as RFC 3339, in UTC.
+pub fn time(ms: i64) -> String {
+    let days = ms.div_euclid(86_400_000);
+    let rest = ms.rem_euclid(86_400_000) / 1000;
+    // Howard Hinnant's days-to-civil.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+/// A number of bytes for people.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{n} bytes")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// One or many.
+pub fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_read_well() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(951_827_696_123), "2000-02-29T12:34:56Z");
+        assert_eq!(bytes(12), "12 bytes");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(count(1, "file", "files"), "1 file");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            vec!["a".to_owned(), "b".to_owned()],
+            vec!["long".to_owned(), "c".to_owned()],
+        ];
+        assert_eq!(table(&rows), "  a     b\n  long  c\n");
+    }
+}

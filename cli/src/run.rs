@@ -1,0 +1,91 @@
+//! Ordering work: the agent comes first, a session is opened when the work needs one, then the job is followed.
+
+use std::time::Duration;
+
+use zbus::DynamicType;
+
+use crate::agent::Agent;
+use crate::args::{Common, SecretArgs};
+use crate::client::Client;
+use crate::failure::{Failure, Outcome};
+use crate::job::{Follow, JobView};
+use crate::output::Output;
+use crate::secrets::Secrets;
+
+/// An order and how it is given.
+pub struct Ordering<'a> {
+    /// Options of all commands.
+    pub common: &'a Common,
+    /// Where it is told.
+    pub output: &'a Output,
+    /// Where PINs come from.
+    pub secrets: &'a SecretArgs,
+    /// The new PIN is this terminal's.
+    pub new_is_terminals: bool,
+    /// What would be asked is answered with yes.
+    pub yes: bool,
+    /// Asked before anything starts; none if it need not be.
+    pub question: Option<&'a str>,
+}
+
+impl<'a> Ordering<'a> {
+    /// The usual case.
+    pub fn new(common: &'a Common, output: &'a Output, secrets: &'a SecretArgs) -> Self {
+        Self {
+            common,
+            output,
+            secrets,
+            new_is_terminals: false,
+            yes: false,
+            question: None,
+        }
+    }
+
+    /// Gives the order. None if it was only started (`--no-wait`), which is told already.
+    pub async fn give<B>(&self, method: &str, body: &B) -> Outcome<Option<JobView>>
+    where
+        B: serde::Serialize + DynamicType + Sync,
+    {
+        let client = Client::connect(self.common.bus.as_deref()).await?;
+        let secrets = Secrets::new(self.secrets.clone(), self.new_is_terminals);
+        let can_ask = secrets.any();
+        if let Some(question) = self.question
+            && !self.yes
+        {
+            match secrets.confirm(question) {
+                Some(true) => {}
+                Some(false) => return Err(Failure::new("declined", "nothing was done")),
+                None => {
+                    return Err(Failure::new(
+                        "review-waiting",
+                        "nothing was done: this needs your word; run it on a terminal, or with --yes",
+                    ));
+                }
+            }
+        }
+        let agent = Agent::register(&client, secrets).await?;
+        let follow = Follow {
+            client: &client,
+            output: self.output,
+            agent: &agent,
+            yes: self.yes,
+            timeout: self.common.timeout.map(Duration::from_secs),
+        };
+        let path = match client.order(method, body).await {
+            // Work that needs a session opens one first: the person is here and has the PIN.
+            Err(failure) if failure.code == "locked" && can_ask && method != "Unlock" => {
+                let unlock = client.order("Unlock", &()).await?;
+                follow.end(&unlock).await?;
+                client.order(method, body).await?
+            }
+            other => other?,
+        };
+        if self.common.no_wait {
+            self.output.result("job", &path.as_str(), || {
+                format!("Started; `simsync status` shows how it is doing ({path}).")
+            });
+            return Ok(None);
+        }
+        follow.end(&path).await.map(Some)
+    }
+}

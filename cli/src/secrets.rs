@@ -1,0 +1,301 @@
+//! Where secrets come from and go to: file descriptors of a script, or the person at the terminal.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::Zeroizing;
+
+use crate::args::SecretArgs;
+use crate::tty::{Secret, Tty};
+
+/// Longest secret that is read from a descriptor, in bytes.
+const SECRET_MAX: usize = 256;
+/// Words of the recovery code that are asked back.
+const WORDS_ASKED: usize = 2;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// `card-pin`, `new-card-pin`, `terminal-pin` or `new-terminal-pin`.
+    pub kind: String,
+    /// Tries left, when known.
+    pub tries_left: Option<u32>,
+    /// The last one was wrong.
+    pub retry: bool,
+    /// The card's reader.
+    pub reader: Option<String>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Somebody else may be asked.
+    NotMine,
+    /// No.
+    Declined,
+}
+
+/// The sources of one command. A PIN is asked for once, however often the daemon needs it.
+pub struct Secrets {
+    args: SecretArgs,
+    /// The new PIN is the terminal's, not the card's.
+    new_is_terminals: bool,
+    tty: Option<Tty>,
+    cancelled: Arc<AtomicBool>,
+    given: HashMap<String, Secret>,
+    /// The kind of a secret from a descriptor that was refused.
+    rejected: Option<String>,
+}
+
+impl Secrets {
+    /// The sources that the command line names, and the terminal if somebody sits there.
+    pub fn new(args: SecretArgs, new_is_terminals: bool) -> Self {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        Self {
+            args,
+            new_is_terminals,
+            tty: Tty::open(cancelled.clone()),
+            cancelled,
+            given: HashMap::new(),
+            rejected: None,
+        }
+    }
+
+    /// Whether anything can be given at all.
+    pub fn any(&self) -> bool {
+        let a = &self.args;
+        self.tty.is_some()
+            || [
+                a.pin_fd,
+                a.new_pin_fd,
+                a.terminal_pin_fd,
+                a.puk_fd,
+                a.recovery_fd,
+            ]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    /// Set to end a prompt that is open.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
+    /// The kind of the secret from a descriptor that was wrong, if one was.
+    pub fn rejected(&self) -> Option<&str> {
+        self.rejected.as_deref()
+    }
+
+    fn descriptor(&self, kind: &str) -> Option<u32> {
+        match kind {
+            "card-pin" => self.args.pin_fd,
+            "new-card-pin" => self.args.new_pin_fd,
+            "terminal-pin" => self.args.terminal_pin_fd,
+            "new-terminal-pin" if self.new_is_terminals => self.args.new_pin_fd,
+            "new-terminal-pin" => self.args.terminal_pin_fd,
+            _ => None,
+        }
+    }
+
+    /// Answers a question. Blocks while a person types.
+    pub fn answer(&mut self, question: &Question) -> Result<Secret, Refusal> {
+        self.cancelled.store(false, Ordering::Relaxed);
+        let kind = question.kind.as_str();
+        if question.retry {
+            self.given.remove(kind);
+        } else if let Some(known) = self.given.get(kind) {
+            return Ok(known.clone());
+        }
+        let secret = match self.descriptor(kind) {
+            // What a script gave does not get better by giving it again, and a try is precious.
+            Some(_) if question.retry => {
+                self.rejected = Some(kind.to_owned());
+                return Err(Refusal::Declined);
+            }
+            Some(n) => read_descriptor(n).ok_or(Refusal::Declined)?,
+            None => self.ask(question)?,
+        };
+        // A changed PIN is the PIN from then on.
+        if let Some(old) = kind.strip_prefix("new-") {
+            self.given.insert(old.to_owned(), secret.clone());
+        }
+        self.given.insert(kind.to_owned(), secret.clone());
+        Ok(secret)
+    }
+
+    fn ask(&self, question: &Question) -> Result<Secret, Refusal> {
+        let tty = self.tty.as_ref().ok_or(Refusal::NotMine)?;
+        let what = match question.kind.as_str() {
+            "card-pin" => "PIN of the card",
+            "new-card-pin" => "New PIN for the card (4 to 8 digits or letters)",
+            "terminal-pin" => "PIN of this terminal",
+            "new-terminal-pin" => "New PIN for this terminal (8 characters or more)",
+            _ => return Err(Refusal::NotMine),
+        };
+        if question.retry {
+            tty.say("That was not accepted.\n");
+        }
+        let reader = question
+            .reader
+            .as_ref()
+            .map_or_else(String::new, |r| format!(" in {r}"));
+        let tries = match question.tries_left {
+            Some(1) => ", last try".to_owned(),
+            Some(n @ 0..=9) => format!(", {n} tries left"),
+            _ => String::new(),
+        };
+        loop {
+            let secret = tty
+                .hidden(&format!("{what}{reader}{tries}: "))
+                .filter(|s| !s.is_empty())
+                .ok_or(Refusal::Declined)?;
+            if !question.kind.starts_with("new-") {
+                return Ok(secret);
+            }
+            let again = tty.hidden("Once more: ").ok_or(Refusal::Declined)?;
+            if *again == *secret {
+                return Ok(secret);
+            }
+            tty.say("The two are not the same.\n");
+        }
+    }
+
+    /// Shows a secret that was made; true once it was taken note of. Blocks while a person reads.
+    pub fn show(&mut self, what: &str, secret: &Secret) -> Result<bool, Refusal> {
+        self.cancelled.store(false, Ordering::Relaxed);
+        let descriptor = match what {
+            "puk" => self.args.puk_fd,
+            "recovery-code" => self.args.recovery_fd,
+            _ => None,
+        };
+        if let Some(n) = descriptor {
+            return Ok(write_descriptor(n, secret));
+        }
+        let tty = self.tty.as_ref().ok_or(Refusal::NotMine)?;
+        match what {
+            "recovery-code" => Ok(show_recovery(tty, secret)),
+            "puk" => {
+                tty.say(&format!(
+                    "\nThe card's new PUK, which unblocks its PIN. It is shown once; keep it apart from the card:\n\n    {}\n\n",
+                    secret.as_str()
+                ));
+                Ok(tty.confirm("Did you write it down?"))
+            }
+            _ => Err(Refusal::NotMine),
+        }
+    }
+
+    /// Asks the person at the terminal a yes or no; none if nobody sits there.
+    pub fn confirm(&self, question: &str) -> Option<bool> {
+        self.tty.as_ref().map(|t| t.confirm(question))
+    }
+}
+
+fn show_recovery(tty: &Tty, secret: &Secret) -> bool {
+    let words: Vec<&str> = secret.split_whitespace().collect();
+    tty.say(
+        "\nThe recovery code. Who loses every card gets the data back with it, and only with it.\nIt is shown once; write it down and keep it apart from the cards:\n\n",
+    );
+    for (i, word) in words.iter().enumerate() {
+        tty.say(&format!("  {:>2}. {word}\n", i + 1));
+    }
+    if words.len() < WORDS_ASKED {
+        return tty.confirm("Did you write it down?");
+    }
+    for index in ask_back(words.len()) {
+        loop {
+            let Some(word) = tty.shown(&format!("\nWord {}: ", index + 1)) else {
+                return false;
+            };
+            if word.trim().eq_ignore_ascii_case(words[index]) {
+                break;
+            }
+            tty.say("That is another word; look again (ctrl-D gives up).");
+        }
+    }
+    true
+}
+
+/// Which words are asked back: two different ones, not known before.
+fn ask_back(count: usize) -> [usize; WORDS_ASKED] {
+    use std::hash::{BuildHasher, Hasher};
+    // The hasher's keys are random; that is enough for a choice that only keeps a person honest.
+    let draw = |bound: usize| {
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        usize::try_from(random % (bound.max(1) as u64)).unwrap_or(0)
+    };
+    let first = draw(count);
+    let step = 1 + draw(count - 1);
+    [first, (first + step) % count]
+}
+
+/// Reads up to the end of what a script gave; one line break at the end is not part of it.
+fn read_descriptor(n: u32) -> Option<Secret> {
+    let mut file = std::fs::File::open(format!("/dev/fd/{n}")).ok()?;
+    let mut buffer = Zeroizing::new([0u8; SECRET_MAX + 1]);
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]).ok()? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    if filled == 0 || filled > SECRET_MAX {
+        return None;
+    }
+    let text = std::str::from_utf8(&buffer[..filled]).ok()?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Some(Zeroizing::new(text.to_owned()))
+}
+
+fn write_descriptor(n: u32, secret: &Secret) -> bool {
+    let file = std::fs::File::options()
+        .append(true)
+        .open(format!("/dev/fd/{n}"));
+    file.and_then(|mut f| {
+        f.write_all(secret.as_bytes())?;
+        f.write_all(b"\n")
+    })
+    .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_different_words_are_asked_back() {
+        for count in 2..30 {
+            let [a, b] = ask_back(count);
+            assert!(a < count && b < count && a != b);
+        }
+    }
+
+    #[test]
+    fn a_pin_of_a_script_is_given_once_and_not_again_when_it_was_wrong() {
+        use std::os::fd::AsRawFd;
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"1234\n").unwrap();
+        drop(writer);
+        let args = SecretArgs {
+            pin_fd: Some(reader.as_raw_fd() as u32),
+            ..SecretArgs::default()
+        };
+        let mut secrets = Secrets::new(args, false);
+        assert!(secrets.any());
+        let question = Question {
+            kind: "card-pin".to_owned(),
+            ..Question::default()
+        };
+        assert_eq!(*secrets.answer(&question).unwrap(), "1234");
+        assert_eq!(*secrets.answer(&question).unwrap(), "1234");
+        let again = Question {
+            retry: true,
+            ..question
+        };
+        assert_eq!(secrets.answer(&again), Err(Refusal::Declined));
+        assert_eq!(secrets.rejected(), Some("card-pin"));
+    }
+}

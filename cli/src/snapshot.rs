@@ -1,0 +1,269 @@
+//! Everything that the daemon shows, as one value.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use zbus::fdo::ManagedObjects;
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+use crate::client::Properties;
+
+/// A code and a sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Stable, for programs.
+    pub code: String,
+    /// For people.
+    pub sentence: String,
+}
+
+/// A card in a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Card {
+    /// The reader.
+    pub reader: String,
+    /// `looking`, `foreign`, `unpaired`, `paired`, `blocked` or `failed`.
+    pub state: String,
+    /// PIN tries left, when known.
+    pub pin_tries: Option<i32>,
+    /// The PIN must be changed first.
+    pub pin_must_change: bool,
+    /// Its ID, when known.
+    pub id: Option<String>,
+    /// It carries the open session.
+    pub in_use: bool,
+}
+
+/// A collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Collection {
+    /// ID.
+    pub id: String,
+    /// What it holds.
+    pub attribute: String,
+    /// Name.
+    pub name: String,
+    /// Folder here; none if it is not synced here.
+    pub path: Option<String>,
+}
+
+/// A terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Terminal {
+    /// ID.
+    pub id: String,
+    /// Label.
+    pub label: String,
+    /// This one.
+    pub own: bool,
+    /// Names of its collections.
+    pub collections: Vec<String>,
+    /// It has not finished uploading.
+    pub unfinished: bool,
+}
+
+/// A job that runs, or ended a short while ago.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobLine {
+    /// Number.
+    pub id: u64,
+    /// Kind.
+    pub kind: String,
+    /// State.
+    pub state: String,
+    /// Step.
+    pub step: String,
+    /// Files done in this step.
+    pub files_done: u64,
+    /// Files to do; 0 while unknown.
+    pub files_total: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+}
+
+/// The whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// The daemon's version.
+    pub version: String,
+    /// What it is doing.
+    pub state: String,
+    /// Why nothing happens, or what is in the way.
+    pub reasons: Vec<Reason>,
+    /// The subscriber.
+    pub subscriber: Option<String>,
+    /// This terminal's ID.
+    pub terminal: Option<String>,
+    /// This terminal's label.
+    pub label: String,
+    /// The server.
+    pub server: Option<String>,
+    /// Whether the server answers; none while nobody knows.
+    pub online: Option<bool>,
+    /// Whether the login session is active.
+    pub login_active: Option<bool>,
+    /// Whether the login session is locked.
+    pub login_locked: Option<bool>,
+    /// The terminal's key is unsealed.
+    pub unsealed: bool,
+    /// Number of the open session.
+    pub session: Option<u32>,
+    /// Newest commit known here.
+    pub sequence: u64,
+    /// Sealed changes that wait to be delivered.
+    pub tails_waiting: u32,
+    /// Kept-aside versions.
+    pub conflicts: u32,
+    /// When the last sync ended well, milliseconds since 1970.
+    pub last_sync_ms: Option<i64>,
+    /// The last thing that went wrong.
+    pub last_error: Option<Reason>,
+    /// Times of the last handover, milliseconds since 1970.
+    pub marks: BTreeMap<String, i64>,
+    /// What the last removal left.
+    pub last_tail: BTreeMap<String, u64>,
+    /// Somebody can be asked for a PIN.
+    pub has_agent: bool,
+    /// Readers.
+    pub readers: Vec<String>,
+    /// Cards.
+    pub cards: Vec<Card>,
+    /// Collections, by name.
+    pub collections: Vec<Collection>,
+    /// Terminals, this one first.
+    pub terminals: Vec<Terminal>,
+    /// Jobs, by number.
+    pub jobs: Vec<JobLine>,
+}
+
+/// A property; its type's default if it is missing or of another type.
+pub fn get<T>(properties: &Properties, name: &str) -> T
+where
+    T: TryFrom<OwnedVariant> + Default,
+{
+    properties
+        .get(name)
+        .cloned()
+        .and_then(|v| T::try_from(v).ok())
+        .unwrap_or_default()
+}
+
+fn text(p: &Properties, name: &str) -> String {
+    get(p, name)
+}
+
+fn some_text(p: &Properties, name: &str) -> Option<String> {
+    Some(text(p, name)).filter(|t| !t.is_empty())
+}
+
+fn known(p: &Properties, name: &str) -> Option<bool> {
+    match text(p, name).as_str() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn reason((code, sentence): (String, String)) -> Reason {
+    Reason { code, sentence }
+}
+
+/// A pair out of a property.
+pub fn pair(properties: &Properties, name: &str) -> Option<(String, String)> {
+    let value = properties.get(name).cloned()?;
+    let (code, sentence) = <(String, String)>::try_from(value).ok()?;
+    (!code.is_empty()).then_some((code, sentence))
+}
+
+/// The objects with an interface, and its properties, in the order of their paths.
+fn of<'a>(
+    objects: &'a ManagedObjects,
+    interface: &'a str,
+) -> impl Iterator<Item = (&'a OwnedObjectPath, Properties)> {
+    let mut found: Vec<_> = objects
+        .iter()
+        .filter_map(move |(path, interfaces)| {
+            let (_, p) = interfaces.iter().find(|(i, _)| i.as_str() == interface)?;
+            Some((path, p.clone()))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
+    found.into_iter()
+}
+
+impl Snapshot {
+    /// From what the bus gave.
+    pub fn new(manager: &Properties, objects: &ManagedObjects) -> Self {
+        let p = manager;
+        let mut collections: Vec<Collection> = of(objects, "org.simsync.SimSync1.Collection")
+            .map(|(_, p)| Collection {
+                id: text(&p, "Id"),
+                attribute: text(&p, "Attribute"),
+                name: text(&p, "Name"),
+                path: some_text(&p, "Path"),
+            })
+            .collect();
+        collections.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let mut terminals: Vec<Terminal> = of(objects, "org.simsync.SimSync1.Terminal")
+            .map(|(_, p)| Terminal {
+                id: text(&p, "Id"),
+                label: text(&p, "Label"),
+                own: get(&p, "Own"),
+                collections: get(&p, "Collections"),
+                unfinished: get(&p, "Unfinished"),
+            })
+            .collect();
+        terminals.sort_by(|a, b| (!a.own, &a.label).cmp(&(!b.own, &b.label)));
+        let mut jobs: Vec<JobLine> = of(objects, "org.simsync.SimSync1.Job")
+            .map(|(_, p)| JobLine {
+                id: get(&p, "Id"),
+                kind: text(&p, "Kind"),
+                state: text(&p, "State"),
+                step: text(&p, "Step"),
+                files_done: get(&p, "FilesDone"),
+                files_total: get(&p, "FilesTotal"),
+                bytes: get(&p, "Bytes"),
+            })
+            .collect();
+        jobs.sort_by_key(|j| j.id);
+        let reasons: Vec<(String, String)> = get(p, "PauseReasons");
+        Self {
+            version: text(p, "Version"),
+            state: text(p, "State"),
+            reasons: reasons.into_iter().map(reason).collect(),
+            subscriber: some_text(p, "Subscriber"),
+            terminal: some_text(p, "TerminalId"),
+            label: text(p, "Label"),
+            server: some_text(p, "Server"),
+            online: known(p, "Online"),
+            login_active: known(p, "LoginActive"),
+            login_locked: known(p, "LoginLocked"),
+            unsealed: get(p, "Unsealed"),
+            session: Some(get(p, "Session")).filter(|n| *n != 0),
+            sequence: get(p, "Sequence"),
+            tails_waiting: get(p, "TailsWaiting"),
+            conflicts: get(p, "ConflictCount"),
+            last_sync_ms: Some(get(p, "LastSync")).filter(|t| *t != 0),
+            last_error: pair(p, "LastError").map(reason),
+            marks: get(p, "Marks"),
+            last_tail: get(p, "LastTail"),
+            has_agent: get(p, "HasAgent"),
+            readers: of(objects, "org.simsync.SimSync1.Reader")
+                .map(|(_, p)| text(&p, "Name"))
+                .collect(),
+            cards: of(objects, "org.simsync.SimSync1.Card")
+                .map(|(_, p)| Card {
+                    reader: text(&p, "ReaderName"),
+                    state: text(&p, "State"),
+                    pin_tries: Some(get(&p, "PinTries")).filter(|n| *n >= 0),
+                    pin_must_change: get(&p, "PinMustChange"),
+                    id: some_text(&p, "Id"),
+                    in_use: get(&p, "InUse"),
+                })
+                .collect(),
+            collections,
+            terminals,
+            jobs,
+        }
+    }
+}
