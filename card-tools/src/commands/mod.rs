@@ -1,0 +1,44 @@
+//! One file for each command.
+
+mod info;
+mod pin;
+mod provision;
+mod readers;
+mod terminal;
+
+use clap::CommandFactory;
+
+use crate::cli::{Args, Command, Pin, Terminal};
+use crate::error::ToolError;
+use crate::output::Output;
+
+/// Runs the command.
+pub fn run(args: &Args, out: &Output) -> Result<(), ToolError> {
+    let reader = args.reader.as_deref();
+    match &args.command {
+        Command::Readers => readers::run(out),
+        Command::Info { pin, pin_fd } => info::run(reader, *pin || pin_fd.is_some(), *pin_fd, out),
+        Command::Provision(p) => provision::run(reader, p, out),
+        Command::Pin(Pin::Change {
+            pin_fd,
+            new_pin_fd,
+            puk_fd,
+        }) => pin::change(reader, *pin_fd, *new_pin_fd, *puk_fd, out),
+        Command::Pin(Pin::Unblock { puk_fd, new_pin_fd }) => {
+            pin::unblock(reader, *puk_fd, *new_pin_fd, out)
+        }
+        Command::Terminal(Terminal::List { pin_fd }) => terminal::list(reader, *pin_fd, out),
+        Command::Terminal(Terminal::Remove { terminal, pin_fd }) => {
+            terminal::remove(reader, terminal, *pin_fd, out)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                *shell,
+                &mut Args::command(),
+                "simsync-card",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}

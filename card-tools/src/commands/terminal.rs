@@ -1,0 +1,74 @@
+//! `terminal list` and `terminal remove`.
+
+use serde_json::json;
+use simsync_card::client::ListedTerminal;
+
+use crate::error::ToolError;
+use crate::output::Output;
+use crate::{reader, secrets};
+
+/// Lists the terminals that the card knows.
+pub fn list(wanted: Option<&str>, pin_fd: Option<i32>, out: &Output) -> Result<(), ToolError> {
+    let mut card = reader::connect(wanted)?;
+    let pin = secrets::pin(pin_fd, "PIN")?;
+    let mut applet = reader::transaction(&mut card)?;
+    reader::select(&mut applet)?;
+    applet.verify(&pin)?;
+    let terminals = applet.terminals()?;
+    let mut text = String::new();
+    for t in &terminals {
+        let open = t
+            .unsettled
+            .map_or(String::new(), |n| format!("  session {n} not finished"));
+        text.push_str(&format!(
+            "{:>2}  {}  {}{open}\n",
+            t.slot.number(),
+            t.terminal.short(),
+            t.label
+        ));
+    }
+    if terminals.is_empty() {
+        text.push_str("The card knows no terminal.\n");
+    }
+    let values: Vec<_> = terminals
+        .iter()
+        .map(|t| json!({ "slot": t.slot.number(), "terminal": t.terminal, "label": t.label, "unsettled": t.unsettled }))
+        .collect();
+    out.result(json!({ "terminals": values }), &text);
+    Ok(())
+}
+
+/// Removes one terminal from the card.
+pub fn remove(
+    wanted: Option<&str>,
+    which: &str,
+    pin_fd: Option<i32>,
+    out: &Output,
+) -> Result<(), ToolError> {
+    let mut card = reader::connect(wanted)?;
+    let pin = secrets::pin(pin_fd, "PIN")?;
+    let mut applet = reader::transaction(&mut card)?;
+    reader::select(&mut applet)?;
+    applet.verify(&pin)?;
+    let all = applet.terminals()?;
+    let fits = |t: &&ListedTerminal| {
+        t.label == which || (which.len() >= 4 && t.terminal.to_string().starts_with(which))
+    };
+    let found: Vec<&ListedTerminal> = all.iter().filter(fits).collect();
+    let [one] = found.as_slice() else {
+        return Err(ToolError::Usage(match found.len() {
+            0 => format!(
+                "the card knows no terminal {which}; `simsync-card terminal list` shows them"
+            ),
+            n => format!("{n} terminals fit {which}; use the ID"),
+        }));
+    };
+    // Directly after VERIFY, so that no other program rides on the PIN.
+    applet.verify(&pin)?;
+    applet.remove_terminal(&one.terminal)?;
+    out.result(
+        json!({ "removed": one.terminal, "label": one.label }),
+        &format!("{} ({}) is removed from the card. The server knows it still: simsync-server terminal revoke", one.label, one.terminal.short()),
+    );
+    Ok(())
+}

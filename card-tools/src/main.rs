@@ -1,0 +1,36 @@
+//! simsync-card: prepares, shows and manages cards.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod error;
+mod letter;
+mod output;
+mod reader;
+mod secrets;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    let level = match args.verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "simsync_card=trace,debug",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let output = output::Output::new(args.json);
+    match commands::run(&args, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            output.failure(&e);
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
