@@ -1,0 +1,43 @@
+# simsync. `make demo` and `make test` need nothing but Rust, a JDK and a Debian 12; both work a second time.
+.PHONY: help setup build release demo test lint bench clean
+
+JAR := javacard-applet/target/simsync-bridge.jar
+JAVA := $(shell find javacard-applet/src javacard-applet/pom.xml -type f)
+
+help:
+	@echo "make demo   set up, build, and show a handover as a timeline (DEMO_DATA=DIR for your own files)"
+	@echo "make test   set up, build, and run every test"
+	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
+	@echo "make release  build what is installed, under target/release"
+	@echo "make lint   formatting and warnings"
+
+setup:
+	@scripts/setup
+
+$(JAR): $(JAVA)
+	mvn -q -B -f javacard-applet/pom.xml -DskipTests package
+	@touch $(JAR)
+
+# Demo and tests share what they build; only measurements need the release profile.
+build: setup $(JAR)
+	cargo build --locked --workspace --bins
+
+release: setup $(JAR)
+	cargo build --locked --workspace --bins --release
+
+demo: build
+	tests/enter target/debug/demo
+
+test: setup $(JAR)
+	scripts/test
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: release
+	tests/enter target/release/bench
+
+clean:
+	cargo clean
+	mvn -q -B -f javacard-applet/pom.xml clean

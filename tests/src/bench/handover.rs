@@ -1,0 +1,157 @@
+//! The handover: a hundred changed files of 2 KB, out of one terminal and into the other; and what the card is asked
+//! until a session is open.
+
+use std::time::Duration;
+
+use serde_json::json;
+use simsync_rig::demo::{Person, add_collection, eject, insert, pair, provision, unlock};
+use simsync_rig::rig::{CardStats, DEADLINE, Result, Rig, Secrets, Terminal, mark};
+use simsync_rig::tree;
+
+use super::measure::{Sample, rest};
+use super::report::{Figure, Goal, Measured, Report};
+use super::{Plan, say};
+
+/// Files that change in a handover.
+const CHANGES: usize = 100;
+/// Nobody asks for the status so long after the PIN: asking costs the processor that the handover needs.
+const QUIET: Duration = Duration::from_millis(750);
+
+/// Measures, and adds the figures.
+pub fn measure(rig: &mut Rig, plan: &Plan, report: &mut Report) -> Result<()> {
+    say("two terminals are paired");
+    let quiet = json!({ "sync_on_change": false });
+    let (a, b) = (
+        rig.terminal_with("left", &quiet)?,
+        rig.terminal_with("right", &quiet)?,
+    );
+    let mut person = provision(rig, &a, "handover")?;
+    tree::fill(&a.data, plan.handover_files, plan.mean, 1)?;
+    for (terminal, first) in [(&a, true), (&b, false)] {
+        insert(rig, terminal, &person)?;
+        pair(terminal, &mut person, first)?;
+        unlock(terminal, &person)?;
+        add_collection(terminal, &person, "Handover")?;
+        eject(rig, terminal, &person)?;
+    }
+    insert(rig, &a, &person)?;
+    unlock(&a, &person)?;
+
+    say(&format!("{} handovers", plan.handovers));
+    let (mut from, mut to) = (&a, &b);
+    let (mut times, mut seen, mut bytes) = (Sample::default(), Sample::default(), 0);
+    for round in 0..plan.handovers {
+        let changed = tree::change(&from.data, CHANGES, plan.mean, 100 + round as u64)?;
+        bytes = changed.bytes;
+        eject(rig, from, &person)?;
+        let (_, seen_ms) = insert(rig, to, &person)?;
+        seen.add(seen_ms as f64);
+        times.add(pin_to_synced(to, &person)?);
+        if let Some(d) = tree::differences(&from.data, &to.data)? {
+            return Err(format!("after a handover the folders differ: {d}"));
+        }
+        std::mem::swap(&mut from, &mut to);
+    }
+    eject(rig, from, &person)?;
+
+    let stats = session(rig, &mut person)?;
+    let mut add = |id, what: &str, (value, unit), files, bytes, goal| {
+        report.add(Figure {
+            id,
+            what: what.to_owned(),
+            files,
+            bytes,
+            measured: Measured::Number { value, unit },
+            goal,
+        });
+    };
+    let what = format!(
+        "handover, PIN to synced, beside {} files",
+        plan.handover_files
+    );
+    add(
+        "handover_pin_to_synced",
+        &what,
+        (times.median(), "ms"),
+        CHANGES,
+        bytes,
+        Goal::AtMost(250.0),
+    );
+    add(
+        "insertion_seen",
+        "insertion until the daemon saw it (pcscd polls vpcd)",
+        (seen.median(), "ms"),
+        0,
+        0,
+        Goal::None,
+    );
+    let (commands, exchanged) = (stats.apdus as f64, stats.bytes as f64);
+    add(
+        "session_commands",
+        "insertion to an open session: commands",
+        (commands, "commands"),
+        0,
+        0,
+        Goal::AtMost(3.0),
+    );
+    add(
+        "session_bytes",
+        "insertion to an open session: bytes",
+        (exchanged, "bytes"),
+        0,
+        0,
+        Goal::AtMost(700.0),
+    );
+    Ok(())
+}
+
+/// Types the PIN; answers the milliseconds until the data was there, by the daemon's own marks.
+fn pin_to_synced(terminal: &Terminal, person: &Person) -> Result<f64> {
+    let secrets =
+        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
+    let unlocked = terminal
+        .simsync(&["unlock"], &secrets)?
+        .ok("simsync unlock");
+    unlocked.map_err(|why| format!("{why}\n{}", last_lines(&terminal.daemon_log(), 40)))?;
+    rest(QUIET);
+    let status = terminal.wait_status_for("the handover's end", DEADLINE, |s| {
+        s["state"] == "synced"
+            && mark(s, "synced") >= mark(s, "opened")
+            && mark(s, "opened").is_some()
+    })?;
+    match (mark(&status, "synced"), mark(&status, "pin")) {
+        (Some(synced), Some(pin)) => Ok((synced - pin) as f64),
+        _ => Err(format!("the status has no marks: {status}")),
+    }
+}
+
+fn last_lines(text: &str, n: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .get(lines.len().saturating_sub(n)..)
+        .unwrap_or_default()
+        .join("\n")
+}
+
+/// What the card is asked from its insertion until a session is open, on a terminal that does nothing more by itself.
+fn session(rig: &mut Rig, person: &mut Person) -> Result<CardStats> {
+    let terminal = rig.terminal_with(
+        "counter",
+        &json!({ "sync_on_insertion": false, "sync_on_change": false }),
+    )?;
+    insert(rig, &terminal, person)?;
+    pair(&terminal, person, false)?;
+    rig.bridge.eject(&person.card)?;
+    terminal.wait_status("an empty reader", |s| {
+        s["cards"].as_array().is_some_and(Vec::is_empty)
+    })?;
+    insert(rig, &terminal, person)?;
+    let secrets =
+        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
+    terminal
+        .simsync(&["unlock"], &secrets)?
+        .ok("simsync unlock")?;
+    let stats = rig.bridge.stats(&person.card)?;
+    eject(rig, &terminal, person)?;
+    Ok(stats)
+}

@@ -1,0 +1,9 @@
+//! The main job as a story: what a person does, and what must be true afterwards.
+
+mod report;
+mod steps;
+mod story;
+
+pub use report::{Handover, Refusal, Report};
+pub use steps::{Person, add_collection, eject, insert, pair, provision, unlock};
+pub use story::run;

@@ -1,0 +1,165 @@
+//! What a person does, each as one function that tests use too.
+
+use serde_json::Value;
+
+use crate::rig::{Result, Rig, Secrets, Terminal};
+
+/// Somebody with a card.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The card's name at the bridge.
+    pub card: String,
+    /// Subscriber ID.
+    pub subscriber: String,
+    /// The present PIN.
+    pub pin: String,
+    /// The present PUK.
+    pub puk: String,
+    /// The terminal PIN that the person uses everywhere.
+    pub terminal_pin: String,
+    /// The recovery code, once the vault was made.
+    pub recovery: Option<String>,
+}
+
+/// A blank card becomes somebody's, at the reader of `desk`.
+pub fn provision(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<Person> {
+    let enrolment = rig.server.subscriber(name)?;
+    let secret = rig.bridge.blank(name)?;
+    rig.bridge.insert(name, desk.port)?;
+    desk.wait_status("a card in the reader", |s| {
+        s["cards"].as_array().is_some_and(|c| !c.is_empty())
+    })?;
+    let letter = rig.dir.path().join(format!("letter-{name}.txt"));
+    let server = format!("server.simsync.test:{}", rig.server.public_port);
+    let letter_text = letter.to_string_lossy().into_owned();
+    desk.card_tool(
+        &[
+            "provision",
+            "--server",
+            &server,
+            "--ca-pin",
+            &rig.server.ca_pin,
+            "--subscriber",
+            &enrolment.subscriber,
+            "--label",
+            name,
+            "--letter",
+            &letter_text,
+        ],
+        &Secrets::give("--code-fd", &enrolment.code).and("--transport-secret-fd", &secret),
+    )?
+    .ok("simsync-card provision")?;
+    let text = std::fs::read_to_string(&letter).map_err(|e| e.to_string())?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(name))
+            .map(|v| v.trim().to_owned())
+            .ok_or_else(|| format!("the letter has no {name}"))
+    };
+    rig.bridge.eject(name)?;
+    desk.wait_status("an empty reader", |s| {
+        s["cards"].as_array().is_some_and(Vec::is_empty)
+    })?;
+    Ok(Person {
+        card: name.to_owned(),
+        subscriber: enrolment.subscriber,
+        pin: field("PIN ")?,
+        puk: field("PUK ")?,
+        terminal_pin: "a terminal's PIN".to_owned(),
+        recovery: None,
+    })
+}
+
+/// Puts the card in and waits until the daemon knows what it is. Answers the status, and how long that took in
+/// milliseconds.
+pub fn insert(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<(Value, i64)> {
+    rig.bridge.reset_stats(&person.card)?;
+    let start = now_ms();
+    rig.bridge.insert(&person.card, terminal.port)?;
+    let status = terminal.wait_status("the card to be looked at", |s| {
+        s["cards"].as_array().is_some_and(|c| {
+            c.iter()
+                .any(|c| c["state"].as_str().is_some_and(|s| s != "looking"))
+        })
+    })?;
+    let seen = crate::rig::mark(&status, "inserted").map_or(0, |t| t - start);
+    Ok((status, seen))
+}
+
+/// Pairs the terminal with the person's card, which is in. At the first pairing the PIN of the letter is changed.
+pub fn pair(terminal: &Terminal, person: &mut Person, first: bool) -> Result<()> {
+    let new_pin = if first {
+        "2468".to_owned()
+    } else {
+        person.pin.clone()
+    };
+    let secrets = Secrets::give("--pin-fd", &person.pin)
+        .and("--new-pin-fd", &new_pin)
+        .and("--terminal-pin-fd", &person.terminal_pin)
+        .take("--puk-fd")
+        .take("--recovery-fd");
+    let result = terminal.simsync(&["pair"], &secrets)?.ok("simsync pair")?;
+    if first {
+        person.pin = new_pin;
+        if let Some(puk) = result.secrets.get("--puk-fd").filter(|p| !p.is_empty()) {
+            person.puk.clone_from(puk);
+        }
+        person.recovery = result
+            .secrets
+            .get("--recovery-fd")
+            .filter(|r| !r.is_empty())
+            .cloned();
+    }
+    terminal.wait_status("the card to be known after pairing", |s| {
+        s["state"]
+            .as_str()
+            .is_some_and(|s| s != "pairing" && s != "unpaired")
+            && s["cards"]
+                .as_array()
+                .is_some_and(|c| c.iter().any(|c| c["state"] == "paired"))
+    })?;
+    Ok(())
+}
+
+/// Types the PIN and waits until the data is there. Answers the status.
+pub fn unlock(terminal: &Terminal, person: &Person) -> Result<Value> {
+    let secrets =
+        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
+    terminal
+        .simsync(&["unlock"], &secrets)?
+        .ok("simsync unlock")?;
+    terminal.wait_status("the data to be there", |s| {
+        s["state"] == "synced" && crate::rig::mark(s, "synced") >= crate::rig::mark(s, "opened")
+    })
+}
+
+/// Registers the terminal's folder as the collection `name`.
+pub fn add_collection(terminal: &Terminal, person: &Person, name: &str) -> Result<Value> {
+    let path = terminal.data.to_string_lossy().into_owned();
+    let r = terminal
+        .simsync(
+            &["collections", "add", name, &path],
+            &Secrets::give("--pin-fd", &person.pin),
+        )?
+        .ok("simsync collections add")?;
+    Ok(r.json)
+}
+
+/// `simsync eject`, then takes the card out.
+pub fn eject(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> {
+    terminal
+        .simsync(&["eject"], &Secrets::default())?
+        .ok("simsync eject")?;
+    rig.bridge.eject(&person.card)?;
+    terminal.wait_status("the card to be gone", |s| {
+        s["cards"].as_array().is_some_and(Vec::is_empty)
+    })?;
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}

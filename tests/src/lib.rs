@@ -1,0 +1,8 @@
+//! The rig: real pcscd, the applet in jCardSim, real D-Bus daemons, the real server, terminals with the real daemon.
+//!
+//! It runs in namespaces of its own (`tests/enter`); everything that it starts ends with it.
+#![forbid(unsafe_code)]
+
+pub mod demo;
+pub mod rig;
+pub mod tree;

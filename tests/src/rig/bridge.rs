@@ -1,0 +1,116 @@
+//! The bridge: cards in jCardSim, put into virtual readers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{DEADLINE, Guarded, Result, repository, wait_for};
+
+/// What a card was asked since the last reset of the counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CardStats {
+    /// Commands.
+    pub apdus: u64,
+    /// Bytes in both directions.
+    pub bytes: u64,
+}
+
+/// A running bridge.
+pub struct Bridge {
+    control: BufReader<UnixStream>,
+    _process: Guarded,
+}
+
+impl Bridge {
+    /// Starts it with its control socket below `dir`.
+    pub fn start(dir: &Path) -> Result<Self> {
+        let jar = repository().join("javacard-applet/target/simsync-bridge.jar");
+        if !jar.is_file() {
+            return Err("the bridge is not built: run `make build` first".to_owned());
+        }
+        let socket = dir.join("bridge");
+        let mut command = Command::new("java");
+        command
+            .args([
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
+                "-Xshare:auto",
+                "-jar",
+            ])
+            .arg(&jar)
+            .arg("--control")
+            .arg(&socket)
+            .stdin(Stdio::null());
+        let process = Guarded::start("the bridge", command, &dir.join("bridge.log"))?;
+        let stream = wait_for("the bridge's socket", DEADLINE, || {
+            UnixStream::connect(&socket).ok()
+        })?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(90)))
+            .map_err(|e| e.to_string())?;
+        Ok(Self {
+            control: BufReader::new(stream),
+            _process: process,
+        })
+    }
+
+    /// One request of the control protocol; the reply without its `ok`.
+    pub fn call(&mut self, request: &str) -> Result<String> {
+        let io = |e: std::io::Error| format!("the bridge: {e}");
+        writeln!(self.control.get_mut(), "{request}").map_err(io)?;
+        let mut line = String::new();
+        self.control.read_line(&mut line).map_err(io)?;
+        match line.trim_end().strip_prefix("ok") {
+            Some(rest) => Ok(rest.trim().to_owned()),
+            None => Err(format!(
+                "the bridge, asked to {request}: {}",
+                line.trim_end()
+            )),
+        }
+    }
+
+    /// A new card; answers its transport secret.
+    pub fn blank(&mut self, name: &str) -> Result<String> {
+        let secret: String = (0..16)
+            .map(|_| format!("{:02x}", rand::random::<u8>()))
+            .collect();
+        self.call(&format!("blank {name} {secret}"))?;
+        Ok(secret)
+    }
+
+    /// Puts a card into the reader at a port; the port may need a moment after pcscd's start.
+    pub fn insert(&mut self, name: &str, port: u16) -> Result<()> {
+        wait_for(
+            &format!("{name} in the reader at port {port}"),
+            DEADLINE,
+            || self.call(&format!("insert {name} {port}")).ok(),
+        )
+        .map(|_| ())
+    }
+
+    /// Takes a card out, whatever it is doing.
+    pub fn eject(&mut self, name: &str) -> Result<()> {
+        self.call(&format!("eject {name}")).map(|_| ())
+    }
+
+    /// Begins counting anew.
+    pub fn reset_stats(&mut self, name: &str) -> Result<()> {
+        self.call(&format!("stats-reset {name}")).map(|_| ())
+    }
+
+    /// What the card was asked.
+    pub fn stats(&mut self, name: &str) -> Result<CardStats> {
+        let line = self.call(&format!("stats {name}"))?;
+        let value = |key: &str| {
+            line.split_whitespace()
+                .find_map(|w| w.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+                .ok_or_else(|| format!("no {key} in {line:?}"))
+        };
+        Ok(CardStats {
+            apdus: value("apdus")?,
+            bytes: value("bytes")?,
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! The wire between a terminal and the server: it can stall, be cut, and come back.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::Result;
+
+type Hold = Box<dyn Fn() -> bool + Send>;
+
+#[derive(Default)]
+struct Gate {
+    /// No connection passes, and those that are up are cut.
+    down: bool,
+    /// Bytes from the terminal wait.
+    held: bool,
+    /// Asked before each piece; holds the wire when it says so.
+    hold_when: Option<Hold>,
+    streams: Vec<TcpStream>,
+}
+
+/// One terminal's wire.
+#[derive(Clone)]
+pub struct Proxy {
+    gate: Arc<(Mutex<Gate>, Condvar)>,
+}
+
+/// Small pieces, so that a hold comes soon after its cause.
+const PIECE: usize = 16 << 10;
+
+impl Proxy {
+    /// Listens on `127.0.0.HOST:port` and leads to `127.0.0.1:to`.
+    pub fn start(host: u8, port: u16, to: u16) -> Result<Self> {
+        let address = (Ipv4Addr::new(127, 0, 0, host), port);
+        let listener = TcpListener::bind(address).map_err(|e| format!("{address:?}: {e}"))?;
+        let proxy = Self {
+            gate: Arc::default(),
+        };
+        let accepting = proxy.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                accepting.connect(stream, to);
+            }
+        });
+        Ok(proxy)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Gate) -> T) -> T {
+        let result = change(&mut self.gate.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.gate.1.notify_all();
+        result
+    }
+
+    /// Cuts the wire, or mends it.
+    pub fn set_down(&self, down: bool) {
+        self.with(|g| {
+            g.down = down;
+            if down {
+                for s in g.streams.drain(..) {
+                    let _ = s.shutdown(Shutdown::Both);
+                }
+            }
+        });
+    }
+
+    /// Holds what the terminal sends from the moment on when `when` says so.
+    pub fn hold_when(&self, when: impl Fn() -> bool + Send + 'static) {
+        self.with(|g| g.hold_when = Some(Box::new(when)));
+    }
+
+    /// Whether the wire is held.
+    pub fn is_held(&self) -> bool {
+        self.with(|g| g.held)
+    }
+
+    /// Lets everything pass again.
+    pub fn release(&self) {
+        self.with(|g| {
+            g.held = false;
+            g.hold_when = None;
+        });
+    }
+
+    fn connect(&self, terminal: TcpStream, to: u16) {
+        if self.with(|g| g.down) {
+            return;
+        }
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else {
+            return;
+        };
+        let _ = terminal.set_nodelay(true);
+        let _ = server.set_nodelay(true);
+        let (Ok(t2), Ok(s2), Ok(t3), Ok(s3)) = (
+            terminal.try_clone(),
+            server.try_clone(),
+            terminal.try_clone(),
+            server.try_clone(),
+        ) else {
+            return;
+        };
+        self.with(|g| g.streams.extend([t3, s3]));
+        let up = self.clone();
+        std::thread::spawn(move || up.copy(terminal, server, true));
+        let down = self.clone();
+        std::thread::spawn(move || down.copy(s2, t2, false));
+    }
+
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream, gated: bool) {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let n = match from.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => n,
+            };
+            if gated {
+                self.wait_at_gate();
+            }
+            if to.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    }
+
+    fn wait_at_gate(&self) {
+        let mut gate = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if gate.hold_when.as_ref().is_some_and(|when| when()) {
+            gate.held = true;
+            gate.hold_when = None;
+        }
+        while gate.held && !gate.down {
+            gate = self
+                .gate
+                .1
+                .wait(gate)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The companion server.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::{Guarded, Result, program};
+
+/// The name under which terminals know the server; each resolves it to an address of its own.
+pub const HOST: &str = "server.simsync.test";
+
+/// A running server.
+pub struct Server {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The port on which it really listens, on 127.0.0.1.
+    pub port: u16,
+    /// The port that cards and terminals are told; a proxy of each terminal leads from it to [`Self::port`].
+    pub public_port: u16,
+    /// Pin of its CA.
+    pub ca_pin: String,
+    process: Option<Guarded>,
+    log: PathBuf,
+}
+
+/// What an operator hands to the desk.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// Subscriber ID.
+    pub subscriber: String,
+    /// Enrolment code.
+    pub code: String,
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    listener
+        .local_addr()
+        .map(|a| a.port())
+        .map_err(|e| e.to_string())
+}
+
+impl Server {
+    /// Makes and starts one below `dir`.
+    pub fn start(dir: &Path, public_port: u16) -> Result<Self> {
+        let folder = dir.join("server");
+        let port = free_port()?;
+        let mut server = Self {
+            dir: folder,
+            port,
+            public_port,
+            ca_pin: String::new(),
+            process: None,
+            log: dir.join("server.log"),
+        };
+        let listen = format!("127.0.0.1:{port}");
+        let made = server.admin(&["init", "--name", HOST, "--listen", &listen])?;
+        server.ca_pin = made["ca_pin"]
+            .as_str()
+            .ok_or("init printed no CA pin")?
+            .to_owned();
+        server.serve()?;
+        Ok(server)
+    }
+
+    /// Starts serving; answers when it is ready.
+    pub fn serve(&mut self) -> Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(|e| e.to_string())?;
+        let mut command = Command::new(program("simsync-server")?);
+        command
+            .arg("--dir")
+            .arg(&self.dir)
+            .args([
+                "serve",
+                "--open-per-minute",
+                "10000",
+                "--connections-per-address",
+                "1000",
+            ])
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut process = Guarded::spawn("simsync-server", command)?;
+        let out = process.stdout().ok_or("no output")?;
+        let mut line = String::new();
+        BufReader::new(out)
+            .read_line(&mut line)
+            .map_err(|e| e.to_string())?;
+        if !line.contains("ready") {
+            return Err(format!(
+                "the server did not start: {line}; see {}",
+                self.log.display()
+            ));
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut p) = self.process.take() {
+            p.kill();
+        }
+    }
+
+    /// SIGTERM, and waits.
+    pub fn stop(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut p) => p.terminate(),
+            None => Ok(()),
+        }
+    }
+
+    /// An operator's command; its JSON.
+    pub fn admin(&self, args: &[&str]) -> Result<Value> {
+        let out = Command::new(program("simsync-server")?)
+            .arg("--dir")
+            .arg(&self.dir)
+            .arg("--json")
+            .args(args)
+            .output()
+            .map_err(|e| e.to_string())?;
+        if !out.status.success() {
+            return Err(format!(
+                "simsync-server {}: {}",
+                args.join(" "),
+                String::from_utf8_lossy(&out.stderr)
+            ));
+        }
+        serde_json::from_slice(&out.stdout)
+            .map_err(|e| format!("simsync-server {}: {e}", args.join(" ")))
+    }
+
+    /// Adds a subscriber.
+    pub fn subscriber(&self, label: &str) -> Result<Enrolment> {
+        let v = self.admin(&["subscriber", "add", "--label", label])?;
+        let text = |key: &str| {
+            v[key]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| format!("no {key} in {v}"))
+        };
+        Ok(Enrolment {
+            subscriber: text("subscriber")?,
+            code: text("code")?,
+        })
+    }
+
+    /// Number of packs that are durable here.
+    pub fn packs(&self) -> usize {
+        let Ok(subscribers) = std::fs::read_dir(self.dir.join("blobs/packs")) else {
+            return 0;
+        };
+        subscribers
+            .flatten()
+            .filter_map(|s| std::fs::read_dir(s.path()).ok())
+            .map(Iterator::count)
+            .sum()
+    }
+}

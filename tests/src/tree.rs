@@ -1,0 +1,207 @@
+//! Folders of files: made, copied, changed, compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use crate::rig::Result;
+
+fn at(path: &Path) -> impl Fn(std::io::Error) -> String + '_ {
+    move |e| format!("{}: {e}", path.display())
+}
+
+/// How much is in a folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Files and links.
+    pub files: usize,
+    /// Bytes in files.
+    pub bytes: u64,
+}
+
+/// All paths below a folder in order, directories included.
+pub fn walk(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    let mut stack = vec![root.to_path_buf()];
+    while let Some(dir) = stack.pop() {
+        for entry in fs::read_dir(&dir).map_err(at(&dir))? {
+            let path = entry.map_err(at(&dir))?.path();
+            if path.file_name().is_some_and(|n| n == ".simsync-work") {
+                continue;
+            }
+            let meta = fs::symlink_metadata(&path).map_err(at(&path))?;
+            if meta.is_dir() {
+                stack.push(path.clone());
+            }
+            out.push(path);
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Counts files and bytes.
+pub fn size(root: &Path) -> Result<Size> {
+    let mut size = Size::default();
+    for path in walk(root)? {
+        let meta = fs::symlink_metadata(&path).map_err(at(&path))?;
+        if !meta.is_dir() {
+            size.files += 1;
+        }
+        if meta.is_file() {
+            size.bytes += meta.len();
+        }
+    }
+    Ok(size)
+}
+
+/// Copies files, directories and links that can be read, up to a limit of bytes.
+pub fn copy(from: &Path, to: &Path, limit: u64) -> Result<Size> {
+    let mut size = Size::default();
+    for path in walk(from)? {
+        let Ok(relative) = path.strip_prefix(from) else {
+            continue;
+        };
+        let target = to.join(relative);
+        let meta = fs::symlink_metadata(&path).map_err(at(&path))?;
+        if meta.is_dir() {
+            fs::create_dir_all(&target).map_err(at(&target))?;
+        } else if meta.is_symlink() {
+            let link = fs::read_link(&path).map_err(at(&path))?;
+            std::os::unix::fs::symlink(link, &target).map_err(at(&target))?;
+            size.files += 1;
+        } else if meta.is_file()
+            && size.bytes + meta.len() <= limit
+            && fs::File::open(&path).is_ok()
+        {
+            fs::copy(&path, &target).map_err(at(&target))?;
+            size.files += 1;
+            size.bytes += meta.len();
+        }
+    }
+    Ok(size)
+}
+
+/// Writes random files of about `mean` bytes until both limits are reached.
+pub fn fill(root: &Path, files: usize, mean: usize, seed: u64) -> Result<Size> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut size = Size::default();
+    for i in 0..files {
+        let dir = root.join(format!("d{:03}", i / 100));
+        if i % 100 == 0 {
+            fs::create_dir_all(&dir).map_err(at(&dir))?;
+        }
+        let mut data = vec![0; rng.random_range(mean / 2..=mean * 3 / 2)];
+        rng.fill_bytes(&mut data);
+        let path = dir.join(format!("f{i:06}"));
+        fs::write(&path, &data).map_err(at(&path))?;
+        size.files += 1;
+        size.bytes += data.len() as u64;
+    }
+    Ok(size)
+}
+
+/// What a change did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Files written, renamed or deleted.
+    pub files: usize,
+    /// Bytes in written files.
+    pub bytes: u64,
+}
+
+/// Changes `n` files: seven in ten rewritten, some new, some renamed, some deleted.
+pub fn change(root: &Path, n: usize, mean: usize, seed: u64) -> Result<Changed> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut files: Vec<PathBuf> = walk(root)?
+        .into_iter()
+        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| m.is_file()))
+        .collect();
+    let mut done = Changed::default();
+    for i in 0..n {
+        let pick = rng.random_range(0..files.len().max(1));
+        let mut data = vec![0; rng.random_range(mean / 2..=mean * 3 / 2)];
+        rng.fill_bytes(&mut data);
+        match (i % 10, files.get(pick).cloned()) {
+            (8, Some(path)) => {
+                let new = path.with_file_name(format!("renamed-{seed}-{i}"));
+                fs::rename(&path, &new).map_err(at(&path))?;
+                files[pick] = new;
+            }
+            (9, Some(path)) => {
+                fs::remove_file(&path).map_err(at(&path))?;
+                files.swap_remove(pick);
+            }
+            (0..=6, Some(path)) => {
+                fs::write(&path, &data).map_err(at(&path))?;
+                done.bytes += data.len() as u64;
+            }
+            _ => {
+                let path = root.join(format!("new-{seed}-{i}"));
+                fs::write(&path, &data).map_err(at(&path))?;
+                done.bytes += data.len() as u64;
+                files.push(path);
+            }
+        }
+        done.files += 1;
+    }
+    Ok(done)
+}
+
+/// Content and attributes by path.
+pub type Snapshot = BTreeMap<Vec<u8>, (char, u32, Vec<u8>)>;
+
+/// Everything that must be equal on two terminals.
+pub fn snapshot(root: &Path) -> Result<Snapshot> {
+    let mut out = Snapshot::new();
+    for path in walk(root)? {
+        let meta = fs::symlink_metadata(&path).map_err(at(&path))?;
+        let relative = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .as_os_str()
+            .as_bytes()
+            .to_vec();
+        let mode = meta.permissions().mode() & 0o777;
+        let entry = if meta.is_dir() {
+            ('d', mode, Vec::new())
+        } else if meta.is_symlink() {
+            let link = fs::read_link(&path).map_err(at(&path))?;
+            ('l', 0, link.as_os_str().as_bytes().to_vec())
+        } else {
+            ('f', mode, fs::read(&path).map_err(at(&path))?)
+        };
+        out.insert(relative, entry);
+    }
+    Ok(out)
+}
+
+/// The first differences between two folders, for people; none if they are equal.
+pub fn differences(a: &Path, b: &Path) -> Result<Option<String>> {
+    let (a, b) = (snapshot(a)?, snapshot(b)?);
+    let name = |k: &[u8]| String::from_utf8_lossy(k).into_owned();
+    let mut found = Vec::new();
+    for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
+        let why = match (a.get(key), b.get(key)) {
+            (Some(x), Some(y)) if x == y => continue,
+            (Some(x), Some(y)) if (x.0, &x.2) == (y.0, &y.2) => {
+                format!("mode {:o} and {:o}", x.1, y.1)
+            }
+            (Some(_), Some(_)) => "content".to_owned(),
+            (Some(_), None) => "only in the first".to_owned(),
+            _ => "only in the second".to_owned(),
+        };
+        found.push(format!("{}: {why}", name(key)));
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let more = found.len().saturating_sub(8);
+    found.truncate(8);
+    Ok(Some(format!("{} (and {more} more)", found.join("; "))))
+}

@@ -1,0 +1,204 @@
+//! The whole chain on real parts: pcscd, the applet in jCardSim, D-Bus, the daemon, the server over mutual TLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test is told by its panic"
+)]
+
+use std::path::Path;
+
+use simsync_rig::demo::{
+    Person, Report, add_collection, eject, insert, pair, provision, run, unlock,
+};
+use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
+use simsync_rig::tree;
+
+fn seed() -> u64 {
+    let seed = std::env::var("SIMSYNC_TEST_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    println!("SIMSYNC_TEST_SEED={seed}");
+    seed
+}
+
+/// A person with a paired terminal that syncs a folder; the card is out.
+fn paired(rig: &mut Rig, name: &str) -> (Terminal, Person) {
+    let a = rig.terminal(name).unwrap();
+    let mut person = provision(rig, &a, "card").unwrap();
+    insert(rig, &a, &person).unwrap();
+    pair(&a, &mut person, true).unwrap();
+    unlock(&a, &person).unwrap();
+    std::fs::write(a.data.join("first.txt"), "first").unwrap();
+    add_collection(&a, &person, "Documents").unwrap();
+    eject(rig, &a, &person).unwrap();
+    (a, person)
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    tree::copy(from, to, u64::MAX).unwrap();
+}
+
+#[test]
+fn m1_m2_m3_m4_m14_b4_the_data_follows_the_card() {
+    let mut report = Report::new();
+    run(&mut report, seed()).unwrap();
+    assert!(
+        report.handovers.iter().all(|h| h.identical),
+        "{:?}",
+        report.handovers
+    );
+    assert!(
+        report.refusals.iter().all(|r| r.ok),
+        "{:?}",
+        report.refusals
+    );
+    assert_eq!((report.handovers.len(), report.refusals.len()), (2, 3));
+}
+
+#[test]
+fn b2_a_server_that_was_rolled_back_is_caught_at_the_next_insertion() {
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A");
+    // The operator keeps a backup, the person works on, the backup comes back.
+    rig.server.stop().unwrap();
+    let backup = rig.dir.path().join("backup");
+    let folder = rig.server.dir.clone();
+    copy_dir(&folder, &backup);
+    rig.server.serve().unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    std::fs::write(a.data.join("second.txt"), "second").unwrap();
+    eject(&mut rig, &a, &person).unwrap();
+    rig.server.stop().unwrap();
+    std::fs::rename(&folder, rig.dir.path().join("newer")).unwrap();
+    copy_dir(&backup, &folder);
+    rig.server.serve().unwrap();
+
+    insert(&mut rig, &a, &person).unwrap();
+    let secrets = Secrets::give("--pin-fd", &person.pin);
+    a.simsync(&["unlock"], &secrets).unwrap();
+    let status = a.wait_state(&["read-only"]).unwrap();
+    assert!(
+        status["reasons"].to_string().contains("server-rolled-back"),
+        "{status}"
+    );
+    // Nothing is written, nothing is lost.
+    std::fs::write(a.data.join("third.txt"), "third").unwrap();
+    let refused = a.simsync(&["sync"], &Secrets::default()).unwrap();
+    assert_ne!(refused.code, 0);
+    assert_eq!(
+        std::fs::read_to_string(a.data.join("second.txt")).unwrap(),
+        "second"
+    );
+}
+
+#[test]
+fn the_daemon_survives_a_killed_server_and_a_cut_wire() {
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A");
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    rig.server.kill();
+    std::fs::write(a.data.join("while away.txt"), "kept").unwrap();
+    a.wait_status("the server to be missed", |s| s["online"] == false)
+        .unwrap();
+    let before = a.status().unwrap()["sequence"].as_u64().unwrap();
+    rig.server.serve().unwrap();
+    a.wait_status("the change to be uploaded", |s| {
+        s["sequence"].as_u64().is_some_and(|n| n > before) && s["state"] == "synced"
+    })
+    .unwrap();
+    // A yank without network: the tail waits on disk and goes out when the wire is back.
+    a.wire.set_down(true);
+    std::fs::write(a.data.join("offline.txt"), "sealed").unwrap();
+    rig.bridge.eject(&person.card).unwrap();
+    a.wait_status("the tail to wait", |s| {
+        s["tails_waiting"].as_u64().is_some_and(|n| n > 0)
+    })
+    .unwrap();
+    a.wire.set_down(false);
+    a.wait_status("the tail to be delivered", |s| {
+        s["tails_waiting"] == 0 && mark(s, "tail-delivered") > mark(s, "removed")
+    })
+    .unwrap();
+}
+
+#[test]
+fn b4_after_a_yank_no_key_of_the_vault_is_left_in_memory() {
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A");
+    let code =
+        simsyncd::recovery::RecoveryCode::parse(person.recovery.as_deref().unwrap()).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    // The vault key by the recovery code, from the terminal's own copy of the key object.
+    let store = simsyncd::store::Store::open(&a.home.join("state/state.db")).unwrap();
+    let object = store.key_objects().unwrap().pop().unwrap();
+    let wrap = store
+        .wrap(&simsync_vault::keyobject::RECOVERY_ID)
+        .unwrap()
+        .unwrap();
+    let key =
+        simsync_vault::keys::VaultKey::unwrap_with_key(&object, &wrap, &code.kem_secret()).unwrap();
+    let needles = key.secrets_for_tests();
+    let pid = a.daemon_pid().unwrap();
+    let daemon = find_child(pid);
+    let found = |needle: &[u8; 32]| memory_holds(daemon, needle);
+    assert!(
+        needles.iter().any(found),
+        "with the card in, the search must find something"
+    );
+    rig.bridge.eject(&person.card).unwrap();
+    a.wait_status("the keys to be wiped", |s| {
+        mark(s, "wiped") >= mark(s, "removed") && mark(s, "removed").is_some()
+    })
+    .unwrap();
+    a.wait_status("the tail to be delivered", |s| {
+        mark(s, "tail-delivered").is_some()
+    })
+    .unwrap();
+    let left: Vec<usize> = (0..needles.len())
+        .filter(|i| memory_holds(daemon, &needles[*i]))
+        .collect();
+    assert!(
+        left.is_empty(),
+        "keys {left:?} of {} are still in memory",
+        needles.len()
+    );
+}
+
+/// The daemon itself: `nsenter` has become it.
+fn find_child(pid: u32) -> u32 {
+    pid
+}
+
+fn memory_holds(pid: u32, needle: &[u8; 32]) -> bool {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mem = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    for line in maps
+        .lines()
+        .filter(|l| l.split(' ').nth(1).is_some_and(|p| p.starts_with("rw")))
+    {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let from = u64::from_str_radix(from, 16).unwrap();
+        let to = u64::from_str_radix(to, 16).unwrap();
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        let Ok(n) = mem.read_at(&mut bytes, from) else {
+            continue;
+        };
+        let first = needle[0];
+        let hay = &bytes[..n];
+        if hay
+            .iter()
+            .enumerate()
+            .any(|(i, b)| *b == first && hay.get(i..i + 32).is_some_and(|w| w == needle))
+        {
+            return true;
+        }
+    }
+    false
+}
