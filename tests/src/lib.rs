@@ -5,4 +5,5 @@
 
 pub mod demo;
 pub mod rig;
+pub mod scene;
 pub mod tree;

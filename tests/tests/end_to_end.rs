@@ -9,33 +9,10 @@
 
 use std::path::Path;
 
-use simsync_rig::demo::{
-    Person, Report, add_collection, eject, insert, pair, provision, run, unlock,
-};
-use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
+use simsync_rig::demo::{Report, eject, insert, run, unlock};
+use simsync_rig::rig::{Rig, Secrets, mark};
+use simsync_rig::scene::{paired, seed};
 use simsync_rig::tree;
-
-fn seed() -> u64 {
-    let seed = std::env::var("SIMSYNC_TEST_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    println!("SIMSYNC_TEST_SEED={seed}");
-    seed
-}
-
-/// A person with a paired terminal that syncs a folder; the card is out.
-fn paired(rig: &mut Rig, name: &str) -> (Terminal, Person) {
-    let a = rig.terminal(name).unwrap();
-    let mut person = provision(rig, &a, "card").unwrap();
-    insert(rig, &a, &person).unwrap();
-    pair(&a, &mut person, true).unwrap();
-    unlock(&a, &person).unwrap();
-    std::fs::write(a.data.join("first.txt"), "first").unwrap();
-    add_collection(&a, &person, "Documents").unwrap();
-    eject(rig, &a, &person).unwrap();
-    (a, person)
-}
 
 fn copy_dir(from: &Path, to: &Path) {
     tree::copy(from, to, u64::MAX).unwrap();
@@ -61,7 +38,7 @@ fn m1_m2_m3_m4_m14_b4_the_data_follows_the_card() {
 #[test]
 fn b2_a_server_that_was_rolled_back_is_caught_at_the_next_insertion() {
     let mut rig = Rig::start().unwrap();
-    let (a, person) = paired(&mut rig, "A");
+    let (a, person) = paired(&mut rig, "A").unwrap();
     // The operator keeps a backup, the person works on, the backup comes back.
     rig.server.stop().unwrap();
     let backup = rig.dir.path().join("backup");
@@ -98,7 +75,7 @@ fn b2_a_server_that_was_rolled_back_is_caught_at_the_next_insertion() {
 #[test]
 fn the_daemon_survives_a_killed_server_and_a_cut_wire() {
     let mut rig = Rig::start().unwrap();
-    let (a, person) = paired(&mut rig, "A");
+    let (a, person) = paired(&mut rig, "A").unwrap();
     insert(&mut rig, &a, &person).unwrap();
     unlock(&a, &person).unwrap();
     rig.server.kill();
@@ -129,7 +106,7 @@ fn the_daemon_survives_a_killed_server_and_a_cut_wire() {
 #[test]
 fn b4_after_a_yank_no_key_of_the_vault_is_left_in_memory() {
     let mut rig = Rig::start().unwrap();
-    let (a, person) = paired(&mut rig, "A");
+    let (a, person) = paired(&mut rig, "A").unwrap();
     let code =
         simsyncd::recovery::RecoveryCode::parse(person.recovery.as_deref().unwrap()).unwrap();
     insert(&mut rig, &a, &person).unwrap();

@@ -82,12 +82,19 @@ impl Bridge {
 
     /// Puts a card into the reader at a port; the port may need a moment after pcscd's start.
     pub fn insert(&mut self, name: &str, port: u16) -> Result<()> {
-        wait_for(
+        let mut why = String::new();
+        let done = wait_for(
             &format!("{name} in the reader at port {port}"),
             DEADLINE,
-            || self.call(&format!("insert {name} {port}")).ok(),
-        )
-        .map(|_| ())
+            || match self.call(&format!("insert {name} {port}")) {
+                Ok(_) => Some(()),
+                Err(e) => {
+                    why = e;
+                    None
+                }
+            },
+        );
+        done.map_err(|e| format!("{e}: {why}"))
     }
 
     /// Takes a card out, whatever it is doing.

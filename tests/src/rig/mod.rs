@@ -83,6 +83,9 @@ pub struct Rig {
 
 /// One rig at a time in a process: two cores are soon busy.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// Ports of the virtual readers: below those that the kernel gives to outgoing connections (32768 on), since one of
+/// these could hold a port just when pcscd wants to listen on it, and pcscd then goes on without the reader.
+const FIRST_CHANNEL: u16 = 20_000;
 /// Rigs so far: each has ports of its own, since a wire of an earlier one may still listen.
 static RIGS: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
 
@@ -94,7 +97,7 @@ impl Rig {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let number = RIGS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let first_channel = 0x8C7B + 64 * number;
+        let first_channel = FIRST_CHANNEL + 64 * number;
         let mut dir = tempfile::Builder::new()
             .prefix("simsync-")
             .tempdir()
