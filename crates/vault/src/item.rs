@@ -17,8 +17,10 @@ use crate::tree::{Entry, FileEntry};
 pub const ITEM_VERSION: u8 = 1;
 /// Plaintext of one segment, in bytes.
 pub const SEGMENT: usize = 1 << 20;
-/// Largest plaintext of one item, in bytes: what does not fit waits for the next session.
+/// Largest plaintext of one item, in bytes.
 pub const ITEM_MAX: usize = 48 << 20;
+/// Most bytes of a file that one item holds; larger files travel in parts.
+pub const PART: usize = 16 << 20;
 const WHAT: &str = "an item of a tail";
 
 /// Content of a file that an item writes.
@@ -28,6 +30,8 @@ pub enum Content {
     Inline(Vec<u8>),
     /// Chunks that are in packs at the server already.
     Chunks(Vec<ObjectId>),
+    /// The bytes are in as many [`Change::Part`] items, which follow at once; each but the last holds [`PART`] bytes.
+    Parts(u32),
 }
 
 /// What happened at a path.
@@ -46,6 +50,8 @@ pub enum Change {
         /// Content.
         content: Content,
     },
+    /// The next bytes of the file at the same path, for [`Content::Parts`].
+    Part(Vec<u8>),
 }
 
 /// One change that was not committed when the card was pulled.

@@ -6,107 +6,27 @@
     reason = "a failed test is told by its panic"
 )]
 
+mod common;
+
 use std::collections::{BTreeMap, HashMap};
 
-use rand_core::{CryptoRng, Infallible, TryCryptoRng, TryRng};
+use common::{CARD, VAULT, card_sig, key_object, ring, rng, rng_from, statement, terminal};
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
-use simsync_card::text::{self, CardKeys};
+use simsync_card::text;
 use simsync_vault::chunker::{Chunker, ChunkerParams};
 use simsync_vault::commit::{CollectionRoot, Commit, CommitBody};
-use simsync_vault::hpke::{self, KemSecret};
-use simsync_vault::ids::{CollectionId, ObjectId, VaultId};
+use simsync_vault::hpke;
+use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::item::{Change, Content, Item, ItemContext};
-use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntry};
+use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyError, KeyRing, VaultKey};
 use simsync_vault::pack::{PackBuilder, open_object, read_index};
 use simsync_vault::seal::{self, Kind, SealError};
 use simsync_vault::signed::FormatError;
-use simsync_vault::statement::SessionStatement;
 use simsync_vault::tail::{Tail, TailBody};
 use simsync_vault::tree::{self, Directory, Entry, FileEntry};
 use simsync_vault::treeops::{self, DirSource, Leaf, LeafChanges, TooDeep};
-
-/// A counter run through BLAKE3: reproducible, for tests only.
-struct TestRng(u64);
-
-impl TryRng for TestRng {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut b = [0; 4];
-        self.try_fill_bytes(&mut b)?;
-        Ok(u32::from_le_bytes(b))
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut b = [0; 8];
-        self.try_fill_bytes(&mut b)?;
-        Ok(u64::from_le_bytes(b))
-    }
-    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
-        self.0 += 1;
-        blake3::Hasher::new()
-            .update(&self.0.to_le_bytes())
-            .finalize_xof()
-            .fill(dst);
-        Ok(())
-    }
-}
-impl TryCryptoRng for TestRng {}
-
-fn rng() -> impl CryptoRng {
-    TestRng(1)
-}
-
-const VAULT: VaultId = VaultId([0x11; 16]);
-const CARD: CardId = CardId([0x22; 16]);
-
-fn card_sig() -> SecretKey {
-    SecretKey::from_bytes(&[5; 32]).unwrap()
-}
-
-fn terminal() -> SecretKey {
-    SecretKey::from_bytes(&[6; 32]).unwrap()
-}
-
-/// A first key object for [`CARD`], whose KEM key is derived from [7; 32].
-fn key_object(vk: &VaultKey) -> (KeyObject, simsync_vault::keyobject::Wrap, KemSecret) {
-    let (kem_secret, kem) = KemSecret::derive(&[7; 32]);
-    let wrap = vk.wrap(&VAULT, 1, &CARD, &kem, &mut rng()).unwrap();
-    let body = KeyObjectBody {
-        version: 1,
-        vault: VAULT,
-        list_number: 1,
-        epoch: 1,
-        recipients: vec![Recipient {
-            id: CARD,
-            keys: CardKeys {
-                sig: card_sig().point(),
-                kem,
-            },
-            wrap_hash: wrap.hash(),
-        }],
-        check: vk.check(),
-        outbox_key: vk.outbox().1,
-        previous_key: Vec::new(),
-        terminals: vec![TerminalEntry {
-            key: terminal().point(),
-            label: "desk".into(),
-            collections: vec![],
-        }],
-        flags: 0,
-        previous: Hash::ZERO,
-        signer: CARD,
-    };
-    let (_, hash) = body.to_sign();
-    let sig = card_sig().sign(&text::Domain::KeyObject.text(&CARD, &[&hash.0]));
-    (KeyObject::from_parts(body, sig), wrap, kem_secret)
-}
-
-fn ring() -> KeyRing {
-    let vk = VaultKey::generate(&mut rng());
-    let (object, ..) = key_object(&vk);
-    KeyRing::new(vk, &[object]).unwrap()
-}
 
 fn ecdh(secret: &[u8; 32], point: &[u8]) -> [u8; 32] {
     let sk = p256::SecretKey::from_slice(secret).unwrap();
@@ -146,7 +66,7 @@ fn b1_a_wrap_that_the_card_did_not_sign_is_refused() {
     );
     assert!(VaultKey::unwrap_with_key(&object, &wrap, &kem).is_ok());
     // The server wraps a key of its own for the card: base mode lets anyone do that.
-    let evil = VaultKey::generate(&mut TestRng(99));
+    let evil = VaultKey::generate(&mut rng_from(99));
     let foreign = evil
         .wrap(
             &VAULT,
@@ -465,18 +385,6 @@ fn b4_items_open_once_at_their_place_only() {
     }
     for cut in [0, 3, 4, 60, sealed.len() / 2, sealed.len() - 1] {
         assert!(Item::open(&secret, &context, &sealed[..cut]).is_err());
-    }
-}
-
-fn statement() -> SessionStatement {
-    let t = TerminalId::of(&terminal().point());
-    let binding = Hash([8; 32]);
-    SessionStatement {
-        card: CARD,
-        n: 3,
-        terminal: t,
-        binding,
-        sig: card_sig().sign(&text::session(&CARD, 3, &t, &binding)),
     }
 }
 
