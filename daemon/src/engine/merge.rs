@@ -7,15 +7,13 @@ use simsync_sync::plan::{Inputs, Plan, Side, plan};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId};
-use simsync_vault::item::{
-    Change, Content as ItemContent, Item, ItemContext, item_hash, split_items,
-};
 use simsync_vault::seal::Kind;
 use simsync_vault::tail::Tail;
-use simsync_vault::tree::{Entry, FileEntry, chunk_id};
+use simsync_vault::tree::{Entry, FileEntry};
 use simsync_vault::treeops::{self, Leaf, LeafChanges};
 
 use super::content::Content;
+use super::items::Receiver;
 use super::objects::Objects;
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
@@ -112,9 +110,6 @@ pub struct MergedTails {
     pub packs: Vec<PackRef>,
 }
 
-type ItemsByCollection =
-    BTreeMap<CollectionId, (Changes<Content>, BTreeMap<RelPath, Option<Node<Content>>>)>;
-
 impl Engine {
     /// Merges tails into the trees of the head, three-way by the base of each item.
     pub fn merge_tails(
@@ -158,13 +153,13 @@ impl Engine {
                 out.named.push(reference);
                 continue;
             }
-            let items = self.open_tail(session, tail)?;
-            if items.iter().any(|i| !registered.contains(&i.collection)) {
+            let receiver = Receiver::new(self, chunker, uploader, &registered);
+            let Some(grouped) = self.receive_tail(session, tail, receiver)? else {
                 tracing::info!(
                     "a tail holds collections that this terminal does not sync; it is left to another one"
                 );
                 continue;
-            }
+            };
             let label = labels
                 .get(&tail.body.session.terminal)
                 .cloned()
@@ -178,7 +173,6 @@ impl Engine {
                 .collect();
             self.fetch_packs(session, &referenced)?;
             out.packs.extend(referenced);
-            let grouped = self.items_to_changes(items, chunker, uploader)?;
             for (collection, (changes, bases)) in grouped {
                 let root = out
                     .roots
@@ -204,121 +198,6 @@ impl Engine {
         }
         uploader.keep_files(false);
         Ok(out)
-    }
-
-    fn open_tail(&self, session: &Session, tail: &Tail) -> Result<Vec<Item>, EngineError> {
-        let damaged = || {
-            EngineError::Rule(
-                "the items of a tail are not the ones that its terminal signed".to_owned(),
-            )
-        };
-        let outbox: Vec<_> = tail
-            .body
-            .packs
-            .iter()
-            .filter(|p| p.collection == CollectionId::OUTBOX)
-            .map(|p| p.id)
-            .collect();
-        let mut items = Vec::new();
-        if outbox.is_empty() {
-            return if tail.body.items.is_empty() {
-                Ok(items)
-            } else {
-                Err(damaged())
-            };
-        }
-        let packs = self.net(session.conn.fetch_packs(outbox))?;
-        let mut hashes = tail.body.items.iter();
-        let mut index = 0u32;
-        for pack in &packs {
-            self.progress.bytes(pack.bytes.len() as u64);
-            for sealed in split_items(&pack.bytes)? {
-                if hashes.next() != Some(&item_hash(sealed)) {
-                    return Err(damaged());
-                }
-                let context = ItemContext {
-                    vault: tail.body.vault,
-                    epoch: tail.body.epoch,
-                    card: tail.body.session.card,
-                    n: tail.body.session.n,
-                    index,
-                };
-                let opened = self.keys.with(|k| {
-                    k.outbox(tail.body.epoch)
-                        .map(|key| Item::open(key, &context, sealed))
-                })?;
-                items.push(opened.ok_or_else(damaged)??);
-                index += 1;
-            }
-        }
-        if hashes.next().is_some() {
-            return Err(damaged());
-        }
-        Ok(items)
-    }
-
-    fn items_to_changes(
-        &self,
-        items: Vec<Item>,
-        chunker: &Chunker,
-        uploader: &Uploader<'_>,
-    ) -> Result<ItemsByCollection, EngineError> {
-        let mut out = ItemsByCollection::new();
-        for item in items {
-            let path = path_of(&item.path)?;
-            let node = match item.change {
-                Change::Delete => None,
-                Change::Directory(mode) => Some(Node::Dir { mode: mode & 0o777 }),
-                Change::Symlink(target) => Some(Node::Symlink { target }),
-                Change::File { entry, content } => {
-                    let chunks = match content {
-                        ItemContent::Chunks(chunks) => chunks,
-                        ItemContent::Inline(data) => {
-                            self.store_content(item.collection, &data, chunker, uploader)?
-                        }
-                    };
-                    Some(node_of(&Leaf::File(FileEntry {
-                        mode: entry.mode & 0o777,
-                        chunks,
-                        ..entry
-                    })))
-                }
-            };
-            let (changes, bases) = out.entry(item.collection).or_default();
-            bases.insert(
-                path.clone(),
-                item.base.as_ref().map(|e| node_of(&Leaf::of(e))),
-            );
-            changes.insert(path, node);
-        }
-        Ok(out)
-    }
-
-    /// Chunks data that came sealed in an item and puts what the vault lacks into packs.
-    fn store_content(
-        &self,
-        collection: CollectionId,
-        mut data: &[u8],
-        chunker: &Chunker,
-        uploader: &Uploader<'_>,
-    ) -> Result<Vec<ObjectId>, EngineError> {
-        let mut rng = fresh_rng();
-        let mut chunks = Vec::new();
-        let whole = data.len() <= chunker.params().whole_file_max as usize;
-        while !data.is_empty() {
-            let n = if whole { data.len() } else { chunker.cut(data) };
-            let part = &data[..n];
-            let id = self.keys.with(|k| chunk_id(k, part))?;
-            if !chunks.contains(&id) && !self.store.has_object(&id)? {
-                let sealed = self
-                    .keys
-                    .with(|k| k.seal(Kind::Chunk, &id.0, part, &mut rng))?;
-                uploader.push(collection, Kind::Chunk, id, n, &sealed)?;
-            }
-            chunks.push(id);
-            data = &data[n..];
-        }
-        Ok(chunks)
     }
 
     fn merge_items(

@@ -4,6 +4,7 @@ mod apply;
 mod cancel;
 pub mod content;
 mod error;
+mod items;
 mod merge;
 mod objects;
 mod planned;

@@ -12,7 +12,6 @@ use simsync_sync::dir::{Stat, open_beneath};
 use simsync_sync::node::RelPath;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::{CollectionId, ObjectId};
-use simsync_vault::seal::Kind;
 use simsync_vault::tree::chunk_id;
 
 use super::content::Content;
@@ -250,12 +249,9 @@ impl Shared<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id);
-        if first && !self.engine.store.has_object(&id)? {
-            let sealed = self
-                .engine
-                .keys
-                .with(|k| k.seal(Kind::Chunk, &id.0, data, rng))?;
-            uploader.push(self.collection, Kind::Chunk, id, data.len(), &sealed)?;
+        if first {
+            self.engine
+                .upload_chunk(self.collection, id, data, uploader, rng)?;
         }
         Ok(id)
     }

@@ -16,23 +16,21 @@ use simsync_sync::node::{Node, RelPath};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use simsync_vault::item::{
-    Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, item_hash,
+    Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, PART, item_hash,
 };
 use simsync_vault::keyobject::KeyObject;
 use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
-use simsync_vault::tree::FileEntry;
+use simsync_vault::tree::{Entry, FileEntry};
 
 use super::content::Content;
 use super::merge::{entry_of, leaf_of};
-use super::scan::LocalState;
+use super::scan::{Candidate, LocalState};
 use super::upload::fresh_rng;
 use super::{Engine, EngineError};
 use crate::store::{Collection, TailItem, Uploaded};
 
 /// The scan after a removal ends within this time; what it does not reach waits for the next session.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Largest content that travels in an item, in bytes.
-const INLINE_MAX: u64 = 40 << 20;
 
 /// What became of a removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub struct TailReport {
     pub items: usize,
     /// Of these, contents that were uploaded already and only had to be named.
     pub referenced: usize,
-    /// Changes that wait for the next session (too large, or the time was over).
+    /// Changes that wait for the next session on this terminal: the time was over, or the file was being written.
     pub left: usize,
     /// Sealed bytes.
     pub bytes: u64,
@@ -183,25 +181,24 @@ impl Builder<'_> {
             }
         }
         for candidate in &local.candidates {
-            let (path, stat) = (&candidate.path, candidate.stat);
-            match self.file(local, path, stat, &journal)? {
-                Some((change, stat)) => self.item(c, local, path, Some(stat), change)?,
-                None => self.report.left += 1,
+            if !self.file(c, local, candidate, &journal)? {
+                self.report.left += 1;
             }
         }
         Ok(())
     }
 
-    /// None: it cannot travel now.
+    /// Whether it can travel now.
     fn file(
         &mut self,
+        c: &Collection,
         local: &LocalState,
-        path: &RelPath,
-        stat: Stat,
+        candidate: &Candidate,
         journal: &HashMap<RelPath, Uploaded>,
-    ) -> Result<Option<(Change, Stat)>, EngineError> {
+    ) -> Result<bool, EngineError> {
+        let (path, stat) = (&candidate.path, candidate.stat);
         if Instant::now() > self.deadline {
-            return Ok(None);
+            return Ok(false);
         }
         if let Some(u) = journal.get(path)
             && (u.stat.size, u.stat.mtime, u.stat.ino) == (stat.size, stat.mtime, stat.ino)
@@ -210,28 +207,24 @@ impl Builder<'_> {
             self.report.referenced += 1;
             let entry = entry(&u.content, stat.mode);
             let content = ItemContent::Chunks(u.content.chunks.clone());
-            return Ok(Some((Change::File { entry, content }, stat)));
-        }
-        if stat.size > INLINE_MAX {
-            return Ok(None);
+            self.item(c, local, path, Some(stat), Change::File { entry, content })?;
+            return Ok(true);
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let Ok(fd) = open_beneath(local.root.as_fd(), path.as_bytes(), flags) else {
-            return Ok(None);
+            return Ok(false);
         };
         let Ok(stat) = Stat::of_fd(fd.as_fd()) else {
-            return Ok(None);
+            return Ok(false);
         };
+        let file = std::fs::File::from(fd);
+        if stat.size > PART as u64 {
+            return self.large(c, local, (path, stat), file);
+        }
         let mut data = Vec::new();
-        let mut file = std::fs::File::from(fd);
-        if file
-            .by_ref()
-            .take(INLINE_MAX + 1)
-            .read_to_end(&mut data)
-            .is_err()
-            || data.len() as u64 > INLINE_MAX
-        {
-            return Ok(None);
+        let limit = PART as u64 + 1;
+        if file.take(limit).read_to_end(&mut data).is_err() || data.len() > PART {
+            return Ok(false);
         }
         let content = Content {
             chunks: Vec::new(),
@@ -240,7 +233,56 @@ impl Builder<'_> {
         };
         let entry = entry(&content, stat.mode);
         let content = ItemContent::Inline(data);
-        Ok(Some((Change::File { entry, content }, stat)))
+        self.item(c, local, path, Some(stat), Change::File { entry, content })?;
+        Ok(true)
+    }
+
+    /// A file too large for one item: its bytes travel in items of their own. All of them or none.
+    fn large(
+        &mut self,
+        c: &Collection,
+        local: &LocalState,
+        (path, stat): (&RelPath, Stat),
+        mut file: std::fs::File,
+    ) -> Result<bool, EngineError> {
+        self.flush()?;
+        let before = (self.hashes.len(), self.packs.len(), self.kept.len());
+        let report = self.report.clone();
+        let parts = u32::try_from(stat.size.div_ceil(PART as u64)).unwrap_or(u32::MAX);
+        let content = Content {
+            chunks: Vec::new(),
+            size: stat.size,
+            mtime: stat.mtime,
+        };
+        let entry = entry(&content, stat.mode);
+        let content = ItemContent::Parts(parts);
+        self.item(c, local, path, Some(stat), Change::File { entry, content })?;
+        let mut left = stat.size;
+        while left > 0 && Instant::now() <= self.deadline {
+            let want = left.min(PART as u64);
+            let mut data = Vec::new();
+            let read = file.by_ref().take(want).read_to_end(&mut data);
+            if read.is_err() || data.len() as u64 != want {
+                break;
+            }
+            left -= want;
+            self.seal(c, path, None, Change::Part(data))?;
+        }
+        let unchanged = Stat::of_fd(file.as_fd()).is_ok_and(|after| {
+            (after.size, after.mtime, after.ino) == (stat.size, stat.mtime, stat.ino)
+        });
+        if left == 0 && unchanged {
+            return Ok(true);
+        }
+        self.pack.clear();
+        self.hashes.truncate(before.0);
+        for p in self.packs.drain(before.1..) {
+            // Sealed bytes that no tail names: one that stays takes room and tells nothing.
+            let _ = std::fs::remove_file(pack_file(self.outbox, &p.id));
+        }
+        self.kept.truncate(before.2);
+        self.report = report;
+        Ok(false)
     }
 
     /// Whether all chunks are at the server; notes the packs that hold them and no commit names.
@@ -269,11 +311,30 @@ impl Builder<'_> {
         stat: Option<Stat>,
         change: Change,
     ) -> Result<(), EngineError> {
+        let base = local.rows.get(path).map(|r| entry_of(&r.node));
+        self.seal(c, path, base, change)?;
+        self.kept.push(TailItem {
+            collection: c.pk,
+            path: path.clone(),
+            stat,
+        });
+        self.report.items += 1;
+        Ok(())
+    }
+
+    /// Puts one item into the pack.
+    fn seal(
+        &mut self,
+        c: &Collection,
+        path: &RelPath,
+        base: Option<Entry>,
+        change: Change,
+    ) -> Result<(), EngineError> {
         let item = Item {
             version: ITEM_VERSION,
             collection: c.id,
             path: path.as_bytes().to_vec(),
-            base: local.rows.get(path).map(|r| entry_of(&r.node)),
+            base,
             change,
         };
         let context = ItemContext {
@@ -288,12 +349,6 @@ impl Builder<'_> {
         self.hashes.push(item_hash(&sealed));
         self.pack.extend_from_slice(&length.to_be_bytes());
         self.pack.extend_from_slice(&sealed);
-        self.kept.push(TailItem {
-            collection: c.pk,
-            path: path.clone(),
-            stat,
-        });
-        self.report.items += 1;
         self.report.bytes += sealed.len() as u64;
         if self.pack.len() >= self.engine.config.pack_target {
             self.flush()?;

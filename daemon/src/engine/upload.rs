@@ -151,6 +151,24 @@ impl<'a> Uploader<'a> {
     }
 }
 
+impl Engine {
+    /// Puts a chunk into a pack, unless the vault has it.
+    pub(super) fn upload_chunk(
+        &self,
+        collection: CollectionId,
+        id: ObjectId,
+        plain: &[u8],
+        uploader: &Uploader<'_>,
+        rng: &mut StdRng,
+    ) -> Result<(), EngineError> {
+        if self.store.has_object(&id)? {
+            return Ok(());
+        }
+        let sealed = self.keys.with(|k| k.seal(Kind::Chunk, &id.0, plain, rng))?;
+        uploader.push(collection, Kind::Chunk, id, plain.len(), &sealed)
+    }
+}
+
 async fn put(
     engine: &Engine,
     conn: &simsync_protocol::client::Connection,

@@ -1,0 +1,11 @@
+//! The engine against the real server, with a card in software: syncs, conflicts, yanks at many points, tails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test is told by its panic"
+)]
+
+mod rig;
+mod syncs;
+mod yanks;

@@ -1,0 +1,250 @@
+//! A person with a card in software, two terminals with the real engine, the real server.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use simsync_server::testing::{Opened, Seed, SoftCard, SoftTerminal, TestServer};
+use simsync_vault::ids::{CollectionId, VaultId};
+use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntry, Wrap};
+use simsync_vault::keys::{KeyRing, VaultKey};
+use simsyncd::engine::{
+    Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions, SyncReport,
+    TailReport, TrustedCard, fresh_rng,
+};
+use simsyncd::store::Store;
+
+pub const FILES: CollectionId = CollectionId([7; 16]);
+
+pub struct Person {
+    pub server: TestServer,
+    pub card: SoftCard,
+    pub vk: VaultKey,
+    pub list: KeyObject,
+    pub wraps: Vec<Wrap>,
+}
+
+pub struct Terminal {
+    pub soft: SoftTerminal,
+    pub dir: tempfile::TempDir,
+    pub engine: Engine,
+}
+
+impl Terminal {
+    pub fn new(soft: SoftTerminal, label: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["data", "packs", "outbox"] {
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        let engine = Engine {
+            store: Arc::new(Store::open(&dir.path().join("state.db")).unwrap()),
+            config: Arc::new(EngineConfig {
+                pack_cache: dir.path().join("packs"),
+                pack_target: 64 << 10,
+                label: label.to_owned(),
+            }),
+            key: Arc::new(soft.key.clone()),
+            keys: KeyCell::default(),
+            cancel: Cancel::default(),
+            progress: Arc::default(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        Self { soft, dir, engine }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.data().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.data().join(path)).ok()
+    }
+
+    pub fn tree(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<PathBuf, Option<Vec<u8>>>) {
+            for e in std::fs::read_dir(dir).unwrap().flatten() {
+                let path = e.path();
+                if e.file_name() == ".simsync-work" {
+                    continue;
+                }
+                let relative = path.strip_prefix(root).unwrap().to_path_buf();
+                if path.is_dir() {
+                    out.insert(relative, None);
+                    walk(root, &path, out);
+                } else {
+                    out.insert(relative, Some(std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        let mut out = BTreeMap::new();
+        walk(&self.data(), &self.data(), &mut out);
+        out
+    }
+
+    pub fn register(&self) {
+        let store = &self.engine.store;
+        store.put_collection(&FILES, "files", "Documents").unwrap();
+        let pk = store.collections().unwrap()[0].pk;
+        store
+            .set_root(pk, Some(self.data().to_str().unwrap()))
+            .unwrap();
+    }
+}
+
+impl Person {
+    pub async fn new() -> (Self, Terminal, Terminal) {
+        let seed = Seed::new();
+        let server = TestServer::start().await;
+        let client = server.client();
+        let (subscriber, code) = server.add_subscriber("anna").await;
+        let card = SoftCard::new(&seed);
+        card.enrol(&client, &subscriber, &code).await.unwrap();
+        let (mut a, mut b) = (SoftTerminal::new(&seed), SoftTerminal::new(&seed));
+        a.pair(&client, &subscriber, &card).await.unwrap();
+        b.pair(&client, &subscriber, &card).await.unwrap();
+        let (a, b) = (Terminal::new(a, "A"), Terminal::new(b, "B"));
+        let mut rng = fresh_rng();
+        let vault = VaultId(seed.id());
+        let vk = VaultKey::generate(&mut rng);
+        let wrap = vk
+            .wrap(&vault, 1, &card.id, &card.keys().kem, &mut rng)
+            .unwrap();
+        let entry = |t: &Terminal, label: &str| TerminalEntry {
+            key: t.soft.key.point(),
+            label: label.to_owned(),
+            collections: vec![FILES],
+        };
+        let list = card.sign_key_object(KeyObjectBody {
+            version: 1,
+            vault,
+            list_number: 1,
+            epoch: 1,
+            recipients: vec![Recipient {
+                id: card.id,
+                keys: card.keys(),
+                wrap_hash: wrap.hash(),
+            }],
+            check: vk.check(),
+            outbox_key: vk.outbox().1,
+            previous_key: Vec::new(),
+            terminals: vec![entry(&a, "A"), entry(&b, "B")],
+            flags: 0,
+            previous: simsync_card::ids::Hash::ZERO,
+            signer: card.id,
+        });
+        let person = Self {
+            server,
+            card,
+            vk,
+            list,
+            wraps: vec![wrap],
+        };
+        let session = person.open(&a).await;
+        let options = SyncOptions {
+            key_object: Some((person.list.clone(), person.wraps.clone())),
+            ..SyncOptions::default()
+        };
+        sync_with(&a, &session, options).await.unwrap();
+        a.register();
+        b.register();
+        (person, a, b)
+    }
+
+    /// The card is put in and the PIN typed.
+    pub async fn open(&self, t: &Terminal) -> Session {
+        let Opened {
+            connection,
+            statement,
+            answer,
+        } = t
+            .soft
+            .open(&self.server.client(), &self.card)
+            .await
+            .unwrap();
+        let card = TrustedCard {
+            id: self.card.id,
+            keys: self.card.keys(),
+        };
+        t.engine
+            .accept_key_objects(&card, &answer.key_objects, &answer.wraps)
+            .unwrap();
+        t.engine.accept_commits(&answer.commits).unwrap();
+        t.engine.store.add_session(&statement).unwrap();
+        let ring = KeyRing::new(self.vk.clone(), std::slice::from_ref(&self.list)).unwrap();
+        t.engine.keys.put(Box::new(ring));
+        Session {
+            statement,
+            conn: connection,
+            card,
+        }
+    }
+
+    /// The card is pulled: keys away, tail made and, with network, delivered.
+    pub async fn yank(&self, t: &Terminal, session: &Session, network: bool) -> TailReport {
+        t.engine.keys.wipe();
+        t.engine.store.end_sessions().unwrap();
+        let _ = session
+            .conn
+            .narrow(simsync_protocol::api::Narrow::Removed)
+            .await;
+        session.conn.set_grant(None);
+        let engine = Engine {
+            cancel: Cancel::default(),
+            ..t.engine.clone()
+        };
+        let outbox = t.dir.path().join("outbox");
+        let statement = session.statement.clone();
+        let report = tokio::task::spawn_blocking(move || engine.make_tail(&statement, &outbox))
+            .await
+            .unwrap()
+            .unwrap();
+        if network {
+            self.deliver(t).await;
+        }
+        report
+    }
+
+    pub async fn deliver(&self, t: &Terminal) {
+        let conn = t.soft.connect(&self.server.client()).await.unwrap();
+        let engine = Engine {
+            cancel: Cancel::default(),
+            ..t.engine.clone()
+        };
+        let outbox = t.dir.path().join("outbox");
+        tokio::task::spawn_blocking(move || engine.deliver_tails(&conn, &outbox))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+pub async fn sync_with(
+    t: &Terminal,
+    session: &Session,
+    options: SyncOptions,
+) -> Result<SyncReport, EngineError> {
+    let (engine, session) = (t.engine.clone(), session.clone());
+    tokio::task::spawn_blocking(move || engine.sync(&session, options, None))
+        .await
+        .unwrap()
+}
+
+pub async fn sync(t: &Terminal, session: &Session) -> SyncReport {
+    sync_with(t, session, SyncOptions::default()).await.unwrap()
+}
+
+pub async fn close(t: &Terminal, session: &Session) -> SyncReport {
+    let options = SyncOptions {
+        closing: true,
+        ..SyncOptions::default()
+    };
+    let report = sync_with(t, session, options).await.unwrap();
+    t.engine.keys.wipe();
+    report
+}

@@ -1,0 +1,207 @@
+//! Syncs without yanks: there and back, conflicts, guards, reviews.
+
+use simsyncd::engine::{EngineError, SyncOptions, SyncReport};
+
+use crate::rig::{Person, close, sync, sync_with};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m1_m4_data_goes_from_a_to_b_and_back() {
+    let (person, a, b) = Person::new().await;
+    a.write("notes/today.txt", "hello");
+    a.write("empty", "");
+    a.write("large.bin", &"0123456789abcdef".repeat(400_000));
+    std::fs::create_dir(a.data().join("nothing in it")).unwrap();
+    std::os::unix::fs::symlink("notes/today.txt", a.data().join("link")).unwrap();
+    let s = person.open(&a).await;
+    let report = sync(&a, &s).await;
+    assert_eq!(report.published, 6);
+    assert_eq!(
+        sync(&a, &s).await,
+        SyncReport::default(),
+        "nothing changed, nothing done"
+    );
+    close(&a, &s).await;
+
+    let s = person.open(&b).await;
+    let report = sync(&b, &s).await;
+    assert_eq!((report.applied, report.conflicts), (4, 0), "{report:?}");
+    assert_eq!(a.tree(), b.tree());
+    b.write("notes/today.txt", "hello again");
+    std::fs::rename(b.data().join("large.bin"), b.data().join("notes/moved.bin")).unwrap();
+    std::fs::remove_dir(b.data().join("nothing in it")).unwrap();
+    close(&b, &s).await;
+
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    assert_eq!(a.tree(), b.tree());
+    assert_eq!(a.read("notes/today.txt").unwrap(), "hello again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m4_both_sides_of_a_conflict_are_kept_and_travel() {
+    let (person, a, b) = Person::new().await;
+    a.write("f.txt", "base");
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    // Both write without the card.
+    a.write("f.txt", "from A");
+    b.write("f.txt", "from B");
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.conflicts, 1);
+    assert_eq!(b.read("f.txt").unwrap(), "from A");
+    assert_eq!(b.read("f (conflict, B).txt").unwrap(), "from B");
+    assert_eq!(b.engine.store.conflicts().unwrap().len(), 1);
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m4_a_missing_or_emptied_folder_deletes_nothing() {
+    let (person, a, b) = Person::new().await;
+    for i in 0..30 {
+        a.write(&format!("f{i}"), "x");
+    }
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    let kept = a.dir.path().join("kept");
+    std::fs::rename(a.data(), &kept).unwrap();
+    let refused = sync_with(&a, &s, SyncOptions::default()).await;
+    assert!(
+        matches!(refused, Err(EngineError::Guard { .. })),
+        "{refused:?}"
+    );
+    std::fs::create_dir(a.data()).unwrap();
+    let refused = sync_with(&a, &s, SyncOptions::default()).await;
+    assert!(
+        matches!(refused, Err(EngineError::Guard { .. })),
+        "{refused:?}"
+    );
+    std::fs::remove_dir(a.data()).unwrap();
+    std::fs::rename(&kept, a.data()).unwrap();
+    assert_eq!(close(&a, &s).await.published, 0);
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert_eq!(a.tree(), b.tree());
+    // Meant deletions go through once they are allowed.
+    for i in 0..30 {
+        std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+    }
+    let s = person.open(&a).await;
+    let options = SyncOptions {
+        allow_deletions: true,
+        closing: true,
+        ..SyncOptions::default()
+    };
+    sync_with(&a, &s, options.clone()).await.unwrap();
+    let s = person.open(&b).await;
+    assert!(matches!(
+        sync_with(&b, &s, SyncOptions::default()).await,
+        Err(EngineError::Guard { remote: true, .. })
+    ));
+    sync_with(&b, &s, options).await.unwrap();
+    assert!(b.tree().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m3_a_declined_review_takes_nothing() {
+    let (person, a, b) = Person::new().await;
+    a.write("f", "x");
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    let (engine, session) = (b.engine.clone(), s.clone());
+    let refused = tokio::task::spawn_blocking(move || {
+        engine.sync(
+            &session,
+            SyncOptions {
+                review: true,
+                ..SyncOptions::default()
+            },
+            Some(&|entries| {
+                assert_eq!(entries.len(), 1);
+                false
+            }),
+        )
+    })
+    .await
+    .unwrap();
+    assert!(matches!(refused, Err(EngineError::Declined)));
+    assert!(b.tree().is_empty());
+    sync(&b, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upload_only_postpones_and_loses_nothing() {
+    let (person, a, b) = Person::new().await;
+    a.write("from a", "a");
+    a.write("both", "a");
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    b.write("from b", "b");
+    b.write("both", "b");
+    let options = SyncOptions {
+        upload_only: true,
+        ..SyncOptions::default()
+    };
+    let report = sync_with(&b, &s, options).await.unwrap();
+    assert_eq!((report.applied, report.published), (0, 1), "{report:?}");
+    assert_eq!(b.read("from a"), None);
+    assert_eq!(b.read("both").as_deref(), Some("b"));
+    close(&b, &s).await;
+    assert_eq!(b.read("from a").as_deref(), Some("a"));
+    assert_eq!(b.read("both (conflict, B)").as_deref(), Some("b"));
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_disk_holds_no_name_and_no_content() {
+    let (person, a, _b) = Person::new().await;
+    a.write(
+        "Geheimnis-Ordner/streng-geheim.txt",
+        &"Kontonummer 4711 ".repeat(50),
+    );
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    a.write(
+        "Geheimnis-Ordner/zweites-geheimnis.txt",
+        &"Losungswort Mandelbaum ".repeat(50),
+    );
+    person.yank(&a, &s, true).await;
+    let mut found = Vec::new();
+    let mut files = 0;
+    let mut stack = vec![person.server.dir()];
+    while let Some(dir) = stack.pop() {
+        for e in std::fs::read_dir(dir).unwrap().flatten() {
+            if e.path().is_dir() {
+                stack.push(e.path());
+            } else if e.path().is_file() {
+                files += 1;
+                let bytes = std::fs::read(e.path()).unwrap();
+                for word in [
+                    "Geheimnis",
+                    "geheim",
+                    "Kontonummer",
+                    "4711",
+                    "Mandelbaum",
+                    "Documents",
+                ] {
+                    if bytes.windows(word.len()).any(|w| w == word.as_bytes()) {
+                        found.push(format!("{word} in {}", e.path().display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(files > 5);
+    assert!(found.is_empty(), "{found:?}");
+}

@@ -1,0 +1,168 @@
+//! The card is pulled: what no commit holds travels sealed.
+
+use simsync_server::testing::Seed;
+use simsyncd::engine::{Cancel, SyncOptions};
+
+use crate::rig::{Person, close, sync};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_what_was_not_uploaded_travels_sealed() {
+    let (person, a, b) = Person::new().await;
+    a.write("keep", "1");
+    a.write("gone", "2");
+    a.write("dir/changed", "3");
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    a.write("dir/changed", "three");
+    a.write("dir/sub/new", "new");
+    std::fs::remove_file(a.data().join("gone")).unwrap();
+    let report = person.yank(&a, &s, true).await;
+    assert!(report.items >= 4 && report.left == 0, "{report:?}");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 1);
+    assert_eq!(a.tree(), b.tree());
+    // Back on A nothing is left to do, and B's later edit is no conflict.
+    b.write("dir/changed", "edited on B");
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    let report = sync(&a, &s).await;
+    assert_eq!((report.conflicts, report.published), (0, 0), "{report:?}");
+    assert_eq!(a.read("dir/changed").unwrap(), "edited on B");
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_yank_at_many_points_of_an_upload_loses_nothing() {
+    let (person, mut a, b) = Person::new().await;
+    let seed = Seed::new();
+    for round in 0..12 {
+        a.engine.cancel = Cancel::default();
+        for i in 0..40 {
+            a.write(
+                &format!("r{round}/f{i}"),
+                &format!("{round} {i} {:?}", seed.bytes()).repeat(40),
+            );
+        }
+        if round > 0 {
+            std::fs::remove_file(a.data().join(format!("r{}/f0", round - 1))).unwrap();
+        }
+        let s = person.open(&a).await;
+        let (engine, session) = (a.engine.clone(), s.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            engine.sync(&session, SyncOptions::default(), None)
+        });
+        // The yank comes after this many bytes were sent.
+        let at = 20_000 * round as u64;
+        let sent = || {
+            a.engine
+                .progress
+                .bytes
+                .load(std::sync::atomic::Ordering::Relaxed)
+        };
+        while !task.is_finished() && sent() < at {
+            tokio::task::yield_now().await;
+        }
+        a.engine
+            .progress
+            .bytes
+            .store(0, std::sync::atomic::Ordering::Relaxed);
+        a.engine.keys.wipe();
+        a.engine.cancel.cancel();
+        let result = task.await.unwrap();
+        let network = round % 3 != 2;
+        let report = person.yank(&a, &s, network).await;
+        println!("round {round}: {result:?} {report:?}");
+        let s = person.open(&b).await;
+        if !network {
+            // B is open before the tail arrives.
+            sync(&b, &s).await;
+            person.deliver(&a).await;
+        }
+        close(&b, &s).await;
+        assert_eq!(a.tree(), b.tree(), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_second_yank_before_anyone_merged_replaces_the_first_tail() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    a.write("one", "1");
+    person.yank(&a, &s, true).await;
+    let s = person.open(&a).await;
+    a.write("two", "2");
+    let report = person.yank(&a, &s, true).await;
+    assert!(report.items >= 2, "{report:?}");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 2);
+    assert_eq!(b.read("one").as_deref(), Some("1"));
+    assert_eq!(a.tree(), b.tree());
+}
+
+/// Bytes that neither compress nor repeat.
+fn noise(seed: &Seed, len: usize) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new_keyed(&seed.bytes())
+        .finalize_xof()
+        .fill(&mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_files_larger_than_an_item_travel_in_parts() {
+    let (person, a, b) = Person::new().await;
+    let seed = Seed::new();
+    let s = person.open(&a).await;
+    // More than one item each, and together more than one answer of the server holds.
+    for (name, len) in [("one", 40 << 20), ("two", 33 << 20), ("just", 16 << 20)] {
+        std::fs::write(a.data().join(name), noise(&seed, len)).unwrap();
+    }
+    a.write("small", "beside them");
+    let report = person.yank(&a, &s, true).await;
+    assert_eq!((report.items, report.left), (4, 0), "{report:?}");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 1);
+    assert!(a.tree() == b.tree());
+    // What B cut is what A would have cut: nothing is left to do.
+    let s = person.open(&a).await;
+    let report = sync(&a, &s).await;
+    assert_eq!((report.published, report.applied), (0, 0), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_large_file_that_is_being_written_stays_behind_whole() {
+    let (person, a, b) = Person::new().await;
+    let seed = Seed::new();
+    let s = person.open(&a).await;
+    let growing = a.data().join("growing");
+    std::fs::write(&growing, noise(&seed, 20 << 20)).unwrap();
+    a.write("small", "beside it");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (stop, path) = (stop.clone(), growing.clone());
+        move || {
+            let mut file = std::fs::File::options().append(true).open(path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b"more").unwrap();
+            }
+        }
+    });
+    let report = person.yank(&a, &s, true).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    assert_eq!((report.items, report.left), (1, 1), "{report:?}");
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert_eq!(b.read("small").as_deref(), Some("beside it"));
+    assert!(!b.data().join("growing").exists(), "half a file is no file");
+    // It is not forgotten: A's next session brings it.
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert!(a.tree() == b.tree());
+}
