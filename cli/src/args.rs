@@ -74,7 +74,7 @@ pub enum Command {
     Status,
     /// Show the status whenever it changes
     Monitor,
-    /// Give the PIN and open the session with the card that is in
+    /// Give the PIN and open the session with your card
     Unlock(UnlockArgs),
     /// Pair this terminal with the card that is in
     Pair(PairArgs),
@@ -108,6 +108,9 @@ pub enum Command {
 /// `unlock`
 #[derive(Debug, Args)]
 pub struct UnlockArgs {
+    /// If no card is in, wait for it (not longer than --timeout)
+    #[arg(long)]
+    pub await_card: bool,
     /// Secrets.
     #[command(flatten)]
     pub secrets: SecretArgs,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use zbus::DynamicType;
+use zbus::{DynamicType, OwnedObjectPath};
 
 use crate::agent::Agent;
 use crate::args::{Common, SecretArgs};
-use crate::client::Client;
+use crate::client::{Client, ROOT, Signal};
 use crate::failure::{Failure, Outcome};
 use crate::job::{Follow, JobView};
 use crate::output::Output;
@@ -26,6 +26,8 @@ pub struct Ordering<'a> {
     pub yes: bool,
     /// Asked before anything starts; none if it need not be.
     pub question: Option<&'a str>,
+    /// If no card is in, it is waited for.
+    pub await_card: bool,
 }
 
 impl<'a> Ordering<'a> {
@@ -38,6 +40,7 @@ impl<'a> Ordering<'a> {
             new_is_terminals: false,
             yes: false,
             question: None,
+            await_card: false,
         }
     }
 
@@ -78,6 +81,9 @@ impl<'a> Ordering<'a> {
                 follow.end(&unlock).await?;
                 client.order(method, body).await?
             }
+            Err(failure) if self.await_card && wants_card(&failure) => {
+                self.when_card_comes(&client, method, body).await?
+            }
             other => other?,
         };
         if self.common.no_wait {
@@ -88,4 +94,46 @@ impl<'a> Ordering<'a> {
         }
         follow.end(&path).await.map(Some)
     }
+
+    /// Gives the order as soon as a card is in. The agent is registered already, so the card need not be looked at twice.
+    async fn when_card_comes<B>(
+        &self,
+        client: &Client,
+        method: &str,
+        body: &B,
+    ) -> Outcome<OwnedObjectPath>
+    where
+        B: serde::Serialize + DynamicType + Sync,
+    {
+        self.output.line("Put your card in.");
+        let limit = self.common.timeout.map(Duration::from_secs);
+        let coming = async {
+            // Signals first, then the order: no insertion falls in between.
+            let mut signals = client.signals(ROOT).await?;
+            loop {
+                match client.order(method, body).await {
+                    Err(failure) if wants_card(&failure) => {}
+                    other => return other,
+                }
+                if signals.next().await != Signal::Changed {
+                    return Err(Failure::no_daemon("it stopped while a card was waited for"));
+                }
+            }
+        };
+        let over = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = coming => result,
+            () = over => Err(Failure::new("no-card", "no card was put in in time")),
+            _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled; no card was put in")),
+        }
+    }
+}
+
+fn wants_card(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "no-card" | "no-reader")
 }

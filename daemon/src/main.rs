@@ -18,6 +18,11 @@ use simsyncd::watch;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+/// A scan of 100,000 files needs memory for a moment only. The C library's allocator keeps it in pieces between the
+/// few things that stay; this one gives it back within seconds (docs/decisions/0010-jemalloc.md has the figures).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long stopping in good order may take.
 const STOP: Duration = Duration::from_secs(15);
 

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use simsync_rig::demo::{Report, eject, insert, run, unlock};
+use simsync_rig::demo::{Report, eject, insert, run, unlock, unlock_at_insertion};
 use simsync_rig::rig::{Rig, Secrets, mark};
 use simsync_rig::scene::{paired, seed};
 use simsync_rig::tree;
@@ -101,6 +101,30 @@ fn the_daemon_survives_a_killed_server_and_a_cut_wire() {
         s["tails_waiting"] == 0 && mark(s, "tail-delivered") > mark(s, "removed")
     })
     .unwrap();
+}
+
+#[test]
+fn m14_a_card_that_is_waited_for_needs_three_commands() {
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    // By itself the daemon would go on to sync, and write the head to the card.
+    a.configure(&serde_json::json!({ "sync_on_insertion": false, "sync_on_change": false }))
+        .unwrap();
+    a.stop_daemon().unwrap();
+    a.start_daemon().unwrap();
+    let none = ["unlock", "--await-card", "--timeout", "1"];
+    let secrets = Secrets::give("--pin-fd", &person.pin);
+    let result = a.simsync(&none, &secrets).unwrap();
+    assert_eq!(
+        (result.code, result.json["error"]["code"].as_str()),
+        (6, Some("no-card")),
+        "{result:?}"
+    );
+    let result = unlock_at_insertion(&mut rig, &a, &person).unwrap();
+    assert_eq!(result.code, 0, "{result:?}");
+    a.wait_state(&["synced"]).unwrap();
+    let stats = rig.bridge.stats(&person.card).unwrap();
+    assert_eq!(stats.apdus, 3, "SELECT, VERIFY, OPEN SESSION: {stats:?}");
 }
 
 #[test]

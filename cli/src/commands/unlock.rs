@@ -7,7 +7,8 @@ use crate::run::Ordering;
 
 /// Gives the PIN and opens the session.
 pub async fn run(common: &Common, output: &Output, args: &UnlockArgs) -> Outcome<()> {
-    let ordering = Ordering::new(common, output, &args.secrets);
+    let mut ordering = Ordering::new(common, output, &args.secrets);
+    ordering.await_card = args.await_card;
     if let Some(job) = ordering.give("Unlock", &()).await? {
         output.result("job", &job, || "The session is open.".to_owned());
     }

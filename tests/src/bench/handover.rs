@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use simsync_rig::demo::{Person, add_collection, eject, insert, pair, provision, unlock};
+use simsync_rig::demo::{
+    Person, add_collection, eject, insert, pair, provision, unlock, unlock_at_insertion,
+};
 use simsync_rig::rig::{CardStats, DEADLINE, Result, Rig, Secrets, Terminal, mark};
 use simsync_rig::tree;
 
@@ -145,12 +147,8 @@ fn session(rig: &mut Rig, person: &mut Person) -> Result<CardStats> {
     terminal.wait_status("an empty reader", |s| {
         s["cards"].as_array().is_some_and(Vec::is_empty)
     })?;
-    insert(rig, &terminal, person)?;
-    let secrets =
-        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
-    terminal
-        .simsync(&["unlock"], &secrets)?
-        .ok("simsync unlock")?;
+    let opened = unlock_at_insertion(rig, &terminal, person)?;
+    opened.ok("simsync unlock --await-card")?;
     let stats = rig.bridge.stats(&person.card)?;
     eject(rig, &terminal, person)?;
     Ok(stats)

@@ -77,11 +77,11 @@ fn resident(pid: u32) -> Result<f64> {
         .ok_or_else(|| format!("{path} has no VmRSS"))
 }
 
-/// Resident memory of a process that came to rest: it no longer changes, or ten seconds are over.
+/// Resident memory of a process that came to rest: it no longer changes, or half a minute is over.
 pub fn resident_at_rest(pid: u32) -> Result<f64> {
     let mut last = resident(pid)?;
     let mut same = 0;
-    for _ in 0..20 {
+    for _ in 0..60 {
         rest(Duration::from_millis(500));
         let now = resident(pid)?;
         same = if (now - last).abs() < 0.1 {
@@ -90,7 +90,7 @@ pub fn resident_at_rest(pid: u32) -> Result<f64> {
             0
         };
         last = now;
-        if same >= 4 {
+        if same >= 10 {
             break;
         }
     }

@@ -5,5 +5,7 @@ mod steps;
 mod story;
 
 pub use report::{Handover, Refusal, Report};
-pub use steps::{Person, add_collection, eject, insert, pair, provision, unlock};
+pub use steps::{
+    Person, add_collection, eject, insert, pair, provision, unlock, unlock_at_insertion,
+};
 pub use story::run;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::rig::{Result, Rig, Secrets, Terminal};
+use crate::rig::{CliResult, Result, Rig, Secrets, Terminal};
 
 /// Somebody with a card.
 #[derive(Debug, Clone)]
@@ -130,6 +130,25 @@ pub fn unlock(terminal: &Terminal, person: &Person) -> Result<Value> {
         .ok("simsync unlock")?;
     terminal.wait_status("the data to be there", |s| {
         s["state"] == "synced" && crate::rig::mark(s, "synced") >= crate::rig::mark(s, "opened")
+    })
+}
+
+/// `simsync unlock --await-card`, and the card put in while it waits.
+pub fn unlock_at_insertion(
+    rig: &mut Rig,
+    terminal: &Terminal,
+    person: &Person,
+) -> Result<CliResult> {
+    let secrets =
+        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
+    rig.bridge.reset_stats(&person.card)?;
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| terminal.simsync(&["unlock", "--await-card"], &secrets));
+        terminal.wait_status("somebody who has the PIN", |s| s["has_agent"] == true)?;
+        rig.bridge.insert(&person.card, terminal.port)?;
+        waiting
+            .join()
+            .unwrap_or_else(|_| Err("simsync unlock: the thread that waited for it ended".into()))
     })
 }
 
