@@ -3,5 +3,5 @@
 mod watch;
 mod worker;
 
-pub use watch::{CardEvent, watch};
+pub use watch::{CardEvent, Watcher, watch};
 pub use worker::{CardError, CardHandle, OpenCard};

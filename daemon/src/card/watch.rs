@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
@@ -31,46 +33,65 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two tries to reach pcscd.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// The watching thread, to be told that looking now is worth while.
+pub struct Watcher {
+    context: Arc<Mutex<Option<Context>>>,
+    thread: Thread,
+}
+
+impl Watcher {
+    /// Looks at once, instead of at the next notification or the next try.
+    pub fn look_now(&self) {
+        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = context.as_ref() {
+            // Nothing to cancel is as good: it is looking, then.
+            let _ = context.cancel();
+        }
+        self.thread.unpark();
+    }
+}
+
 /// Starts the watching thread. It ends when `emit` answers false.
-pub fn watch(emit: impl Fn(CardEvent) -> bool + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new()
+pub fn watch(emit: impl Fn(CardEvent) -> bool + Send + 'static) -> std::io::Result<Watcher> {
+    let shared = Arc::new(Mutex::new(None));
+    let context = shared.clone();
+    let thread = std::thread::Builder::new()
         .name("pcsc-watch".to_owned())
         .spawn(move || {
+            // None: nobody listens any longer, which is how it ends.
+            let _: Option<()> = keep_watching(&emit, &shared);
+        })?;
+    Ok(Watcher {
+        context,
+        thread: thread.thread().clone(),
+    })
+}
+
+fn keep_watching(emit: &dyn Fn(CardEvent) -> bool, shared: &Mutex<Option<Context>>) -> Option<()> {
+    let say = |event| if emit(event) { Some(()) } else { None };
+    let share = |context| *shared.lock().unwrap_or_else(PoisonError::into_inner) = context;
+    let mut told_down = false;
+    loop {
+        if let Ok(context) = Context::establish(Scope::User) {
+            say(CardEvent::ServiceUp)?;
+            told_down = false;
             let mut known = BTreeMap::new();
-            let mut was_up = None;
-            loop {
-                match Context::establish(Scope::User) {
-                    Ok(context) => {
-                        if !emit(CardEvent::ServiceUp) {
-                            return;
-                        }
-                        if run(&context, &mut known, &emit).is_none() {
-                            return;
-                        }
-                    }
-                    Err(_) if was_up != Some(false) => {}
-                    Err(_) => {
-                        std::thread::sleep(RETRY);
-                        continue;
-                    }
+            share(Some(context.clone()));
+            run(&context, &mut known, emit)?;
+            share(None);
+            // Everything that was known is gone until pcscd tells otherwise.
+            for (reader, slot) in known {
+                if slot.present {
+                    say(CardEvent::CardRemoved(reader.clone()))?;
                 }
-                // Everything that was known is gone until pcscd tells otherwise.
-                for (reader, slot) in std::mem::take(&mut known) {
-                    if slot.present && !emit(CardEvent::CardRemoved(reader.clone())) {
-                        return;
-                    }
-                    if !emit(CardEvent::ReaderRemoved(reader)) {
-                        return;
-                    }
-                }
-                was_up = Some(false);
-                if !emit(CardEvent::ServiceDown) {
-                    return;
-                }
-                std::thread::sleep(RETRY);
+                say(CardEvent::ReaderRemoved(reader))?;
             }
-        })
-        .map(|_| ())
+        }
+        if !std::mem::replace(&mut told_down, true) {
+            say(CardEvent::ServiceDown)?;
+        }
+        std::thread::park_timeout(RETRY);
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +135,7 @@ fn run(
             }
         }
         match context.get_status_change(LOOK, &mut states) {
-            Ok(()) | Err(Error::Timeout) => {}
+            Ok(()) | Err(Error::Timeout | Error::Cancelled) => {}
             // A reader went between listing and looking.
             Err(Error::UnknownReader | Error::ReaderUnavailable) => continue,
             Err(_) => return Some(()),

@@ -165,6 +165,8 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Ask PC/SC for readers now, not at its next notification.
+    LookForReaders,
     /// SELECT, and compare the pseudonym.
     Look(String),
     /// Ask for what is missing and open a session.

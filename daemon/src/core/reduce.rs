@@ -10,7 +10,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
     let mut actions = Vec::new();
     match event {
         Event::Card(e) => card_event(state, e, &mut actions),
-        Event::ReaderHint => {}
+        Event::ReaderHint => actions.push(Action::LookForReaders),
         Event::Looked { reader, result } => looked(state, reader, result),
         Event::Opened { reader, read_only } => opened(state, reader, read_only, &mut actions),
         Event::OpenFailed { reader, why } => open_failed(state, &reader, why, &mut actions),

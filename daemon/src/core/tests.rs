@@ -435,3 +435,11 @@ fn stop_ends_the_session_makes_the_tail_and_exits() {
     );
     assert!(end(&mut s, Work::Tail, Outcome::Done).contains(&Action::Exit));
 }
+
+#[test]
+fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
+    let mut s = paired_state();
+    let before = s.clone();
+    assert_eq!(reduce(&mut s, Event::ReaderHint), [Action::LookForReaders]);
+    assert_eq!(s, before);
+}

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 pub use ctx::{Ctx, StartError};
 
 use crate::api::{Agents, Handle, Order, Request, Status};
-use crate::card::{CardHandle, watch as watch_cards};
+use crate::card::{CardHandle, Watcher, watch as watch_cards};
 use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
 use crate::paths::Paths;
@@ -68,13 +68,15 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     ctx.collections_changed();
     let roots = ctx.roots.subscribe();
     let emit = events_tx.clone();
-    watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
+    let readers =
+        watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
     state.tails_waiting = ctx.tails_waiting();
     let service = Service {
         state,
         ctx,
+        readers,
         events: events_rx,
         requests: requests_rx,
         status: status_tx,
@@ -98,6 +100,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
 struct Service {
     state: State,
     ctx: Arc<Ctx>,
+    readers: Watcher,
     events: mpsc::UnboundedReceiver<Event>,
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
@@ -177,6 +180,7 @@ impl Service {
 
     fn act(&mut self, action: Action) -> bool {
         match action {
+            Action::LookForReaders => self.readers.look_now(),
             Action::Look(reader) => self.ctx.clone().look(reader),
             Action::Open { reader, again } => {
                 let ctx = self.ctx.clone();
