@@ -131,9 +131,8 @@ fn yank(
     unlock(a, anna)?;
     report.step("A", "has the card again", "PIN typed");
     let before = rig.server.packs();
-    let packs = rig.server.dir.clone();
-    a.wire
-        .hold_when(move || count_packs(&packs) >= before + HOLD_AFTER);
+    let packs = rig.server.pack_counter();
+    a.wire.hold_when(move || packs() >= before + HOLD_AFTER);
     let changed = tree::change(&a.data, CHANGES, CHANGED_SIZE, seed)?;
     report.step(
         "person",
@@ -176,31 +175,7 @@ fn yank(
     let both_ways = tail("referenced") > 0 && tail("items") > tail("referenced");
     let left = status["last_tail"].to_string();
 
-    let (_, seen) = insert(rig, b, anna)?;
-    report.step("person", "puts the card into B and types the PIN", "");
-    let status = unlock(b, anna)?;
-    let stats = rig.bridge.stats(&anna.card)?;
-    let difference = tree::differences(&a.data, &b.data)?;
-    let pin_to_synced = since_pin(&status);
-    report.step(
-        "B",
-        "has everything",
-        difference
-            .clone()
-            .unwrap_or_else(|| format!("identical, {pin_to_synced} ms after the PIN")),
-    );
-    report.handover(Handover {
-        from: "A".to_owned(),
-        to: "B".to_owned(),
-        files: changed.files,
-        bytes: changed.bytes,
-        removal_to_closed_ms: closed,
-        insertion_seen_ms: seen,
-        pin_to_synced_ms: pin_to_synced,
-        apdus: stats.apdus,
-        apdu_bytes: stats.bytes,
-        identical: difference.is_none(),
-    });
+    arrive(rig, report, (a, b), anna, &changed, closed)?;
     if !both_ways {
         return Err(format!(
             "the changes did not travel both ways, by pack and by tail: {left}"
@@ -209,14 +184,42 @@ fn yank(
     Ok(())
 }
 
-fn count_packs(server: &Path) -> usize {
-    let Ok(dirs) = std::fs::read_dir(server.join("blobs/packs")) else {
-        return 0;
-    };
-    dirs.flatten()
-        .filter_map(|d| std::fs::read_dir(d.path()).ok())
-        .map(Iterator::count)
-        .sum()
+/// The card comes to the other terminal: PIN, and everything is there.
+fn arrive(
+    rig: &mut Rig,
+    report: &mut Report,
+    (from, to): (&Terminal, &Terminal),
+    anna: &Person,
+    changed: &tree::Changed,
+    closed_ms: i64,
+) -> Result<()> {
+    let (_, seen) = insert(rig, to, anna)?;
+    let what = format!("puts the card into {} and types the PIN", to.name);
+    report.step("person", &what, "");
+    let status = unlock(to, anna)?;
+    let stats = rig.bridge.stats(&anna.card)?;
+    let difference = tree::differences(&from.data, &to.data)?;
+    let pin_to_synced = since_pin(&status);
+    report.step(
+        &to.name,
+        "has everything",
+        difference
+            .clone()
+            .unwrap_or_else(|| format!("identical, {pin_to_synced} ms after the PIN")),
+    );
+    report.handover(Handover {
+        from: from.name.clone(),
+        to: to.name.clone(),
+        files: changed.files,
+        bytes: changed.bytes,
+        removal_to_closed_ms: closed_ms,
+        insertion_seen_ms: seen,
+        pin_to_synced_ms: pin_to_synced,
+        apdus: stats.apdus,
+        apdu_bytes: stats.bytes,
+        identical: difference.is_none(),
+    });
+    Ok(())
 }
 
 fn since_pin(status: &Value) -> i64 {
@@ -245,31 +248,7 @@ fn back(
     eject(rig, b, anna)?;
     let closed = super::steps::now_ms() - start;
     report.step("B", "has uploaded and closed", "simsync eject");
-    let (_, seen) = insert(rig, a, anna)?;
-    report.step("person", "puts the card into A and types the PIN", "");
-    let status = unlock(a, anna)?;
-    let stats = rig.bridge.stats(&anna.card)?;
-    let difference = tree::differences(&a.data, &b.data)?;
-    let pin_to_synced = since_pin(&status);
-    report.step(
-        "A",
-        "has everything",
-        difference
-            .clone()
-            .unwrap_or_else(|| format!("identical, {pin_to_synced} ms after the PIN")),
-    );
-    report.handover(Handover {
-        from: "B".to_owned(),
-        to: "A".to_owned(),
-        files: changed.files,
-        bytes: changed.bytes,
-        removal_to_closed_ms: closed,
-        insertion_seen_ms: seen,
-        pin_to_synced_ms: pin_to_synced,
-        apdus: stats.apdus,
-        apdu_bytes: stats.bytes,
-        identical: difference.is_none(),
-    });
+    arrive(rig, report, (b, a), anna, &changed, closed)?;
     eject(rig, a, anna)
 }
 

@@ -1,6 +1,7 @@
 //! One rig: a server, a bridge with cards, terminals.
 
 mod bridge;
+mod monitor;
 mod process;
 mod proxy;
 mod server;

@@ -156,13 +156,21 @@ impl Server {
 
     /// Number of packs that are durable here.
     pub fn packs(&self) -> usize {
-        let Ok(subscribers) = std::fs::read_dir(self.dir.join("blobs/packs")) else {
-            return 0;
-        };
-        subscribers
-            .flatten()
-            .filter_map(|s| std::fs::read_dir(s.path()).ok())
-            .map(Iterator::count)
-            .sum()
+        (self.pack_counter())()
+    }
+
+    /// Counts them whenever it is called.
+    pub fn pack_counter(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let folder = self.dir.join("blobs/packs");
+        move || {
+            let Ok(subscribers) = std::fs::read_dir(&folder) else {
+                return 0;
+            };
+            subscribers
+                .flatten()
+                .filter_map(|s| std::fs::read_dir(s.path()).ok())
+                .map(Iterator::count)
+                .sum()
+        }
     }
 }

@@ -13,7 +13,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use serde_json::Value;
 
 use super::server::HOST;
-use super::{DEADLINE, Guarded, Proxy, Result, Server, program, repository, wait_for};
+use super::{DEADLINE, Guarded, Proxy, Result, Server, monitor, program, repository, wait_for};
 
 /// Secrets that a command is given or gives, by option.
 #[derive(Debug, Clone, Default)]
@@ -300,11 +300,19 @@ impl Terminal {
         look: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let mut last = Value::Null;
-        let found = wait_for(&format!("{what} on {}", self.name), deadline, || {
-            let s = self.status().ok()?;
+        let found = monitor::follow(self, deadline, |s| {
             last = s.clone();
-            look(&s).then_some(s)
+            look(s)
         });
+        let found = match found {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err(format!(
+                "waited {} s in vain: {what} on {}",
+                deadline.as_secs(),
+                self.name
+            )),
+            Err(e) => Err(e),
+        };
         found.map_err(|e| {
             let log = self.daemon_log();
             let tail: Vec<&str> = log.lines().rev().take(25).collect();
