@@ -153,6 +153,17 @@ pub struct KeyObjectAnswer {
     pub wraps: Vec<Wrap>,
     /// An operator revoked something since: the next session re-keys before it writes.
     pub rekey_required: bool,
+    /// What it names and was revoked since: the next epoch leaves it out.
+    pub revoked: Revoked,
+}
+
+/// What was revoked of all that a key object names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Cards.
+    pub cards: Vec<CardId>,
+    /// Terminals.
+    pub terminals: Vec<TerminalId>,
 }
 
 /// `GET /v1/key-objects?after=LIST_NUMBER` (certificate): those that followed, oldest first, without wraps.

@@ -35,6 +35,7 @@ pub async fn key_object(call: &mut Call) -> Reply {
         signed: B64(found.signed),
         wraps: found.wraps,
         rekey_required: found.rekey_required,
+        revoked: found.revoked,
     })
 }
 

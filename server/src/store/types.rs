@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use simsync_card::byte_id;
 use simsync_card::ids::{CardId, Hash, Point, SubscriberId, TerminalId};
 use simsync_card::text::CardKeys;
-use simsync_protocol::api::{HeadInfo, SessionInfo, SessionState};
+use simsync_protocol::api::{HeadInfo, Revoked, SessionInfo, SessionState};
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use simsync_vault::keyobject::{KeyObject, Wrap};
@@ -309,6 +309,8 @@ pub struct KeyObjectView {
     pub wraps: Vec<Wrap>,
     /// A re-key is due.
     pub rekey_required: bool,
+    /// What it names and was revoked since.
+    pub revoked: Revoked,
 }
 
 /// Commits and tails after a sequence number.

@@ -282,6 +282,12 @@ async fn b8_after_an_operators_revocation_only_a_new_epoch_is_written() {
     w.server.order(Order::TerminalRevoke { terminal }).await;
     let a = w.open_a().await;
     assert!(a.answer.rekey_required);
+    // Who makes the new epoch is told what to leave out.
+    let due = a.connection.key_object().await.unwrap();
+    assert_eq!(
+        (due.revoked.terminals, due.revoked.cards),
+        (vec![terminal], vec![])
+    );
     refuse_changed(&mut w, &a, Code::RekeyRequired, |_| {}).await;
     // A key object of the same epoch is not enough.
     let mut entries = w.entries();
@@ -313,7 +319,8 @@ async fn b8_after_an_operators_revocation_only_a_new_epoch_is_written() {
         .commit_with(&a, &w.a, body, Some((list, wraps)))
         .await
         .unwrap();
-    assert!(!a.connection.key_object().await.unwrap().rekey_required);
+    let now = a.connection.key_object().await.unwrap();
+    assert!(!now.rekey_required && now.revoked == Default::default());
     let body = w.vault.body(&w.a, &a.statement, None);
     w.vault.commit(&a, &w.a, body).await.unwrap();
 }

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use simsync_card::ids::{SubscriberId, TerminalId};
-use simsync_protocol::api::{COMMITS_PER_ANSWER, HeadInfo, ServerEvent, SessionState};
+use simsync_protocol::api::{COMMITS_PER_ANSWER, HeadInfo, Revoked, ServerEvent, SessionState};
 use simsync_vault::commit::{Commit, SessionRef};
+use simsync_vault::keyobject::KeyObject;
 
 use super::{Tx, admin, rows, tails};
 use crate::rules::commit::{Facts, Outcome, Plan, decide};
 use crate::store::events::Notice;
-use crate::store::types::{CommitsView, KeyObjectView, PackStatus, PutCommit, Rights, TailStatus};
+use crate::store::types::{
+    CommitsView, KeyObjectView, KeyState, PackStatus, PutCommit, Rights, TailStatus,
+};
 use crate::store::{Result, StoreError};
 
 /// Bytes of commits in one answer.
@@ -29,10 +32,38 @@ pub(super) fn key_object(db: &Connection, sub: &SubscriberId) -> Result<Option<K
                 signed: r.get(0)?,
                 wraps: rows::json(r, 1)?,
                 rekey_required,
+                revoked: Revoked::default(),
             })
         })
         .optional()?;
-    Ok(found)
+    match found {
+        Some(mut view) if rekey_required => {
+            view.revoked = revoked(db, sub, &view.signed)?;
+            Ok(Some(view))
+        }
+        found => Ok(found),
+    }
+}
+
+/// What a key object names and was revoked.
+fn revoked(db: &Connection, sub: &SubscriberId, signed: &[u8]) -> Result<Revoked> {
+    let body = KeyObject::from_bytes(signed)
+        .map_err(StoreError::failed)?
+        .body;
+    let mut out = Revoked::default();
+    for recipient in &body.recipients {
+        let row = rows::card(db, sub, &recipient.id)?;
+        if row.is_some_and(|c| c.state == KeyState::Revoked) {
+            out.cards.push(recipient.id);
+        }
+    }
+    for entry in &body.terminals {
+        let row = rows::terminal(db, sub, &entry.id())?;
+        if row.is_some_and(|t| t.state == KeyState::Revoked) {
+            out.terminals.push(entry.id());
+        }
+    }
+    Ok(out)
 }
 
 pub(super) fn key_objects(db: &Connection, sub: &SubscriberId, after: u32) -> Result<Vec<Vec<u8>>> {
