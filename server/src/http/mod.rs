@@ -52,7 +52,11 @@ pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) 
         route::dispatch(&mut call).await
     };
     match reply {
-        Ok(answer) => answer,
+        Ok(answer) => {
+            let (method, path) = (&call.head.method, call.head.uri.path());
+            tracing::debug!(%method, path, status = answer.status().as_u16(), "answered");
+            answer
+        }
         Err(problem) => {
             let (method, path) = (&call.head.method, call.head.uri.path());
             tracing::debug!(%method, path, code = ?problem.code, "refused");
