@@ -5,6 +5,7 @@ use super::card_ops::{self, Opened, Opening};
 use super::opening::CARD_DEADLINE;
 use super::pairing::{failure, random};
 use super::reasons::{card_reason, server_reason};
+use super::rekey::next_epoch;
 use crate::api::{Failure, Secret};
 use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
@@ -13,7 +14,7 @@ use simsync_card::client::{OpenedSession, Pin, SignDomain};
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::text::{self};
-use simsync_protocol::api::OpenSessionRequest;
+use simsync_protocol::api::{OpenSessionRequest, Revoked};
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
 use simsync_vault::head::Verdict;
@@ -72,11 +73,14 @@ impl Ctx {
                     .ok_or_else(|| failure(&EngineError::NotInVault))?;
                 let wrap = self.store.wrap(&card.id).map_err(|e| failure(&e.into()))?;
                 let wrap = wrap.ok_or_else(|| Failure::new("card-not-in-vault", "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
+                let flagged = object.body.flags & FLAG_REKEY_REQUIRED != 0;
+                let revoked = (answer.rekey_required || flagged).then_some(answer.revoked);
                 VaultDraft {
                     object,
                     wraps: answer.wraps,
                     wrap,
                     fresh: None,
+                    revoked,
                 }
             }
         };
@@ -91,22 +95,25 @@ impl Ctx {
             None => VaultKey::unwrap_with_card(&draft.object, &draft.wrap, &opened.session.secret)
                 .map_err(|e| failure(&e.into()))?,
         };
-        // 7. The key object with this terminal.
-        let already = !new_vault
-            && draft
-                .object
-                .body
-                .terminal(&TerminalId::of(&key.point()))
-                .is_some();
-        let signed = if already {
-            None
-        } else {
-            let body = if new_vault {
-                draft.object.body.clone()
-            } else {
-                with_terminal(&draft.object, card.id, key, label)
-            };
-            Some(self.sign_key_object(reader, pin, body).await?)
+        // 7. The key object with this terminal, of a new epoch if one is due: nothing else would be accepted.
+        let own = TerminalId::of(&key.point());
+        let already = draft.object.body.terminal(&own).is_some();
+        let (vk, body, wraps) = match &draft.revoked {
+            _ if new_vault => (vk, Some(draft.object.body.clone()), draft.wraps),
+            Some(revoked) => {
+                let new = VaultKey::generate(&mut fresh_rng());
+                let (body, wraps) = next_epoch(&draft.object, card.id, revoked, &vk, &new)?;
+                (new, Some(enlist(body, key, label)), wraps)
+            }
+            None if already => (vk, None, draft.wraps),
+            None => {
+                let body = enlist(next(&draft.object, card.id), key, label);
+                (vk, Some(body), draft.wraps)
+            }
+        };
+        let signed = match body {
+            Some(body) => Some(self.sign_key_object(reader, pin, body).await?),
+            None => None,
         };
         let mut objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
         objects.extend(signed.clone());
@@ -114,7 +121,6 @@ impl Ctx {
         self.keys.put(Box::new(ring));
         let head = opened.session.head;
         self.keep_pairing_session(reader, session, opened);
-        let wraps = draft.wraps.clone();
         let options = SyncOptions {
             key_object: signed.map(|o| (o, wraps)),
             closing: true,
@@ -228,6 +234,7 @@ impl Ctx {
             wraps: vec![wrap.clone(), spare],
             wrap,
             fresh: Some(vk),
+            revoked: None,
         })
     }
 
@@ -328,21 +335,19 @@ pub(super) struct VaultDraft {
     wrap: Wrap,
     /// A vault key that was made just now.
     fresh: Option<VaultKey>,
+    /// A new epoch is due, without these.
+    revoked: Option<Revoked>,
 }
 
-/// The key object after `before`, with one terminal more.
-pub(super) fn with_terminal(
-    before: &KeyObject,
-    signer: CardId,
-    key: &SecretKey,
-    label: &str,
-) -> KeyObjectBody {
-    let mut body = next(before, signer);
-    body.terminals.push(TerminalEntry {
-        key: key.point(),
-        label: label.to_owned(),
-        collections: Vec::new(),
-    });
+/// With this terminal, if it is not in it yet.
+fn enlist(mut body: KeyObjectBody, key: &SecretKey, label: &str) -> KeyObjectBody {
+    if body.terminal(&TerminalId::of(&key.point())).is_none() {
+        body.terminals.push(TerminalEntry {
+            key: key.point(),
+            label: label.to_owned(),
+            collections: Vec::new(),
+        });
+    }
     body
 }
 

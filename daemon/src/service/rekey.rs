@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use simsync_card::client::Pin;
-use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject};
+use simsync_card::ids::CardId;
+use simsync_protocol::api::Revoked;
+use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
 
-use super::Ctx;
 use super::entering::next;
-use super::reasons::engine_reason;
+use super::opening::CARD_DEADLINE;
+use super::reasons::{engine_reason, server_reason};
+use super::{Ctx, card_ops};
 use crate::api::{Failure, SecretKind};
 use crate::engine::{EngineError, SyncOptions, fresh_rng};
 
@@ -40,13 +43,14 @@ impl Ctx {
             .last()
             .ok_or_else(|| failure(EngineError::NotInVault))?
             .clone();
-        let card = match &*self.live() {
-            Some(l) => l.session.card.id,
+        let (card, conn) = match &*self.live() {
+            Some(l) => (l.session.card.id, l.session.conn.clone()),
             None => return Err(failure(EngineError::Cancelled)),
         };
+        let answer = conn.key_object().await.map_err(|e| server_reason(&e))?;
         let old = self.keys.with(|k| k.newest().clone()).map_err(failure)?;
         let new = VaultKey::generate(&mut fresh_rng());
-        let (body, wraps) = next_epoch(&newest, card, &old, &new)?;
+        let (body, wraps) = next_epoch(&newest, card, &answer.revoked, &old, &new)?;
         let object = self.sign_key_object(reader, &pin, body).await?;
         objects.push(object.clone());
         let ring = KeyRing::new(new, &objects).map_err(failure)?;
@@ -65,23 +69,62 @@ impl Ctx {
             return Err(failure(e));
         }
         tracing::info!("the vault has a new key");
+        if let Err(e) = self.remove_former(reader, pin, &objects).await {
+            tracing::warn!(error = %e, "former terminals stay on the card for now");
+        }
         Ok(())
+    }
+
+    /// Takes those terminals off the card that a key object named once and the newest names no more. A terminal that no
+    /// key object ever named is being paired: it stays.
+    async fn remove_former(
+        &self,
+        reader: &str,
+        pin: Pin,
+        objects: &[KeyObject],
+    ) -> Result<(), crate::card::CardError> {
+        let Some((newest, before)) = objects.split_last() else {
+            return Ok(());
+        };
+        let named = before.iter().flat_map(|o| &o.body.terminals);
+        let former: Vec<_> = named
+            .map(|t| t.id())
+            .filter(|id| newest.body.terminal(id).is_none())
+            .collect();
+        if former.is_empty() {
+            return Ok(());
+        }
+        let remove = move |card: &mut crate::card::OpenCard<'_>| {
+            let mut applet = card_ops::transaction(card)?;
+            for listed in applet.terminals()? {
+                if former.contains(&listed.terminal) {
+                    applet.verify(&pin)?;
+                    applet.remove_terminal(&listed.terminal)?;
+                }
+            }
+            Ok(())
+        };
+        self.card.run(reader, CARD_DEADLINE, remove).await
     }
 }
 
-type Body = simsync_vault::keyobject::KeyObjectBody;
-type Wraps = Vec<simsync_vault::keyobject::Wrap>;
-
-fn next_epoch(
+/// The key object of the next epoch, without what was revoked, and its wraps.
+pub(super) fn next_epoch(
     before: &KeyObject,
-    signer: simsync_card::ids::CardId,
+    signer: CardId,
+    revoked: &Revoked,
     old: &VaultKey,
     new: &VaultKey,
-) -> Result<(Body, Wraps), Failure> {
+) -> Result<(KeyObjectBody, Vec<Wrap>), Failure> {
     let mut rng = fresh_rng();
     let mut body = next(before, signer);
     body.epoch += 1;
     body.flags &= !FLAG_REKEY_REQUIRED;
+    // The recovery code is no card, and the card that signs is here: neither is the server's to take out.
+    body.recipients
+        .retain(|r| r.id == RECOVERY_ID || r.id == signer || !revoked.cards.contains(&r.id));
+    body.terminals
+        .retain(|t| !revoked.terminals.contains(&t.id()));
     body.check = new.check();
     body.outbox_key = new.outbox().1;
     body.previous_key = new.seal_previous(old, &body.vault, body.epoch, &mut rng);
