@@ -255,6 +255,7 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
     if !paired {
         end_session(state, actions);
         state.tail_due = false;
+        state.tails_waiting = false;
     }
     // Cards are looked at with other eyes now.
     for (reader, card) in &mut state.readers {

@@ -348,12 +348,10 @@ impl Ctx {
         conn.revoke_terminal(own)
             .await
             .map_err(|e| server_reason(&e))?;
-        self.set_terminal(None)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
-        self.set_key(None);
-        self.set_conn(None);
+        // The session first: its end is still noted in what is forgotten then.
+        self.wipe();
         self.emit(Event::SessionClosed);
-        self.emit(Event::Pairing(false));
+        self.forget_pairing()?;
         Ok(BTreeMap::new())
     }
 }

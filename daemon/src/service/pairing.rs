@@ -234,6 +234,7 @@ impl Ctx {
                 tokio::task::spawn_blocking(move || Terminal::create(&pin, &mut fresh_rng())).await;
             match made {
                 Ok(Ok((terminal, key))) => {
+                    self.forget_vault()?;
                     self.save(&terminal)?;
                     self.set_key(Some(key));
                     let key = self
@@ -317,12 +318,38 @@ impl Ctx {
         })
     }
 
-    /// A revoked key is never accepted again: the next pairing makes a new one.
-    pub(super) fn discard_revoked(&self) -> Failure {
+    /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.
+    pub(super) fn forget_pairing(&self) -> Result<(), Failure> {
         self.set_key(None);
         self.set_conn(None);
-        if let Err(e) = self.set_terminal(None) {
-            return Failure::new("cannot-write", e.to_string());
+        self.set_terminal(None)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        self.forget_vault()?;
+        self.emit(Event::Pairing(false));
+        Ok(())
+    }
+
+    /// What was known of a vault belongs to the key that entered it: another key begins anew.
+    fn forget_vault(&self) -> Result<(), Failure> {
+        self.store
+            .forget_vault()
+            .map_err(|e| Failure::new("store", e.to_string()))?;
+        self.collections_changed();
+        for dir in [&self.paths.outbox, &self.paths.packs] {
+            let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            for file in files {
+                if let Err(e) = std::fs::remove_file(file.path()) {
+                    tracing::warn!(error = %e, path = %file.path().display(), "left behind");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A revoked key is never accepted again: the next pairing makes a new one.
+    pub(super) fn discard_revoked(&self) -> Failure {
+        if let Err(failure) = self.forget_pairing() {
+            return failure;
         }
         Failure::new(
             "terminal-revoked",

@@ -99,6 +99,30 @@ impl Store {
             .transpose()
     }
 
+    /// Forgets everything of a vault and what this terminal did in it. For a terminal that belongs to it no more: what it
+    /// enters next, the same one or another person's, has nothing to do with that. The folders stay as they are.
+    pub fn forget_vault(&self) -> Result<()> {
+        self.forget_chain()?;
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for table in [
+            "sessions",
+            "tail_items",
+            "packs",
+            "objects",
+            "dirs",
+            "collections",
+            "files",
+            "pending",
+            "uploaded",
+            "conflicts",
+        ] {
+            tx.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
     /// Forgets everything that was believed of a vault. For a terminal that never entered it.
     pub fn forget_chain(&self) -> Result<()> {
         let mut conn = self.lock();
