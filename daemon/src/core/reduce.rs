@@ -58,6 +58,13 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             if let SessionPhase::Ejected { .. } = state.session {
                 state.session = SessionPhase::None;
             }
+            // Somebody may have unblocked the card with its PUK: it is asked anew.
+            for (reader, card) in &mut state.readers {
+                if matches!(card, Some(CardPhase::Paired { tries: 0, .. })) {
+                    *card = Some(CardPhase::Looking);
+                    actions.push(Action::Look(reader.clone()));
+                }
+            }
         }
         Event::UserOrder(id) => state.queue.push_back(id),
         Event::Timer(timer) => timer_fired(state, timer, &mut actions),
@@ -168,13 +175,26 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     actions.push(Action::After(Timer::Rescan));
 }
 
+/// Whether the card may have fewer tries left than it was seen with.
+fn may_have_cost_a_try(reason: &Reason) -> bool {
+    matches!(
+        reason.code.as_str(),
+        "pin-declined" | "pin-timeout" | "pin-incorrect" | "pin-blocked"
+    )
+}
+
 fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut Vec<Action>) {
     if state.session_reader() != Some(reader) {
         return;
     }
     state.session = SessionPhase::None;
     match why {
-        OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => state.hold = Some(reason),
+        OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => {
+            if may_have_cost_a_try(&reason) {
+                actions.push(Action::Look(reader.to_owned()));
+            }
+            state.hold = Some(reason);
+        }
         OpenFailure::Offline(reason) => {
             state.server = Server::Offline;
             state.hold = Some(reason);

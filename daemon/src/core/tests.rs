@@ -256,7 +256,8 @@ fn a_declined_pin_waits_for_the_user() {
                 why
             }
         ),
-        []
+        // A wrong one may have been tried before: how many tries are left is read anew.
+        [Action::Look(R.into())]
     );
     assert_eq!(codes(&s), ["pin-declined"]);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
@@ -267,6 +268,36 @@ fn a_declined_pin_waits_for_the_user() {
             again: false
         }]
     );
+}
+
+#[test]
+fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let looked = |s: &mut State, tries| {
+        let result = Looked::Paired {
+            card: CardId([1; 16]),
+            tries,
+            pin_must_change: false,
+        };
+        let reader = R.into();
+        reduce(s, Event::Looked { reader, result })
+    };
+    let why = OpenFailure::Refused(Reason::new("pin-blocked", "the card's PIN is blocked"));
+    let reader: String = R.into();
+    let actions = reduce(&mut s, Event::OpenFailed { reader, why });
+    assert_eq!(actions, [Action::Look(R.into())]);
+    assert_eq!(looked(&mut s, 0), []);
+    assert!(codes(&s).contains(&"pin-blocked".to_owned()));
+    // Unblocked by another program meanwhile, or not.
+    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    assert_eq!(looked(&mut s, 0), []);
+    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    let open = Action::Open {
+        reader: R.into(),
+        again: false,
+    };
+    assert_eq!(looked(&mut s, 3), [open]);
 }
 
 #[test]
