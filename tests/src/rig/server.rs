@@ -84,7 +84,7 @@ impl Server {
                 "--connections-per-address",
                 "1000",
             ])
-            .env("RUST_LOG", "info")
+            .env("SIMSYNC_LOG", "info,simsync_server=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
@@ -152,6 +152,13 @@ impl Server {
             subscriber: text("subscriber")?,
             code: text("code")?,
         })
+    }
+
+    /// How often this path was asked for since the beginning, whatever was answered: one line of the log each.
+    pub fn requests(&self, path: &str) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let word = format!("path=\"{path}\"");
+        log.lines().filter(|l| l.contains(&word)).count()
     }
 
     /// Number of packs that are durable here.

@@ -166,6 +166,9 @@ impl Terminal {
             .arg(&readers)
             .stdin(Stdio::null());
         let pcscd = Guarded::start("pcscd", pcscd, &dir.join("pcscd.log"))?;
+        // Before it has a namespace of its own, whoever joins it would join ours, where no pcscd ever comes.
+        let inside = PathBuf::from(format!("/proc/{}/root/run/pcscd/pcscd.comm", pcscd.pid()));
+        wait_for("pcscd", DEADLINE, || inside.exists().then_some(()))?;
 
         let mut bus = Command::new("dbus-daemon");
         bus.arg("--nofork")
