@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod impostor;
 pub mod rig;
 pub mod scene;
 pub mod tree;

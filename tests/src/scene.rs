@@ -15,8 +15,13 @@ pub fn seed() -> u64 {
 
 /// A person with one paired terminal that syncs a folder holding `first.txt`; the card is out.
 pub fn paired(rig: &mut Rig, name: &str) -> Result<(Terminal, Person)> {
+    paired_with(rig, name, "card")
+}
+
+/// The same, with a card of this name: for worlds with several persons.
+pub fn paired_with(rig: &mut Rig, name: &str, card: &str) -> Result<(Terminal, Person)> {
     let terminal = rig.terminal(name)?;
-    let mut person = provision(rig, &terminal, "card")?;
+    let mut person = provision(rig, &terminal, card)?;
     insert(rig, &terminal, &person)?;
     pair(&terminal, &mut person, true)?;
     unlock(&terminal, &person)?;

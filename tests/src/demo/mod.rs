@@ -6,6 +6,6 @@ mod story;
 
 pub use report::{Handover, Refusal, Report};
 pub use steps::{
-    Person, add_collection, eject, insert, pair, provision, unlock, unlock_at_insertion,
+    Person, add_collection, eject, insert, pair, provision, pull, unlock, unlock_at_insertion,
 };
 pub use story::run;

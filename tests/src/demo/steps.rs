@@ -21,6 +21,13 @@ pub struct Person {
     pub recovery: Option<String>,
 }
 
+impl Person {
+    /// The PINs that the person gives to a command.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::give("--pin-fd", &self.pin).and("--terminal-pin-fd", &self.terminal_pin)
+    }
+}
+
 /// A blank card becomes somebody's, at the reader of `desk`.
 pub fn provision(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<Person> {
     let enrolment = rig.server.subscriber(name)?;
@@ -123,10 +130,8 @@ pub fn pair(terminal: &Terminal, person: &mut Person, first: bool) -> Result<()>
 
 /// Types the PIN and waits until the data is there. Answers the status.
 pub fn unlock(terminal: &Terminal, person: &Person) -> Result<Value> {
-    let secrets =
-        Secrets::give("--pin-fd", &person.pin).and("--terminal-pin-fd", &person.terminal_pin);
     terminal
-        .simsync(&["unlock"], &secrets)?
+        .simsync(&["unlock"], &person.secrets())?
         .ok("simsync unlock")?;
     terminal.wait_status("the data to be there", |s| {
         s["state"] == "synced" && crate::rig::mark(s, "synced") >= crate::rig::mark(s, "opened")
@@ -169,6 +174,11 @@ pub fn eject(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> 
     terminal
         .simsync(&["eject"], &Secrets::default())?
         .ok("simsync eject")?;
+    pull(rig, terminal, person)
+}
+
+/// Takes the card out as it is, and waits until the terminal has noticed.
+pub fn pull(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> {
     rig.bridge.eject(&person.card)?;
     terminal.wait_status("the card to be gone", |s| {
         s["cards"].as_array().is_some_and(Vec::is_empty)

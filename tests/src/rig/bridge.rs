@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{DEADLINE, Guarded, Result, repository, wait_for};
+use super::{DEADLINE, Guarded, Reader, Result, repository, wait_for};
 
 /// What a card was asked since the last reset of the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +95,11 @@ impl Bridge {
             },
         );
         done.map_err(|e| format!("{e}: {why}"))
+    }
+
+    /// Puts a card into a reader that is the caller; it is out again when that is dropped.
+    pub fn lend(&mut self, name: &str) -> Result<Reader> {
+        Reader::receive(|port| self.insert(name, port))
     }
 
     /// Takes a card out, whatever it is doing.

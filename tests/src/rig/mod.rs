@@ -4,6 +4,7 @@ mod bridge;
 mod monitor;
 mod process;
 mod proxy;
+mod reader;
 mod server;
 mod terminal;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use bridge::{Bridge, CardStats};
 pub use process::Guarded;
 pub use proxy::Proxy;
+pub use reader::Reader;
 pub use server::{Enrolment, Server};
 pub use terminal::{CliResult, Secrets, Terminal, mark};
 
