@@ -8,6 +8,7 @@ use simsync_card::client::{HeadRecord, Slot, Slots};
 use simsync_card::ids::TerminalId;
 use simsync_vault::commit::SessionRef;
 
+use super::ctx::Live;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
 use super::reasons::{engine_reason, outcome_of, server_reason};
@@ -134,8 +135,30 @@ impl Ctx {
             let moved = l.head_known != (witness.sequence, witness.list_number);
             let list_moved = l.head_known.1 != witness.list_number;
             let rested = l.head_put.is_none_or(|t| t.elapsed() >= interval);
-            (moved && (rested || list_moved)) || (l.head_put.is_none() && !l.unsettled.is_empty())
+            (moved && (rested || list_moved)) || self.settled(l) != Slots::default()
         })
+    }
+
+    /// Slots of other terminals whose sessions the chain, or the owner's word, closes by now.
+    fn settled(&self, live: &Live) -> Slots {
+        let statement = &live.session.statement;
+        let mut settled = Slots::default();
+        let Some(engine) = self.side_engine() else {
+            return settled;
+        };
+        for u in &live.unsettled {
+            let session = SessionRef {
+                card: statement.card,
+                n: u.n,
+            };
+            let terminal = self.terminal_by_prefix(&u.terminal);
+            let own = u.terminal == statement.terminal.0[..8];
+            let closed = terminal.is_some_and(|t| engine.is_closed(&session, &t).unwrap_or(false));
+            if closed && !own {
+                settled = settled.with(u.slot);
+            }
+        }
+        settled
     }
 
     /// PUT HEAD: the card carries the newest head on, and settles what the chain closes.
@@ -146,31 +169,17 @@ impl Ctx {
     }
 
     async fn try_put_head(&self, closing: bool) -> Result<(), String> {
-        let (reader, token, record, unsettled, statement) = match &*self.live() {
+        let (reader, token, record, mut settle, statement) = match &*self.live() {
             Some(l) => (
                 l.reader.clone(),
                 l.token.clone(),
                 l.record,
-                l.unsettled.clone(),
+                self.settled(l),
                 l.session.statement.clone(),
             ),
             None => return Ok(()),
         };
         let w = self.store.witness().map_err(|e| e.to_string())?;
-        let engine = self.side_engine().ok_or("no key")?;
-        let mut settle = Slots::default();
-        for u in &unsettled {
-            let session = SessionRef {
-                card: statement.card,
-                n: u.n,
-            };
-            let terminal = self.terminal_by_prefix(&u.terminal);
-            let own = u.terminal == statement.terminal.0[..8];
-            let closed = terminal.is_some_and(|t| engine.is_closed(&session, &t).unwrap_or(false));
-            if closed && !own {
-                settle = settle.with(u.slot);
-            }
-        }
         if closing {
             let own = self
                 .card
