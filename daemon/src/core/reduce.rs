@@ -58,6 +58,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             if let SessionPhase::Ejected { .. } = state.session {
                 state.session = SessionPhase::None;
             }
+            state.asked_meanwhile = matches!(state.session, SessionPhase::Opening { .. });
             // Somebody may have unblocked the card with its PUK: it is asked anew.
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Paired { tries: 0, .. })) {
@@ -168,6 +169,7 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     state.server = Server::Online;
     state.revoked = false;
     state.hold = None;
+    state.asked_meanwhile = false;
     state.retry_open = false;
     state.again |= state.policy.on_insertion && read_only.is_none();
     state.session = SessionPhase::Open { reader, read_only };
@@ -188,7 +190,10 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         return;
     }
     state.session = SessionPhase::None;
+    let asked_meanwhile = std::mem::take(&mut state.asked_meanwhile);
     match why {
+        // Nobody was there when it began; now somebody is.
+        OpenFailure::NotGiven(reason) if asked_meanwhile && reason.code == "no-agent" => {}
         OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => {
             if may_have_cost_a_try(&reason) {
                 actions.push(Action::Look(reader.to_owned()));

@@ -97,6 +97,8 @@ pub struct State {
     pub session: SessionPhase,
     /// Why no session was opened with the card that is in.
     pub hold: Option<Reason>,
+    /// The user came to give the PIN while a session was being opened already.
+    pub asked_meanwhile: bool,
     /// Opening is tried again by itself.
     pub retry_open: bool,
     /// The login session is active; none if nobody can tell.
@@ -136,6 +138,7 @@ impl State {
             readers: BTreeMap::new(),
             session: SessionPhase::None,
             hold: None,
+            asked_meanwhile: false,
             retry_open: false,
             login_active: None,
             login_locked: None,

@@ -301,6 +301,25 @@ fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
 }
 
 #[test]
+fn who_comes_while_nobody_was_asked_is_asked() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let failed = || Event::OpenFailed {
+        reader: R.into(),
+        why: OpenFailure::NotGiven(Reason::new("no-agent", "nobody is there")),
+    };
+    // The first try began before there was anybody; its failure is not the answer to who came meanwhile.
+    assert_eq!(reduce(&mut s, Event::UserUnlock), []);
+    let open = Action::Open {
+        reader: R.into(),
+        again: false,
+    };
+    assert_eq!(reduce(&mut s, failed()), [open]);
+    assert_eq!(reduce(&mut s, failed()), []);
+    assert_eq!(codes(&s), ["no-agent"]);
+}
+
+#[test]
 fn offline_is_tried_again_by_itself() {
     let mut s = paired_state();
     insert(&mut s);

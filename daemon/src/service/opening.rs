@@ -129,10 +129,16 @@ impl Ctx {
         let (prepared, pin) = if again {
             (self.prepare(&pairing).await, None)
         } else {
-            let ask = self.ask_card_pin(SecretKind::CardPin, None, false, reader);
-            let (prepared, pin) = tokio::join!(self.prepare(&pairing), ask);
-            self.mark("pin");
-            (prepared, Some(pin.map_err(OpenFailure::NotGiven)?))
+            let ask = async {
+                let pin = self.ask_card_pin(SecretKind::CardPin, None, false, reader);
+                let pin = pin.await.map_err(OpenFailure::NotGiven)?;
+                self.mark("pin");
+                Ok(pin)
+            };
+            // Without a PIN there is nothing to wait for the network for.
+            let prepare = async { Ok(self.prepare(&pairing).await) };
+            let (prepared, pin) = tokio::try_join!(prepare, ask)?;
+            (prepared, Some(pin))
         };
         let mut prepared = prepared.map_err(|e| server_failure(&e))?;
         let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
