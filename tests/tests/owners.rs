@@ -8,6 +8,9 @@
 )]
 
 use serde_json::Value;
+use simsync_card::client::Applet;
+use simsync_card::ids::Hash;
+use simsync_card::status::Status as CardStatus;
 use simsync_protocol::problem::Code;
 use simsync_rig::demo::{Person, add_collection, eject, insert, pair, provision, pull, unlock};
 use simsync_rig::impostor::{Impostor, refused, run};
@@ -136,7 +139,20 @@ fn b8_an_unpaired_terminal_is_out_everywhere_and_the_next_session_makes_a_new_ke
     write(&b, "after.txt", "under the new key");
     eject(&mut rig, &b, &person).unwrap();
 
-    // With everything that A ever had, nothing comes from the server.
+    // A closed its session in good order.
+    let log = b.simsync(&["log"], &Secrets::default()).unwrap();
+    let entries = log.json["log"].as_array().unwrap().clone();
+    let last = entries.iter().find(|e| e["label"] == "A").unwrap();
+    assert_eq!(last["closing"], true, "{last}");
+
+    // With everything that A ever had, nothing comes from the card or the server.
+    let mut applet = Applet::new(rig.bridge.lend(&person.card).unwrap());
+    let card = stolen.pairing.card.id;
+    let refusal = stolen
+        .try_open_at_card(&mut applet, &card, &person.pin, &Hash([7; 32]))
+        .unwrap_err();
+    assert_eq!(refusal.status(), Some(CardStatus::NotFound));
+    drop(applet);
     run(async {
         let connection = stolen.connect(&rig.server).await.unwrap();
         refused(connection.key_object().await, Code::TerminalRevoked);
