@@ -7,7 +7,7 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{Report, eject, insert, run, unlock, unlock_at_insertion};
+use simsync_rig::demo::{Report, insert, run, unlock, unlock_at_insertion};
 use simsync_rig::rig::{Rig, Secrets, mark};
 use simsync_rig::scene::{paired, seed};
 
