@@ -237,10 +237,10 @@ mod tests {
         let dh = p256::ecdh::diffie_hellman(secret.to_nonzero_scalar(), enc.as_affine());
         let dh = dh.raw_secret_bytes();
         let shared = shared_secret(dh, &point(printed.enc), &point(printed.recipient)).unwrap();
-        assert_eq!(hex::encode(&*shared), printed.shared);
+        assert_eq!(hex::encode(*shared), printed.shared);
         let (key, nonce) = key_schedule::<KEY>(printed.aead, &shared, &bytes(INFO)).unwrap();
-        assert_eq!(hex::encode(&*key), printed.key);
-        assert_eq!(hex::encode(&*nonce), printed.base_nonce);
+        assert_eq!(hex::encode(*key), printed.key);
+        assert_eq!(hex::encode(*nonce), printed.base_nonce);
     }
 
     /// The RFC prints no vector for our AEAD beside this KEM and KDF; everything before the AEAD is the same code for
