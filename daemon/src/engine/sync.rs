@@ -1,6 +1,6 @@
 //! One sync: take what others wrote, give what was written here, in one commit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use simsync_protocol::problem::Code;
 use simsync_sync::dir::{Applier, Stat};
@@ -447,7 +447,11 @@ impl Engine {
                 };
                 rows.push((f.path, Some(FileRow { node, stat: f.stat })));
             }
-            let pending = self.store.pending(c.pk)?;
+            // These rows are newer than the base's root: a difference between roots would not tell what became of these
+            // paths since, so the vault is asked for each.
+            let mut pending: BTreeSet<RelPath> = self.store.pending(c.pk)?.into_iter().collect();
+            pending.extend(rows.iter().map(|(path, _)| path.clone()));
+            let pending: Vec<RelPath> = pending.into_iter().collect();
             self.store.synced(c.pk, &c.base_root, &rows, &pending)?;
         }
         Ok(())
