@@ -172,7 +172,10 @@ impl Engine {
                 .copied()
                 .collect();
             self.fetch_packs(session, &referenced)?;
-            out.packs.extend(referenced);
+            // Its terminal may have committed them: the card was pulled before it heard of that.
+            let held = self.store.packs_since(&tail.body.parent)?;
+            out.packs
+                .extend(referenced.into_iter().filter(|p| !held.contains(&p.id)));
             for (collection, (changes, bases)) in grouped {
                 let root = out
                     .roots

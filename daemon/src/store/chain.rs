@@ -1,9 +1,12 @@
 //! The verified chain: commits, key objects, wraps, and which sessions it closes.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, params};
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_vault::commit::{Commit, SessionRef};
 use simsync_vault::head::{Link, Witness};
+use simsync_vault::ids::PackId;
 use simsync_vault::keyobject::{KeyObject, Wrap};
 
 use super::{Result, Store, damaged};
@@ -142,6 +145,23 @@ impl Store {
         let rows = stmt.query_map([limit], |r| r.get::<_, Vec<u8>>(0))?;
         rows.map(|b| Commit::from_bytes(&b?).map_err(|e| damaged(&e.to_string())))
             .collect()
+    }
+
+    /// Packs that commits after this one brought; all, if it is not in the chain.
+    pub fn packs_since(&self, parent: &Hash) -> Result<HashSet<PackId>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached("SELECT bytes FROM commits ORDER BY sequence DESC")?;
+        let mut rows = stmt.query([])?;
+        let mut out = HashSet::new();
+        while let Some(r) = rows.next()? {
+            let commit = Commit::from_bytes(&r.get::<_, Vec<u8>>(0)?)
+                .map_err(|e| damaged(&e.to_string()))?;
+            if commit.hash() == *parent {
+                break;
+            }
+            out.extend(commit.body.packs_added.iter().map(|p| p.id));
+        }
+        Ok(out)
     }
 
     /// The owner gave up waiting for this session's tail: it counts as closed here.
