@@ -31,8 +31,13 @@ pub enum StartError {
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
     /// The local database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{path}: {source}")]
+    Store {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: StoreError,
+    },
     /// A file of ours.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -110,9 +115,15 @@ impl Ctx {
             agents,
         } = parts;
         paths.prepare().map_err(StartError::Folders)?;
-        let store = Arc::new(Store::open(&paths.database)?);
+        let unusable = |source| StartError::Store {
+            path: paths.database.display().to_string(),
+            source,
+        };
+        let store = Store::open(&paths.database).map_err(unusable)?;
+        store.check().map_err(unusable)?;
         // A session that was open when the daemon ended is over: the card's power or our connection is gone.
-        store.end_sessions()?;
+        store.end_sessions().map_err(unusable)?;
+        let store = Arc::new(store);
         let terminal = Terminal::load(&paths.terminal)?;
         let engine_config = Arc::new(EngineConfig {
             pack_cache: paths.packs.clone(),

@@ -66,6 +66,21 @@ impl Store {
         })
     }
 
+    /// Reads what everything hangs on, so that damage is told at the start and not in the middle of something.
+    pub fn check(&self) -> Result<()> {
+        let verdict: String = self
+            .lock()
+            .query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+        if verdict != "ok" {
+            return Err(damaged(&verdict));
+        }
+        self.key_objects()?;
+        self.newest_commit()?;
+        self.own_sessions()?;
+        self.collections()?;
+        Ok(())
+    }
+
     /// A database that lives in memory, for tests.
     pub fn in_memory() -> Result<Self> {
         let conn = Connection::open_in_memory()?;

@@ -51,14 +51,15 @@ CREATE TABLE conflicts(
 /// Sets the connection up and brings the schema to the newest version.
 pub fn prepare(conn: &Connection) -> Result<()> {
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "cache_size", -8192)?;
+    // Before anything that would write.
     let found: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "cache_size", -8192)?;
     for (from, sql) in (0i64..)
         .zip(MIGRATIONS)
         .skip(usize::try_from(found).unwrap_or(0))
