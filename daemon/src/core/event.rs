@@ -92,6 +92,8 @@ pub enum Timer {
     Rescan,
     /// Renew the grant.
     Renew,
+    /// Look again at cards that could not be talked to.
+    Look,
 }
 
 /// What happened.
@@ -101,6 +103,8 @@ pub enum Event {
     Card(CardEvent),
     /// udev saw a reader come or go: a hint to look at pcscd.
     ReaderHint,
+    /// An opening that was to stop has ended, wherever it had got to.
+    OpeningStopped,
     /// A card was looked at.
     Looked {
         /// Where.

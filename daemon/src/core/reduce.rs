@@ -11,7 +11,17 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
     match event {
         Event::Card(e) => card_event(state, e, &mut actions),
         Event::ReaderHint => actions.push(Action::LookForReaders),
-        Event::Looked { reader, result } => looked(state, reader, result),
+        Event::Looked { reader, result } => looked(state, reader, result, &mut actions),
+        Event::OpeningStopped => {
+            // It may have got as far as a session on the card, and keys: these go, that gets its tail.
+            if matches!(
+                state.session,
+                SessionPhase::None | SessionPhase::Ejected { .. }
+            ) {
+                actions.push(Action::Wipe);
+                state.tail_due = true;
+            }
+        }
         Event::Opened { reader, read_only } => opened(state, reader, read_only, &mut actions),
         Event::OpenFailed { reader, why } => open_failed(state, &reader, why, &mut actions),
         Event::WorkEnded { work, outcome } => work_ended(state, work, outcome, &mut actions),
@@ -53,6 +63,12 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {
             state.hold = None;
+            for (reader, card) in &mut state.readers {
+                if matches!(card, Some(CardPhase::Failed(_))) {
+                    *card = Some(CardPhase::Looking);
+                    actions.push(Action::Look(reader.clone()));
+                }
+            }
             // An operator may have let a suspended subscriber in again: the server decides anew.
             state.revoked = false;
             if let SessionPhase::Ejected { .. } = state.session {
@@ -71,9 +87,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Timer(timer) => timer_fired(state, timer, &mut actions),
         Event::Stop => {
             state.stopping = true;
-            if state.work.is_some() {
-                actions.push(Action::StopWork);
-            }
+            stop_work(state, &mut actions);
             end_session(state, &mut actions);
         }
     }
@@ -126,19 +140,36 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
 fn end_session(state: &mut State, actions: &mut Vec<Action>) {
     match std::mem::take(&mut state.session) {
         SessionPhase::None | SessionPhase::Ejected { .. } => {}
-        SessionPhase::Opening { .. } => actions.push(Action::StopOpening),
+        SessionPhase::Opening { again, .. } => {
+            actions.push(Action::StopOpening);
+            if again {
+                actions.push(Action::Wipe);
+                stop_work(state, actions);
+                state.tail_due = true;
+                state.again = false;
+            }
+        }
         SessionPhase::Open { .. } => {
             actions.push(Action::Wipe);
-            if state.work.is_some() {
-                actions.push(Action::StopWork);
-            }
+            stop_work(state, actions);
             state.tail_due = true;
             state.again = false;
         }
     }
 }
 
-fn looked(state: &mut State, reader: String, result: Looked) {
+/// A tail is never stopped: it takes no key and ends soon, and half of one would be taken for the whole.
+fn stop_work(state: &State, actions: &mut Vec<Action>) {
+    if state.work.is_some_and(|w| w != Work::Tail) {
+        actions.push(Action::StopWork);
+    }
+}
+
+fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<Action>) {
+    if let Looked::Failed(_) = result {
+        // Another program holds it, or it is on its way in: nobody else would say when that is over.
+        actions.push(Action::After(Timer::Look));
+    }
     let phase = match result {
         Looked::Foreign => CardPhase::Foreign,
         Looked::Unpaired => CardPhase::Unpaired,
@@ -189,8 +220,17 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
     if state.session_reader() != Some(reader) {
         return;
     }
+    let again = matches!(state.session, SessionPhase::Opening { again: true, .. });
     state.session = SessionPhase::None;
     let asked_meanwhile = std::mem::take(&mut state.asked_meanwhile);
+    if again {
+        // The session before is over with that.
+        actions.push(Action::Wipe);
+        state.tail_due = true;
+    } else if matches!(why, OpenFailure::Refused(_)) {
+        // A new epoch may have been under way, with the keys at hand.
+        actions.push(Action::Wipe);
+    }
     match why {
         // Nobody was there when it began; now somebody is.
         OpenFailure::NotGiven(reason) if asked_meanwhile && reason.code == "no-agent" => {}
@@ -245,6 +285,7 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
                 let reader = reader.clone();
                 state.session = SessionPhase::Opening {
                     reader: reader.clone(),
+                    again: true,
                 };
                 actions.push(Action::Open {
                     reader,
@@ -311,6 +352,14 @@ fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
                 actions.push(Action::After(Timer::Rescan));
             }
         }
+        Timer::Look => {
+            // Each stays what it is until the look tells more.
+            for (reader, card) in &state.readers {
+                if matches!(card, Some(CardPhase::Failed(_))) {
+                    actions.push(Action::Look(reader.clone()));
+                }
+            }
+        }
         Timer::Renew => {
             if open {
                 actions.push(Action::Renew);
@@ -342,6 +391,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
     {
         state.session = SessionPhase::Opening {
             reader: reader.clone(),
+            again: false,
         };
         actions.push(Action::Open {
             reader,

@@ -53,6 +53,8 @@ pub enum SessionPhase {
     Opening {
         /// The card's reader.
         reader: String,
+        /// A session was open before, and its keys are here still.
+        again: bool,
     },
     /// Open.
     Open {
@@ -159,7 +161,7 @@ impl State {
     pub fn session_reader(&self) -> Option<&str> {
         match &self.session {
             SessionPhase::None => None,
-            SessionPhase::Opening { reader }
+            SessionPhase::Opening { reader, .. }
             | SessionPhase::Open { reader, .. }
             | SessionPhase::Ejected { reader } => Some(reader),
         }

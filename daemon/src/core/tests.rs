@@ -493,3 +493,5 @@ fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
     assert_eq!(reduce(&mut s, Event::ReaderHint), [Action::LookForReaders]);
     assert_eq!(s, before);
 }
+
+mod openings;

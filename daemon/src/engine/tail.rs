@@ -93,6 +93,8 @@ impl Engine {
             match self.scan(&c, root) {
                 // An alarm here is no reason to lose the rest, and deletions en masse are not sent on.
                 Ok(local) => b.collection(&c, &local)?,
+                // Half a tail would be taken for the whole.
+                Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
                 Err(error) => tracing::warn!(collection = c.name, %error, "left out of the tail"),
             }
         }

@@ -92,11 +92,14 @@ pub struct Ctx {
     /// When the last sync ended well, milliseconds since 1970; 0 if never.
     pub last_sync: std::sync::atomic::AtomicI64,
     /// Only one delivery of tails at a time.
-    pub delivering: tokio::sync::Mutex<()>,
+    pub delivering: Arc<tokio::sync::Mutex<()>>,
     /// Folders of the collections, for whoever watches them.
     pub roots: tokio::sync::watch::Sender<Vec<std::path::PathBuf>>,
     readers: Mutex<std::collections::BTreeSet<String>>,
 }
+
+/// How long a tail waits for the server to hear of the removal first.
+const NARROW_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,7 +153,7 @@ impl Ctx {
             last_tail: Mutex::new(BTreeMap::new()),
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
-            delivering: tokio::sync::Mutex::new(()),
+            delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::new(Vec::new()),
             readers: Mutex::new(std::collections::BTreeSet::new()),
         }))
@@ -328,22 +331,26 @@ impl Ctx {
 
     /// The session is over: keys first, then the card's token, then the server is told.
     pub fn wipe(&self) {
-        lock(&self.cancel).cancel();
         self.keys.wipe();
         self.mark("wiped");
+        // Also one that the card opened and nothing came of.
+        if let Err(error) = self.store.end_sessions() {
+            tracing::error!(%error, "cannot note that the session ended");
+        }
         let Some(live) = self.live().take() else {
             return;
         };
         self.card.disconnect(&live.reader);
-        if let Err(error) = self.store.end_sessions() {
-            tracing::error!(%error, "cannot note that the session ended");
-        }
         let conn = live.session.conn;
+        // The tail goes over the same connection, where a grant that was narrowed would be in its way.
+        let first = self.delivering.clone().try_lock_owned();
         tokio::spawn(async move {
-            let told = conn.narrow(simsync_protocol::api::Narrow::Removed).await;
+            let told = conn.narrow(simsync_protocol::api::Narrow::Removed);
+            let told = tokio::time::timeout(NARROW_DEADLINE, told).await;
             conn.set_grant(None);
-            if let Err(error) = told {
-                tracing::info!(%error, "the server was not told of the removal; the grant ends by itself");
+            drop(first);
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::info!("the server was not told of the removal; the grant ends by itself");
             }
         });
     }

@@ -16,11 +16,19 @@ impl Ctx {
         tokio::spawn(async move {
             if let Err(reason) = self.try_renew().await {
                 tracing::info!(code = reason.code, "{}", reason.sentence);
-                let work = crate::core::Work::Sync(crate::core::SyncWhy::Retry);
-                let outcome = crate::core::Outcome::SessionOver(reason);
-                self.emit(Event::WorkEnded { work, outcome });
+                // Without network nobody knows whether the grant ended; the next connection will tell.
+                if reason.code != "offline" {
+                    self.session_over(reason);
+                }
             }
         });
+    }
+
+    /// Tells the rules that the session has to be opened anew.
+    pub fn session_over(&self, reason: Reason) {
+        let work = crate::core::Work::Sync(crate::core::SyncWhy::Retry);
+        let outcome = crate::core::Outcome::SessionOver(reason);
+        self.emit(Event::WorkEnded { work, outcome });
     }
 
     /// A new proof of the card's presence, on the present connection; a lost connection is made anew.

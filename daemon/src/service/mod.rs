@@ -191,6 +191,12 @@ impl Service {
             Action::StopOpening => {
                 if let Some(task) = self.opening.take() {
                     task.abort();
+                    let events = self.ctx.events.clone();
+                    tokio::spawn(async move {
+                        // Stopped at its next pause: only then is it certain what it left.
+                        let _ = task.await;
+                        let _ = events.send(Event::OpeningStopped);
+                    });
                 }
             }
             Action::Start(work) => self.start(work),
@@ -225,6 +231,7 @@ impl Service {
             Timer::Quiet => Duration::from_millis(config.change_delay_ms),
             Timer::Retry => Duration::from_secs(5),
             Timer::Rescan => Duration::from_secs(config.rescan_interval_s),
+            Timer::Look => Duration::from_secs(2),
             Timer::Renew => Duration::from_secs(simsync_protocol::api::GRANT_SECONDS / 2),
         };
         let events = self.ctx.events.clone();

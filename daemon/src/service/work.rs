@@ -121,6 +121,11 @@ impl Ctx {
             self.set_conn(None);
             if let Err(reason) = self.try_renew().await {
                 tracing::info!(code = reason.code, "{}", reason.sentence);
+                if reason.code != "offline" {
+                    // Another program reset the card, for example: only a new session helps.
+                    self.session_over(reason);
+                    return Err(EngineError::Cancelled);
+                }
             }
         }
         Ok(())

@@ -1,0 +1,111 @@
+//! Openings that do not go as usual: stopped, repeated, cards that could not be talked to; and tails that are not stopped.
+
+use super::*;
+
+#[test]
+fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
+    let over = || Outcome::SessionOver(Reason::new("grant-required", "why"));
+    let reopening = || {
+        let mut s = paired_state();
+        open(&mut s);
+        let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), over());
+        let again = Action::Open {
+            reader: R.into(),
+            again: true,
+        };
+        assert_eq!(actions, [again]);
+        s
+    };
+    let mut s = reopening();
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(
+        actions,
+        [
+            Action::Forget(R.into()),
+            Action::StopOpening,
+            Action::Wipe,
+            Action::Start(Work::Tail)
+        ]
+    );
+    // Not opened again, with the card in: what was open is over, too.
+    let mut s = reopening();
+    let why = OpenFailure::NotGiven(Reason::new("no-agent", "why"));
+    let reader = R.to_owned();
+    let actions = reduce(&mut s, Event::OpenFailed { reader, why });
+    assert_eq!(actions, [Action::Wipe, Action::Start(Work::Tail)]);
+}
+
+#[test]
+fn b4_an_opening_that_was_stopped_leaves_no_keys_and_a_tail() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(actions, [Action::Forget(R.into()), Action::StopOpening]);
+    assert_eq!(
+        reduce(&mut s, Event::OpeningStopped),
+        [Action::Wipe, Action::Start(Work::Tail)]
+    );
+    // The card is back before that: the new session holds everything.
+    let mut s = paired_state();
+    insert(&mut s);
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    insert(&mut s);
+    assert_eq!(reduce(&mut s, Event::OpeningStopped), []);
+}
+
+#[test]
+fn b4_a_tail_is_not_stopped_half_way() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(s.work, Some(Work::Tail));
+    // In again, open, and out again while it is made: another one follows.
+    insert(&mut s);
+    let opened = Event::Opened {
+        reader: R.into(),
+        read_only: None,
+    };
+    reduce(&mut s, opened);
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(actions, [Action::Forget(R.into()), Action::Wipe]);
+    let actions = end(&mut s, Work::Tail, Outcome::Done);
+    assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
+    assert_eq!(reduce(&mut s, Event::Stop), []);
+}
+
+#[test]
+fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
+    let mut s = paired_state();
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
+    let looked = |result| Event::Looked {
+        reader: R.into(),
+        result,
+    };
+    let failed = || Looked::Failed(Reason::new("card-busy", "why"));
+    assert_eq!(
+        reduce(&mut s, looked(failed())),
+        [Action::After(Timer::Look)]
+    );
+    assert!(codes(&s).contains(&"card-busy".to_owned()));
+    assert_eq!(
+        reduce(&mut s, Event::Timer(Timer::Look)),
+        [Action::Look(R.into())]
+    );
+    reduce(&mut s, looked(failed()));
+    // The user does not have to wait for it.
+    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Look)), []);
+    let result = Looked::Paired {
+        card: CardId([1; 16]),
+        tries: 3,
+        pin_must_change: false,
+    };
+    assert_eq!(
+        reduce(&mut s, looked(result)),
+        [Action::Open {
+            reader: R.into(),
+            again: false
+        }]
+    );
+}
