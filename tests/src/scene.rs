@@ -1,7 +1,8 @@
 //! How most end-to-end tests begin.
 
 use crate::demo::{Person, add_collection, eject, insert, pair, provision, unlock};
-use crate::rig::{Result, Rig, Terminal};
+use crate::rig::{DEADLINE, Result, Rig, Terminal, wait_for};
+use crate::tree;
 
 /// The seed of this run, printed so that a failure can be repeated with `SIMSYNC_TEST_SEED`.
 pub fn seed() -> u64 {
@@ -15,12 +16,17 @@ pub fn seed() -> u64 {
 
 /// A person with one paired terminal that syncs a folder holding `first.txt`; the card is out.
 pub fn paired(rig: &mut Rig, name: &str) -> Result<(Terminal, Person)> {
-    paired_with(rig, name, "card")
+    paired_with(rig, name, "card", &serde_json::json!({}))
 }
 
-/// The same, with a card of this name: for worlds with several persons.
-pub fn paired_with(rig: &mut Rig, name: &str, card: &str) -> Result<(Terminal, Person)> {
-    let terminal = rig.terminal(name)?;
+/// The same, with a card of this name (for worlds with several persons) and settings of the terminal.
+pub fn paired_with(
+    rig: &mut Rig,
+    name: &str,
+    card: &str,
+    settings: &serde_json::Value,
+) -> Result<(Terminal, Person)> {
+    let terminal = rig.terminal_with(name, settings)?;
     let mut person = provision(rig, &terminal, card)?;
     insert(rig, &terminal, &person)?;
     pair(&terminal, &mut person, true)?;
@@ -33,7 +39,17 @@ pub fn paired_with(rig: &mut Rig, name: &str, card: &str) -> Result<(Terminal, P
 
 /// A second terminal of the same person with the same folder, holding what the first one has; the card is out.
 pub fn joined(rig: &mut Rig, person: &mut Person, name: &str) -> Result<Terminal> {
-    let terminal = rig.terminal(name)?;
+    joined_with(rig, person, name, &serde_json::json!({}))
+}
+
+/// The same, with settings of the terminal.
+pub fn joined_with(
+    rig: &mut Rig,
+    person: &mut Person,
+    name: &str,
+    settings: &serde_json::Value,
+) -> Result<Terminal> {
+    let terminal = rig.terminal_with(name, settings)?;
     insert(rig, &terminal, person)?;
     pair(&terminal, person, false)?;
     unlock(&terminal, person)?;
@@ -43,4 +59,30 @@ pub fn joined(rig: &mut Rig, person: &mut Person, name: &str) -> Result<Terminal
     })?;
     eject(rig, &terminal, person)?;
     Ok(terminal)
+}
+
+/// Waits until two terminals hold the same; tells what differs and what they say of themselves if that does not come.
+pub fn equal(a: &Terminal, b: &Terminal) -> Result<()> {
+    let mut last = String::new();
+    let found = wait_for(
+        &format!("{} and {} to be equal", a.name, b.name),
+        DEADLINE,
+        || match tree::differences(&a.data, &b.data) {
+            Ok(None) => Some(()),
+            Ok(Some(why)) | Err(why) => {
+                last = why;
+                None
+            }
+        },
+    );
+    found.map_err(|e| format!("{e}: {last}\n{}\n{}", tell(a), tell(b)))
+}
+
+/// What a terminal says of itself, for a failed test.
+pub fn tell(t: &Terminal) -> String {
+    let status = t.status().map_or_else(|e| e, |s| s.to_string());
+    let log = t.daemon_log();
+    let lines: Vec<&str> = log.lines().collect();
+    let tail = &lines[lines.len().saturating_sub(25)..];
+    format!("{}: {status}\n{}", t.name, tail.join("\n"))
 }

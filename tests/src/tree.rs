@@ -153,6 +153,64 @@ pub fn change(root: &Path, n: usize, mean: usize, seed: u64) -> Result<Changed> 
     Ok(done)
 }
 
+/// Everything that a person does to a folder, once at least: a file in new nested folders, an empty file, one written anew,
+/// one renamed, one deleted, a folder of an earlier call renamed; and one of `large` bytes, if that is not 0.
+pub fn stir(root: &Path, rng: &mut StdRng, tag: &str, large: usize) -> Result<Changed> {
+    let mut done = Changed::default();
+    let mut put = |path: PathBuf, bytes: usize, rng: &mut StdRng| -> Result<()> {
+        let mut data = vec![0; bytes];
+        rng.fill_bytes(&mut data);
+        let dir = path.parent().unwrap_or(root);
+        fs::create_dir_all(dir).map_err(at(dir))?;
+        fs::write(&path, &data).map_err(at(&path))?;
+        done.files += 1;
+        done.bytes += bytes as u64;
+        Ok(())
+    };
+    let nested = root.join(format!("nested-{tag}"));
+    put(
+        nested.join("one/two/three.bin"),
+        rng.random_range(1..30_000),
+        rng,
+    )?;
+    put(nested.join("empty"), 0, rng)?;
+    for i in 0..rng.random_range(2..6) {
+        put(
+            root.join(format!("new-{tag}-{i}")),
+            rng.random_range(1..20_000),
+            rng,
+        )?;
+    }
+    if large > 0 {
+        put(root.join("large"), large, rng)?;
+    }
+    let files: Vec<PathBuf> = walk(root)?
+        .into_iter()
+        .filter(|p| p.file_name().is_none_or(|n| n != "large"))
+        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| m.is_file()))
+        .collect();
+    // Three different ones.
+    let first = rng.random_range(0..files.len());
+    let pick = |i: usize| &files[(first + i * files.len() / 3) % files.len()];
+    put(pick(0).clone(), rng.random_range(1..25_000), rng)?;
+    let renamed = root.join(format!("renamed-{tag}"));
+    fs::rename(pick(1), &renamed).map_err(at(&renamed))?;
+    fs::remove_file(pick(2)).map_err(at(pick(2)))?;
+    if let Some(folder) = walk(root)?
+        .into_iter()
+        .filter(|p| p.parent() == Some(root) && p.is_dir() && *p != nested)
+        .find(|p| {
+            let name = p.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("nested-") || name.starts_with("moved-")
+        })
+    {
+        let target = root.join(format!("moved-{tag}"));
+        fs::rename(&folder, &target).map_err(at(&target))?;
+    }
+    done.files += 2;
+    Ok(done)
+}
+
 /// Content and attributes by path.
 pub type Snapshot = BTreeMap<Vec<u8>, (char, u32, Vec<u8>)>;
 

@@ -37,7 +37,7 @@ fn m9_server_refuses_any_other_combination() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (a, anna) = paired(&mut rig, "A").unwrap();
-    let (_b, bert) = paired_with(&mut rig, "B", "card-2").unwrap();
+    let (_b, bert) = paired_with(&mut rig, "B", "card-2", &serde_json::json!({})).unwrap();
     let thief = Impostor::of(&a, &anna).unwrap();
     // Bert lets Anna's terminal onto his card: terminal and card are willing, and the server alone is in the way.
     let mut applet = Applet::new(rig.bridge.lend(&bert.card).unwrap());
@@ -215,7 +215,7 @@ fn m13_only_terminals_of_the_same_person_reach_the_storage_area() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (a, anna) = paired(&mut rig, "A").unwrap();
-    let (b, bert) = paired_with(&mut rig, "B", "card-2").unwrap();
+    let (b, bert) = paired_with(&mut rig, "B", "card-2", &serde_json::json!({})).unwrap();
     let collection = Store::open(&a.home.join("state/state.db"))
         .unwrap()
         .collections()

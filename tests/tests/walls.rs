@@ -237,7 +237,7 @@ fn m7_terminal_ignores_a_card_it_does_not_know() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (a, anna) = paired(&mut rig, "A").unwrap();
-    let (_b, bert) = paired_with(&mut rig, "B", "card-2").unwrap();
+    let (_b, bert) = paired_with(&mut rig, "B", "card-2", &serde_json::json!({})).unwrap();
     let before = tree::snapshot(&a.data).unwrap();
     // Looked at once, and no more: no PIN is tried on it, whoever gives one.
     insert(&mut rig, &a, &bert).unwrap();
@@ -264,7 +264,7 @@ fn m10_nothing_leaves_the_terminal_before_its_own_checks() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (mut a, anna) = paired(&mut rig, "A").unwrap();
-    let (_b, bert) = paired_with(&mut rig, "B", "card-2").unwrap();
+    let (_b, bert) = paired_with(&mut rig, "B", "card-2", &serde_json::json!({})).unwrap();
     let asked = |rig: &Rig| {
         [
             "/v1/sessions",

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::report::{Handover, Report};
 use super::steps::{Person, add_collection, eject, insert, pair, provision, unlock};
-use crate::rig::{Result, Rig, Secrets, Terminal, mark, wait_for};
+use crate::rig::{Result, Rig, Secrets, Terminal, mark, packs_below, wait_for};
 use crate::tree;
 
 /// Files that are changed before the yank.
@@ -131,8 +131,9 @@ fn yank(
     unlock(a, anna)?;
     report.step("A", "has the card again", "PIN typed");
     let before = rig.server.packs();
-    let packs = rig.server.pack_counter();
-    a.wire.hold_when(move || packs() >= before + HOLD_AFTER);
+    let packs = rig.server.dir.clone();
+    a.wire
+        .hold_when(move || packs_below(&packs) >= before + HOLD_AFTER);
     let changed = tree::change(&a.data, CHANGES, CHANGED_SIZE, seed)?;
     report.step(
         "person",

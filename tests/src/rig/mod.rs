@@ -15,7 +15,7 @@ pub use bridge::{Bridge, CardStats};
 pub use process::Guarded;
 pub use proxy::Proxy;
 pub use reader::Reader;
-pub use server::{Enrolment, Server};
+pub use server::{Enrolment, Server, packs_below};
 pub use terminal::{CliResult, Secrets, Terminal, mark};
 
 /// What goes wrong in a rig is told and ends the test.

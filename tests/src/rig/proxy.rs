@@ -63,6 +63,11 @@ impl Proxy {
         });
     }
 
+    /// Whether the wire is cut.
+    pub fn is_down(&self) -> bool {
+        self.with(|g| g.down)
+    }
+
     /// Holds what the terminal sends from the moment on when `when` says so.
     pub fn hold_when(&self, when: impl Fn() -> bool + Send + 'static) {
         self.with(|g| g.hold_when = Some(Box::new(when)));

@@ -163,21 +163,18 @@ impl Server {
 
     /// Number of packs that are durable here.
     pub fn packs(&self) -> usize {
-        (self.pack_counter())()
+        packs_below(&self.dir)
     }
+}
 
-    /// Counts them whenever it is called.
-    pub fn pack_counter(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let folder = self.dir.join("blobs/packs");
-        move || {
-            let Ok(subscribers) = std::fs::read_dir(&folder) else {
-                return 0;
-            };
-            subscribers
-                .flatten()
-                .filter_map(|s| std::fs::read_dir(s.path()).ok())
-                .map(Iterator::count)
-                .sum()
-        }
-    }
+/// Number of packs that are durable in a server's folder.
+pub fn packs_below(server: &Path) -> usize {
+    let Ok(subscribers) = std::fs::read_dir(server.join("blobs/packs")) else {
+        return 0;
+    };
+    subscribers
+        .flatten()
+        .filter_map(|s| std::fs::read_dir(s.path()).ok())
+        .map(Iterator::count)
+        .sum()
 }

@@ -87,7 +87,9 @@ pub struct Terminal {
     /// The wire to the server.
     pub wire: Proxy,
     dir: PathBuf,
-    pcscd: Guarded,
+    /// Keeps the mount namespace, which outlives a pcscd.
+    namespace: Guarded,
+    pcscd: Option<Guarded>,
     _bus: Guarded,
     daemon: Option<Guarded>,
 }
@@ -155,20 +157,19 @@ impl Terminal {
         )?;
         let wire = Proxy::start(host, server.public_port, server.port)?;
 
-        let mut pcscd = Command::new("unshare");
-        pcscd.args(["-m", "sh", "-c"]).arg(
+        let ready = dir.join("namespace");
+        let mut namespace = Command::new("unshare");
+        namespace.args(["-m", "sh", "-c"]).arg(
             "mount -t tmpfs tmpfs /run && mkdir -p /run/pcscd && mount --bind \"$1\" /etc/hosts \
-             && exec pcscd --foreground --config \"$2\"",
+             && : > \"$2\" && exec sleep infinity",
         );
-        pcscd
+        namespace
             .arg("sh")
             .arg(dir.join("hosts"))
-            .arg(&readers)
+            .arg(&ready)
             .stdin(Stdio::null());
-        let pcscd = Guarded::start("pcscd", pcscd, &dir.join("pcscd.log"))?;
-        // Before it has a namespace of its own, whoever joins it would join ours, where no pcscd ever comes.
-        let inside = PathBuf::from(format!("/proc/{}/root/run/pcscd/pcscd.comm", pcscd.pid()));
-        wait_for("pcscd", DEADLINE, || inside.exists().then_some(()))?;
+        let namespace = Guarded::start("the namespace", namespace, &dir.join("pcscd.log"))?;
+        wait_for("the namespace", DEADLINE, || ready.exists().then_some(()))?;
 
         let mut bus = Command::new("dbus-daemon");
         bus.arg("--nofork")
@@ -187,10 +188,12 @@ impl Terminal {
             data,
             wire,
             dir,
-            pcscd,
+            namespace,
+            pcscd: None,
             _bus: bus,
             daemon: None,
         };
+        terminal.start_pcscd()?;
         terminal.configure(settings)?;
         terminal.start_daemon()?;
         Ok(terminal)
@@ -204,6 +207,28 @@ impl Terminal {
             a.extend(s.clone());
         }
         write(&self.home.join("config/config.json"), &all.to_string())
+    }
+
+    /// Starts pcscd.
+    pub fn start_pcscd(&mut self) -> Result<()> {
+        let mut pcscd = self.inside(Path::new("pcscd"));
+        pcscd
+            .args(["--foreground", "--config"])
+            .arg(self.dir.join("readers"))
+            .stdin(Stdio::null());
+        let run = format!("/proc/{}/root/run/pcscd", self.namespace.pid());
+        let socket = Path::new(&run).join("pcscd.comm");
+        // One that was killed leaves its socket behind.
+        let _ = std::fs::remove_file(&socket);
+        self.pcscd = Some(Guarded::start("pcscd", pcscd, &self.dir.join("pcscd.log"))?);
+        wait_for("pcscd", DEADLINE, || socket.exists().then_some(()))
+    }
+
+    /// Ends pcscd with kill -9; a card that is in loses its reader.
+    pub fn kill_pcscd(&mut self) {
+        if let Some(mut p) = self.pcscd.take() {
+            p.kill();
+        }
     }
 
     /// Starts the daemon and waits until it answers.
@@ -257,7 +282,7 @@ impl Terminal {
     /// A command in this terminal's mount namespace: it sees its pcscd and its host names.
     pub fn inside(&self, program: &Path) -> Command {
         let mut c = Command::new("nsenter");
-        c.arg(format!("--mount=/proc/{}/ns/mnt", self.pcscd.pid()))
+        c.arg(format!("--mount=/proc/{}/ns/mnt", self.namespace.pid()))
             .arg("--")
             .arg(program);
         c

@@ -1,0 +1,71 @@
+//! Another program that uses the card: `other-program exclusive|transaction|reset|select`.
+//!
+//! It says `done` when it has what it wanted; the first two keep it until their standard input ends.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io::Read;
+
+use pcsc::{Context, Disposition, Protocols, Scope, ShareMode};
+
+/// SELECT of the applet that the bridge has beside ours.
+const NEIGHBOUR: [u8; 15] = [
+    0x00, 0xA4, 0x04, 0x00, 0x0A, 0xF0, 0x4E, 0x45, 0x49, 0x47, 0x48, 0x42, 0x4F, 0x55, 0x52,
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let what = std::env::args().nth(1).unwrap_or_default();
+    let context = Context::establish(Scope::User)?;
+    let share = if what == "exclusive" {
+        ShareMode::Exclusive
+    } else {
+        ShareMode::Shared
+    };
+    let mut card = None;
+    let mut why = "no reader".to_owned();
+    for reader in context.list_readers_owned()? {
+        match context.connect(&reader, share, Protocols::ANY) {
+            Ok(c) => card = card.or(Some(c)),
+            Err(e) => why = e.to_string(),
+        }
+    }
+    let mut card = card.ok_or(why)?;
+    let done = || println!("done");
+    let wait = || std::io::stdin().read_to_end(&mut Vec::new());
+    match what.as_str() {
+        "exclusive" => {
+            done();
+            wait()?;
+        }
+        "transaction" => {
+            let transaction = card.transaction()?;
+            done();
+            wait()?;
+            transaction
+                .end(Disposition::LeaveCard)
+                .map_err(|(_, e)| e)?;
+        }
+        "reset" => {
+            card.disconnect(Disposition::ResetCard)
+                .map_err(|(_, e)| e)?;
+            done();
+            return Ok(());
+        }
+        "select" => {
+            let mut buffer = [0; 300];
+            let transaction = card.transaction()?;
+            let answer = transaction.transmit(&NEIGHBOUR, &mut buffer)?;
+            if !answer.ends_with(&[0x90, 0x00]) {
+                return Err(format!("the neighbour answered {answer:x?}").into());
+            }
+            transaction
+                .end(Disposition::LeaveCard)
+                .map_err(|(_, e)| e)?;
+            done();
+        }
+        other => return Err(format!("{other:?} is nothing that it can do").into()),
+    }
+    card.disconnect(Disposition::LeaveCard)
+        .map_err(|(_, e)| e)?;
+    Ok(())
+}
