@@ -56,6 +56,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             (state.login_active, state.login_locked) = (active, locked);
         }
         Event::AgentAppeared => {
+            state.asker_came = true;
             if state.hold.as_ref().is_some_and(|r| r.code == "no-agent") {
                 state.hold = None;
             }
@@ -74,7 +75,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             if let SessionPhase::Ejected { .. } = state.session {
                 state.session = SessionPhase::None;
             }
-            state.asked_meanwhile = matches!(state.session, SessionPhase::Opening { .. });
+            state.asker_came = true;
             // Somebody may have unblocked the card with its PUK: it is asked anew.
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Paired { tries: 0, .. })) {
@@ -200,7 +201,6 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     state.server = Server::Online;
     state.revoked = false;
     state.hold = None;
-    state.asked_meanwhile = false;
     state.retry_open = false;
     state.again |= state.policy.on_insertion && read_only.is_none();
     state.session = SessionPhase::Open { reader, read_only };
@@ -222,7 +222,6 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
     }
     let again = matches!(state.session, SessionPhase::Opening { again: true, .. });
     state.session = SessionPhase::None;
-    let asked_meanwhile = std::mem::take(&mut state.asked_meanwhile);
     if again {
         // The session before is over with that.
         actions.push(Action::Wipe);
@@ -232,8 +231,8 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         actions.push(Action::Wipe);
     }
     match why {
-        // Nobody was there when it began; now somebody is.
-        OpenFailure::NotGiven(reason) if asked_meanwhile && reason.code == "no-agent" => {}
+        // Asked in vain just before somebody came: once more.
+        OpenFailure::NotGiven(reason) if reason.code == "no-agent" && state.asker_came => {}
         OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => {
             if may_have_cost_a_try(&reason) {
                 actions.push(Action::Look(reader.to_owned()));
@@ -287,6 +286,7 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
                     reader: reader.clone(),
                     again: true,
                 };
+                state.asker_came = false;
                 actions.push(Action::Open {
                     reader,
                     again: true,
@@ -393,6 +393,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
             reader: reader.clone(),
             again: false,
         };
+        state.asker_came = false;
         actions.push(Action::Open {
             reader,
             again: false,

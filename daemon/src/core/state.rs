@@ -99,10 +99,10 @@ pub struct State {
     pub session: SessionPhase,
     /// Why no session was opened with the card that is in.
     pub hold: Option<Reason>,
-    /// The user came to give the PIN while a session was being opened already.
-    pub asked_meanwhile: bool,
     /// Opening is tried again by itself.
     pub retry_open: bool,
+    /// Somebody who can be asked for the PIN came after the opening that runs had begun.
+    pub asker_came: bool,
     /// The login session is active; none if nobody can tell.
     pub login_active: Option<bool>,
     /// The login session is locked; none if nobody can tell.
@@ -140,8 +140,8 @@ impl State {
             readers: BTreeMap::new(),
             session: SessionPhase::None,
             hold: None,
-            asked_meanwhile: false,
             retry_open: false,
+            asker_came: false,
             login_active: None,
             login_locked: None,
             server: Server::Unknown,

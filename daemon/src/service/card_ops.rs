@@ -7,6 +7,7 @@ use simsync_card::client::{
 use simsync_card::ids::{CardId, Hash, Point, TerminalId};
 use simsync_card::pcsc::PcscTransaction;
 use simsync_card::sign::{SecretKey, Sig};
+use simsync_card::status::Status;
 use simsync_card::text;
 use simsync_card::transport::TransportError;
 
@@ -127,7 +128,16 @@ pub fn open(card: &mut OpenCard<'_>, pin: Option<&Pin>, o: &Opening) -> Result<O
         Some(challenge) => challenge,
         None => applet.select()?.challenge,
     };
-    open_selected(&mut applet, challenge, pin, o)
+    match open_selected(&mut applet, challenge, pin, o) {
+        // Reset in the middle all the same: pcscd does that when it tidies up after a program that died. No try was spent.
+        Err(CardError::Client(e))
+            if pin.is_some() && matches!(e.status(), Some(Status::NotUnderstood(_))) =>
+        {
+            let challenge = applet.select()?.challenge;
+            open_selected(&mut applet, challenge, pin, o)
+        }
+        other => other,
+    }
 }
 
 fn open_selected(

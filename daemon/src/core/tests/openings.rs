@@ -109,3 +109,23 @@ fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
         }]
     );
 }
+
+#[test]
+fn an_agent_that_comes_while_nobody_was_there_is_asked() {
+    let mut s = paired_state();
+    let opening = [Action::Open {
+        reader: R.into(),
+        again: false,
+    }];
+    assert_eq!(insert(&mut s), opening);
+    let nobody = || Event::OpenFailed {
+        reader: R.into(),
+        why: OpenFailure::NotGiven(Reason::new("no-agent", "why")),
+    };
+    // It asked in vain, the agent came, and only then its failure is heard of.
+    assert_eq!(reduce(&mut s, Event::AgentAppeared), []);
+    assert_eq!(reduce(&mut s, nobody()), opening);
+    // The next one counts.
+    assert_eq!(reduce(&mut s, nobody()), []);
+    assert_eq!(codes(&s), ["no-agent"]);
+}
