@@ -81,11 +81,23 @@ fn world(seed: u64) -> World {
 impl World {
     /// Puts the card in and types the PIN.
     fn open(&mut self, at: usize) {
+        self.wait_empty(at);
         let t = &self.terminals[at];
         insert(&mut self.rig, t, &self.anna).unwrap();
         if let Err(e) = unlock(t, &self.anna) {
             panic!("{e}\n{}", tell(t));
         }
+    }
+
+    /// The virtual reader takes a card only after it has noticed that the one before is gone.
+    fn wait_empty(&self, at: usize) {
+        let empty = |s: &serde_json::Value| {
+            s["cards"].as_array().is_some_and(Vec::is_empty)
+                && s["readers"].as_array().is_some_and(|r| !r.is_empty())
+        };
+        self.terminals[at]
+            .wait_status("an empty reader", empty)
+            .unwrap();
     }
 
     fn pull(&mut self) {
@@ -359,12 +371,7 @@ fn b4_a_daemon_killed_after_a_yank_or_in_an_upload_loses_nothing() {
         }
         w.terminals[from].start_daemon().unwrap();
         if round % 3 != 0 {
-            // The virtual reader takes a card only after it has noticed that the one before is gone.
-            w.terminals[from]
-                .wait_status("an empty reader", |s| {
-                    s["cards"].as_array().is_some_and(Vec::is_empty)
-                })
-                .unwrap();
+            w.wait_empty(from);
             insert(&mut w.rig, &w.terminals[from], &w.anna).unwrap();
         }
         w.terminals[from]
