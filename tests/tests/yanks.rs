@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simsync_rig::demo::{Person, eject, insert, unlock};
-use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, packs_below, wait_for};
+use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, packs_below, program, wait_for};
 use simsync_rig::scene::{equal, joined_with, paired_with, seed, tell};
 use simsync_rig::tree;
 
@@ -91,13 +91,13 @@ impl World {
 
     /// The virtual reader takes a card only after it has noticed that the one before is gone.
     fn wait_empty(&self, at: usize) {
-        let empty = |s: &serde_json::Value| {
+        let t = &self.terminals[at];
+        let mut pcscd_says = t.inside(&program("other-program").unwrap());
+        assert!(pcscd_says.arg("empty").output().unwrap().status.success());
+        t.wait_status("an empty reader", |s| {
             s["cards"].as_array().is_some_and(Vec::is_empty)
-                && s["readers"].as_array().is_some_and(|r| !r.is_empty())
-        };
-        self.terminals[at]
-            .wait_status("an empty reader", empty)
-            .unwrap();
+        })
+        .unwrap();
     }
 
     fn pull(&mut self) {

@@ -1,12 +1,12 @@
-//! Another program that uses the card: `other-program exclusive|transaction|reset|select`.
+//! Another program that uses the card: `other-program empty|exclusive|transaction|reset|select`.
 //!
-//! It says `done` when it has what it wanted; the first two keep it until their standard input ends.
+//! It says `done` when it has what it wanted: `empty` that no reader has a card. `exclusive` and `transaction` keep the card until their standard input ends.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::io::Read;
 
-use pcsc::{Context, Disposition, Protocols, Scope, ShareMode};
+use pcsc::{Context, Disposition, Protocols, ReaderState, Scope, ShareMode, State};
 
 /// SELECT of the applet that the bridge has beside ours.
 const NEIGHBOUR: [u8; 15] = [
@@ -16,6 +16,24 @@ const NEIGHBOUR: [u8; 15] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let what = std::env::args().nth(1).unwrap_or_default();
     let context = Context::establish(Scope::User)?;
+    if what == "empty" {
+        let readers = context.list_readers_owned()?;
+        let mut states: Vec<ReaderState> = readers
+            .into_iter()
+            .map(|r| ReaderState::new(r, State::UNAWARE))
+            .collect();
+        loop {
+            context.get_status_change(None, &mut states)?;
+            if states
+                .iter()
+                .all(|s| s.event_state().contains(State::EMPTY))
+            {
+                println!("done");
+                return Ok(());
+            }
+            states.iter_mut().for_each(ReaderState::sync_current_state);
+        }
+    }
     let share = if what == "exclusive" {
         ShareMode::Exclusive
     } else {
