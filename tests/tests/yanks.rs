@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// The virtual reader takes a card only after it has noticed that the one before is gone.
+    /// What is seen of the card is not what was seen of it before.
     fn wait_empty(&self, at: usize) {
         let t = &self.terminals[at];
         let mut pcscd_says = t.inside(&program("other-program").unwrap());

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use simsync_card::pcsc::PcscCard;
+use simsync_card::transport::TransportError;
 
 use crate::error::ToolError;
 use crate::output::Output;
@@ -15,7 +16,8 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
     for name in reader::readers(&context)? {
         let text = name.to_string_lossy().into_owned();
         let state = match PcscCard::connect(&context, &name) {
-            Err(_) => "empty".to_owned(),
+            Err(TransportError::RemovedCard) => "empty".to_owned(),
+            Err(e) => format!("a card that cannot be talked to: {e}"),
             Ok(mut card) => {
                 let word = match reader::transaction(&mut card) {
                     Ok(mut applet) => match applet.select() {

@@ -154,7 +154,8 @@ fn note(
 ) -> Option<()> {
     let now = state.event_state();
     let slot = Slot {
-        present: now.contains(State::PRESENT) && !now.contains(State::MUTE),
+        // A mute one too: that it does not respond is told when it is looked at, and it is looked at again.
+        present: now.contains(State::PRESENT),
         count: state.event_count(),
         state: now,
     };

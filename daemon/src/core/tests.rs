@@ -286,7 +286,7 @@ fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
     let why = OpenFailure::Refused(Reason::new("pin-blocked", "the card's PIN is blocked"));
     let reader: String = R.into();
     let actions = reduce(&mut s, Event::OpenFailed { reader, why });
-    assert_eq!(actions, [Action::Look(R.into())]);
+    assert_eq!(actions, [Action::Wipe, Action::Look(R.into())]);
     assert_eq!(looked(&mut s, 0), []);
     assert!(codes(&s).contains(&"pin-blocked".to_owned()));
     // Unblocked by another program meanwhile, or not.

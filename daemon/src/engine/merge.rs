@@ -13,7 +13,7 @@ use simsync_vault::tree::{Entry, FileEntry};
 use simsync_vault::treeops::{self, Leaf, LeafChanges};
 
 use super::content::Content;
-use super::items::Receiver;
+use super::items::{ItemsByCollection, Receiver};
 use super::objects::Objects;
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
@@ -154,12 +154,18 @@ impl Engine {
                 continue;
             }
             let receiver = Receiver::new(self, chunker, uploader, &registered);
-            let Some(grouped) = self.receive_tail(session, tail, receiver)? else {
+            let Some(mut grouped) = self.receive_tail(session, tail, receiver)? else {
                 tracing::info!(
                     "a tail holds collections that this terminal does not sync; it is left to another one"
                 );
                 continue;
             };
+            for earlier in &tail.body.replaces {
+                if self.store.is_merged(earlier)? {
+                    let receiver = Receiver::new(self, chunker, uploader, &registered);
+                    self.go_on_from(session, *earlier, receiver, &mut grouped)?;
+                }
+            }
             let label = labels
                 .get(&tail.body.session.terminal)
                 .cloned()
@@ -201,6 +207,33 @@ impl Engine {
         }
         uploader.keep_files(false);
         Ok(out)
+    }
+
+    /// A tail that replaces one which others merged already: where both changed a path, what the earlier one made of it
+    /// is the base, and not what its terminal had before either.
+    fn go_on_from(
+        &self,
+        session: &Session,
+        earlier: SessionRef,
+        receiver: Receiver<'_>,
+        grouped: &mut ItemsByCollection,
+    ) -> Result<(), EngineError> {
+        let answer = self.net(session.conn.tail(earlier))?;
+        let Some(tail) = self.read_tails(&[answer.signed])?.pop() else {
+            return Ok(());
+        };
+        let merged = self.receive_tail(session, &tail, receiver)?;
+        for (collection, (changes, _)) in merged.unwrap_or_default() {
+            let Some((now, bases)) = grouped.get_mut(&collection) else {
+                continue;
+            };
+            for (path, node) in changes {
+                if now.contains_key(&path) {
+                    bases.insert(path, node);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn merge_items(
@@ -277,18 +310,6 @@ impl Engine {
         }
         self.store.add_dirs(&dirs)?;
         Ok(root)
-    }
-
-    /// Notes that others merged our own tail: what it held, and has not changed here since, is the new base.
-    pub fn rebase_on_merged_tails(&self) -> Result<(), EngineError> {
-        for own in self.store.own_sessions()? {
-            let reference = own.session();
-            if own.tail.is_some() && self.store.is_merged(&reference)? {
-                self.rebase_on_tail(&reference)?;
-                self.store.close_sessions(&reference.card, reference.n)?;
-            }
-        }
-        Ok(())
     }
 
     /// Packs that this terminal uploaded and no commit names.

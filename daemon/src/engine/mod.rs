@@ -11,6 +11,7 @@ mod planned;
 mod publish;
 mod pull;
 mod read;
+mod rebase;
 mod scan;
 mod sync;
 mod tail;

@@ -1,6 +1,6 @@
 //! What changed on disk since the last sync, found by looking at every entry and reading only what looks different.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -44,6 +44,22 @@ impl LocalState {
     /// A deletion that looks like a mishap.
     pub fn alarm(&self) -> Option<Alarm> {
         guard::check(self.rows.len(), self.entries, self.gone.len())
+    }
+
+    /// Of paths that no row stands for: those that are not on disk either, as far as that can be known.
+    pub fn absent<'p>(&self, paths: impl Iterator<Item = &'p RelPath>) -> Vec<&'p RelPath> {
+        let nodes = self.nodes.iter().map(|(path, ..)| path);
+        let new: HashSet<&RelPath> = self
+            .candidates
+            .iter()
+            .map(|c| &c.path)
+            .chain(nodes)
+            .collect();
+        paths
+            .filter(|p| {
+                !self.rows.contains_key(*p) && !new.contains(*p) && !is_hidden(&self.skipped, p)
+            })
+            .collect()
     }
 }
 
@@ -120,16 +136,10 @@ impl Engine {
             e => e.into(),
         })?;
         scan.skipped.append(&mut failed);
-        let hidden = |p: &RelPath| {
-            scan.skipped.iter().any(|s| match &s.path {
-                None => s.subtree,
-                Some(at) => at == p || (s.subtree && at.is_above(p)),
-            })
-        };
         // What is left of the rows was not met: gone, unless it could not be looked at.
         let mut gone = Vec::new();
         for (path, row) in rows {
-            if !hidden(&path) {
+            if !is_hidden(&scan.skipped, &path) {
                 gone.push(path.clone());
             }
             seen.insert(path, row);
@@ -144,6 +154,14 @@ impl Engine {
             entries: scan.entries,
         })
     }
+}
+
+/// Whether nothing is known of a path, since it or something above it could not be looked at.
+fn is_hidden(skipped: &[Skipped], path: &RelPath) -> bool {
+    skipped.iter().any(|s| match &s.path {
+        None => s.subtree,
+        Some(at) => at == path || (s.subtree && at.is_above(path)),
+    })
 }
 
 fn looks_unchanged(row: &FileRow, found: &dir::Found) -> bool {

@@ -1,14 +1,14 @@
 //! One sync: take what others wrote, give what was written here, in one commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use simsync_protocol::problem::Code;
-use simsync_sync::dir::{Applier, Stat};
+use simsync_sync::dir::Applier;
 use simsync_sync::guard;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Side, plan};
 use simsync_vault::chunker::Chunker;
-use simsync_vault::commit::{Commit, SessionRef};
+use simsync_vault::commit::Commit;
 use simsync_vault::ids::ObjectId;
 use simsync_vault::metadata::Metadata;
 use simsync_vault::tail::Tail;
@@ -22,7 +22,7 @@ use super::planned::{Planned, ReviewEntry, published_rows, remote_rows, review_e
 use super::publish::Draft;
 use super::upload::Uploader;
 use super::{Engine, EngineError, Session, now_ms};
-use crate::store::{Collection, FileRow, RowChange};
+use crate::store::{Collection, FileRow};
 
 /// What a sync may do.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,7 @@ impl Engine {
                 None => self.pull_commits(session)?,
             };
             self.fetch_wanted(session)?;
-            self.rebase_on_merged_tails()?;
+            self.rebase_on_merged_tails(session)?;
             let head = self.store.newest_commit()?;
             let metadata = self.read_metadata(head.as_ref())?;
             let chunker = self
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    fn read_metadata(&self, head: Option<&Commit>) -> Result<Metadata, EngineError> {
+    pub(super) fn read_metadata(&self, head: Option<&Commit>) -> Result<Metadata, EngineError> {
         let Some(head) = head else {
             return Ok(Metadata::new());
         };
@@ -229,7 +229,9 @@ impl Engine {
             }
         }
         let mut objects = Objects::new(self, session);
-        let remote = self.remote_changes(&collection, &remote_root, &mut objects)?;
+        let mut remote = self.remote_changes(&collection, &remote_root, &mut objects)?;
+        // Rows may be newer than the base's root (merged tails): what they say already is no change of others.
+        remote.retain(|path, node| local.rows.get(path).map(|r| &r.node) != node.as_ref());
         let plan = plan(&Inputs {
             base: &|p| local.rows.get(p).map(|r| r.node.clone()),
             local: &changes,
@@ -391,69 +393,6 @@ impl Engine {
         }
         report.tails += commit.body.tails_merged.len();
         report.commit = Some(commit.body.sequence);
-        Ok(())
-    }
-
-    /// The base of what our own merged tail held: where the file is as it was sealed, its present content.
-    pub(super) fn rebase_on_tail(&self, reference: &SessionRef) -> Result<(), EngineError> {
-        let head = self.store.newest_commit()?;
-        let metadata = self.read_metadata(head.as_ref())?;
-        let chunker = self
-            .keys
-            .with(|k| Chunker::new(k.chunker_key(), metadata.chunker))?;
-        let items = self.store.tail_items(reference)?;
-        for c in self.store.collections()? {
-            let Some(root) = &c.root else { continue };
-            let Ok(local) = self.scan(&c, root) else {
-                continue;
-            };
-            let sealed: BTreeMap<&RelPath, Option<&Stat>> = items
-                .iter()
-                .filter(|i| i.collection == c.pk)
-                .map(|i| (&i.path, i.stat.as_ref()))
-                .collect();
-            let as_sealed = |path: &RelPath, now: &Stat| {
-                let then = sealed.get(path).copied().flatten();
-                then.is_some_and(|t| (t.size, t.mtime, t.ino) == (now.size, now.mtime, now.ino))
-            };
-            let mut rows: Vec<RowChange> = Vec::new();
-            for path in &local.gone {
-                if sealed.get(path).is_some_and(Option::is_none) {
-                    rows.push((path.clone(), None));
-                }
-            }
-            for (path, node, stat) in &local.nodes {
-                if sealed.get(path).is_some_and(Option::is_some) {
-                    rows.push((
-                        path.clone(),
-                        Some(FileRow {
-                            node: node.clone(),
-                            stat: *stat,
-                        }),
-                    ));
-                }
-            }
-            let unchanged: Vec<_> = local
-                .candidates
-                .iter()
-                .filter(|f| as_sealed(&f.path, &f.stat))
-                .cloned()
-                .collect();
-            let root_fd = std::os::fd::AsFd::as_fd(&local.root);
-            for f in self.read_files((c.pk, c.id), root_fd, &unchanged, &chunker, None)? {
-                let node = Node::File {
-                    mode: f.stat.mode,
-                    content: f.content,
-                };
-                rows.push((f.path, Some(FileRow { node, stat: f.stat })));
-            }
-            // These rows are newer than the base's root: a difference between roots would not tell what became of these
-            // paths since, so the vault is asked for each.
-            let mut pending: BTreeSet<RelPath> = self.store.pending(c.pk)?.into_iter().collect();
-            pending.extend(rows.iter().map(|(path, _)| path.clone()));
-            let pending: Vec<RelPath> = pending.into_iter().collect();
-            self.store.synced(c.pk, &c.base_root, &rows, &pending)?;
-        }
         Ok(())
     }
 }

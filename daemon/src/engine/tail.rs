@@ -1,6 +1,6 @@
 //! The tail: what no commit holds when the card is pulled, sealed to a key that only the card's next session can open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,17 @@ impl Engine {
         };
         let objects = self.store.key_objects()?;
         let object = objects.last().ok_or(EngineError::NotInVault)?;
+        let replaces: Vec<SessionRef> = self
+            .store
+            .own_sessions()?
+            .iter()
+            .filter(|s| s.tail.is_some() && s.session() != session)
+            .map(crate::store::OwnSession::session)
+            .collect();
+        let mut earlier = Vec::new();
+        for session in &replaces {
+            earlier.extend(self.store.tail_items(session)?);
+        }
         let mut b = Builder {
             engine: self,
             outbox,
@@ -92,20 +103,13 @@ impl Engine {
             let Some(root) = &c.root else { continue };
             match self.scan(&c, root) {
                 // An alarm here is no reason to lose the rest, and deletions en masse are not sent on.
-                Ok(local) => b.collection(&c, &local)?,
+                Ok(local) => b.collection(&c, &local, &earlier)?,
                 // Half a tail would be taken for the whole.
                 Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
                 Err(error) => tracing::warn!(collection = c.name, %error, "left out of the tail"),
             }
         }
         b.flush()?;
-        let replaces = self
-            .store
-            .own_sessions()?
-            .iter()
-            .filter(|s| s.tail.is_some() && s.session() != session)
-            .map(crate::store::OwnSession::session)
-            .collect();
         let mut packs = b.packs;
         packs.extend(b.referenced);
         let body = TailBody {
@@ -162,7 +166,12 @@ fn pack_file(outbox: &Path, id: &PackId) -> PathBuf {
 }
 
 impl Builder<'_> {
-    fn collection(&mut self, c: &Collection, local: &LocalState) -> Result<(), EngineError> {
+    fn collection(
+        &mut self,
+        c: &Collection,
+        local: &LocalState,
+        earlier: &[TailItem],
+    ) -> Result<(), EngineError> {
         let alarmed = local.alarm().is_some();
         let journal = self.engine.store.uploaded(c.pk)?;
         if alarmed {
@@ -171,6 +180,15 @@ impl Builder<'_> {
             for path in &local.gone {
                 self.item(c, local, path, None, Change::Delete)?;
             }
+        }
+        // What an earlier tail made and is gone again: whoever merged that one has it still.
+        let made = earlier
+            .iter()
+            .filter(|i| i.collection == c.pk && i.stat.is_some())
+            .map(|i| &i.path);
+        let made: BTreeSet<&RelPath> = local.absent(made).into_iter().collect();
+        for path in made {
+            self.item(c, local, path, None, Change::Delete)?;
         }
         for (path, node, stat) in &local.nodes {
             let change = match node {

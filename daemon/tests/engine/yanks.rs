@@ -102,6 +102,60 @@ async fn b4_a_second_yank_before_anyone_merged_replaces_the_first_tail() {
     assert_eq!(a.tree(), b.tree());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_what_changes_after_a_tail_goes_on_from_there() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    a.write("dir/removed", "1");
+    a.write("dir/edited", "1");
+    a.write("dir/left", "1");
+    person.yank(&a, &s, true).await;
+    // The card is out, the person works on.
+    std::fs::remove_file(a.data().join("dir/removed")).unwrap();
+    a.write("dir/edited", "another length");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 1);
+    assert_eq!(b.read("dir/removed").as_deref(), Some("1"));
+    let s = person.open(&a).await;
+    let report = close(&a, &s).await;
+    assert_eq!((report.conflicts, report.published), (0, 2), "{report:?}");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.conflicts, 0, "{report:?}");
+    assert_eq!(a.tree(), b.tree());
+    assert_eq!((b.read("dir/removed"), a.read("dir/removed")), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_second_tail_that_comes_after_the_first_was_merged_goes_on_from_there() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    a.write("dir/removed", "1");
+    a.write("dir/edited", "1");
+    a.write("dir/left", "1");
+    person.yank(&a, &s, true).await;
+    let s = person.open(&a).await;
+    std::fs::remove_file(a.data().join("dir/removed")).unwrap();
+    a.write("dir/edited", "another length");
+    a.write("dir/new", "2");
+    person.yank(&a, &s, false).await;
+    // B takes the first one before the second arrives.
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 1);
+    assert_eq!(b.read("dir/edited").as_deref(), Some("1"));
+    person.deliver(&a).await;
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!((report.tails, report.conflicts), (1, 0), "{report:?}");
+    assert_eq!(a.tree(), b.tree());
+    let s = person.open(&a).await;
+    let report = close(&a, &s).await;
+    assert_eq!((report.conflicts, report.published), (0, 0), "{report:?}");
+    assert_eq!(a.tree(), b.tree());
+}
+
 /// Bytes that neither compress nor repeat.
 fn noise(seed: &Seed, len: usize) -> Vec<u8> {
     let mut out = vec![0; len];

@@ -1,5 +1,7 @@
 //! What a person does, each as one function that tests use too.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::rig::{CliResult, Result, Rig, Secrets, Terminal};
@@ -83,14 +85,39 @@ pub fn insert(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<(Va
     rig.bridge.reset_stats(&person.card)?;
     let start = now_ms();
     rig.bridge.insert(&person.card, terminal.port)?;
-    let status = terminal.wait_status("the card to be looked at", |s| {
+    let looked_at = |s: &Value| {
         s["cards"].as_array().is_some_and(|c| {
             c.iter()
                 .any(|c| c["state"].as_str().is_some_and(|s| s != "looking"))
         })
-    })?;
+    };
+    let early = terminal.wait_status_for("the card to be looked at", BLIND_AFTER, looked_at);
+    let status = match early {
+        Ok(status) => status,
+        Err(_) => {
+            if pcscd_is_blind(terminal)? {
+                rig.bridge.eject(&person.card)?;
+                rig.bridge.insert(&person.card, terminal.port)?;
+            }
+            terminal.wait_status("the card to be looked at", looked_at)?
+        }
+    };
     let seen = crate::rig::mark(&status, "inserted").map_or(0, |t| t - start);
     Ok((status, seen))
+}
+
+/// After so long without a sign of the card pcscd is asked.
+const BLIND_AFTER: Duration = Duration::from_secs(3);
+
+/// Whether pcscd itself sees no card in any reader. Debian 12's (1.9.9) can lose sight of one for good when a program that
+/// was connected dies while the card is changed: it says "removed" while its driver talks to the card. A person puts the
+/// card in once more then, and so does the rig; what a daemon does not see while pcscd does is still a failure.
+fn pcscd_is_blind(terminal: &Terminal) -> Result<bool> {
+    let told = terminal
+        .card_tool(&["readers"], &Secrets::default())?
+        .ok("simsync-card readers")?;
+    let readers = told.json["readers"].as_array();
+    Ok(readers.is_some_and(|all| all.iter().all(|r| r["state"] == "empty")))
 }
 
 /// Pairs the terminal with the person's card, which is in. At the first pairing the PIN of the letter is changed.
