@@ -91,17 +91,8 @@ pub fn insert(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<(Va
                 .any(|c| c["state"].as_str().is_some_and(|s| s != "looking"))
         })
     };
-    let early = terminal.wait_status_for("the card to be looked at", BLIND_AFTER, looked_at);
-    let status = match early {
-        Ok(status) => status,
-        Err(_) => {
-            if pcscd_is_blind(terminal)? {
-                rig.bridge.eject(&person.card)?;
-                rig.bridge.insert(&person.card, terminal.port)?;
-            }
-            terminal.wait_status("the card to be looked at", looked_at)?
-        }
-    };
+    seen_or_again(rig, terminal, &person.card)?;
+    let status = terminal.wait_status("the card to be looked at", looked_at)?;
     let seen = crate::rig::mark(&status, "inserted").map_or(0, |t| t - start);
     Ok((status, seen))
 }
@@ -109,9 +100,22 @@ pub fn insert(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<(Va
 /// After so long without a sign of the card pcscd is asked.
 const BLIND_AFTER: Duration = Duration::from_secs(3);
 
+/// Waits a moment for the daemon to see a card that was put in. If pcscd itself does not see it, it is put in once more,
+/// as a person would.
+fn seen_or_again(rig: &mut Rig, terminal: &Terminal, card: &str) -> Result<()> {
+    let seen = terminal.wait_status_for("the card to be seen", BLIND_AFTER, |s| {
+        s["cards"].as_array().is_some_and(|c| !c.is_empty())
+    });
+    if seen.is_err() && pcscd_is_blind(terminal)? {
+        rig.bridge.eject(card)?;
+        rig.bridge.insert(card, terminal.port)?;
+    }
+    Ok(())
+}
+
 /// Whether pcscd itself sees no card in any reader. Debian 12's (1.9.9) can lose sight of one for good when a program that
-/// was connected dies while the card is changed: it says "removed" while its driver talks to the card. A person puts the
-/// card in once more then, and so does the rig; what a daemon does not see while pcscd does is still a failure.
+/// was connected dies while the card is changed: it says "removed" while its driver talks to the card. What a
+/// daemon does not see while pcscd does is still a failure.
 fn pcscd_is_blind(terminal: &Terminal) -> Result<bool> {
     let told = terminal
         .card_tool(&["readers"], &Secrets::default())?
@@ -178,6 +182,7 @@ pub fn unlock_at_insertion(
         let waiting = scope.spawn(|| terminal.simsync(&["unlock", "--await-card"], &secrets));
         terminal.wait_status("somebody who has the PIN", |s| s["has_agent"] == true)?;
         rig.bridge.insert(&person.card, terminal.port)?;
+        seen_or_again(rig, terminal, &person.card)?;
         waiting
             .join()
             .unwrap_or_else(|_| Err("simsync unlock: the thread that waited for it ended".into()))

@@ -81,11 +81,8 @@ pub struct Rig {
     pub server: Server,
     first_channel: u16,
     next_channel: u16,
-    _alone: std::sync::MutexGuard<'static, ()>,
 }
 
-/// One rig at a time in a process: two cores are soon busy.
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 /// Ports of the virtual readers: below those that the kernel gives to outgoing connections (32768 on), since one of
 /// these could hold a port just when pcscd wants to listen on it, and pcscd then goes on without the reader.
 const FIRST_CHANNEL: u16 = 20_000;
@@ -96,9 +93,6 @@ impl Rig {
     /// Starts server and bridge.
     pub fn start() -> Result<Self> {
         require_namespace()?;
-        let alone = ALONE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let number = RIGS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let first_channel = FIRST_CHANNEL + 64 * number;
         let mut dir = tempfile::Builder::new()
@@ -115,7 +109,6 @@ impl Rig {
             server,
             first_channel,
             next_channel: first_channel,
-            _alone: alone,
         })
     }
 

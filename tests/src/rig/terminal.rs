@@ -296,6 +296,10 @@ impl Terminal {
             .arg(self.bus_address())
             .arg("--json")
             .args(args);
+        // Nothing waits for ever, not even for a card.
+        if !args.contains(&"--timeout") {
+            command.args(["--timeout", "90"]);
+        }
         run(command, secrets)
     }
 
