@@ -347,6 +347,9 @@ impl<T: Transport> Applet<T> {
         self.ask(name, Command::new(OWN, 0x34, 0, 0), Data::new(), |answer| {
             let mut sessions = Vec::new();
             while !answer.is_empty() {
+                if sessions.len() == usize::from(Slot::COUNT) {
+                    return Err(answer.malformed("it names more sessions than there are slots"));
+                }
                 sessions.push(UnsettledSession {
                     slot: read_slot(answer)?,
                     terminal: answer.array()?,

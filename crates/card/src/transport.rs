@@ -83,7 +83,9 @@ pub fn exchange<T: Transport + ?Sized>(
         let fetch = Command::new(0x00, GET_RESPONSE, 0, 0).expecting(length_of(length))?;
         let piece = send(transport, &fetch)?;
         let total = response.data.len() + piece.data.len();
-        if total > MAX_CHAINED || (piece.data.is_empty() && piece.sw == response.sw) {
+        // A piece without data that announces another one, of whatever length, could go on for ever.
+        let stalls = piece.data.is_empty() && piece.sw >> 8 == 0x61;
+        if total > MAX_CHAINED || stalls {
             return Err(TransportError::AnswerTooLong);
         }
         let mut joined = Zeroizing::new(Vec::with_capacity(total));
@@ -286,6 +288,17 @@ mod tests {
                 Err(TransportError::AnswerTooLong)
             ));
         }
+    }
+
+    #[test]
+    fn a_chain_that_announces_and_never_gives_is_cut() {
+        // Each piece announces another length than the one before.
+        let mut card = replay(">80220000010100\n<6101\n>00c0000001\n<6102\n>00c0000002\n<019000");
+        assert!(matches!(
+            exchange(&mut card, &command()),
+            Err(TransportError::AnswerTooLong)
+        ));
+        assert!(!card.is_finished());
     }
 
     #[test]
