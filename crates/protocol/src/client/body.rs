@@ -112,25 +112,26 @@ pub(crate) async fn while_progress<T>(
     }
 }
 
-/// The next piece of a body, or `None` at its end.
+/// The next piece of a body, or `None` at its end. Only bytes are progress: frames without any do not put off the deadline.
 pub(crate) async fn next_piece(
     body: &mut Incoming,
     idle: Duration,
 ) -> Result<Option<Bytes>, ClientError> {
-    loop {
-        let frame = time::timeout(idle, body.frame())
-            .await
-            .map_err(|_| ClientError::timed_out("download"))?;
-        match frame {
-            None => return Ok(None),
-            Some(Err(e)) => return Err(ClientError::http(e)),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
+    let piece = async {
+        loop {
+            match body.frame().await {
+                None => return Ok(None),
+                Some(Err(e)) => return Err(ClientError::http(e)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                    _ => {}
+                },
             }
         }
-    }
+    };
+    time::timeout(idle, piece)
+        .await
+        .map_err(|_| ClientError::timed_out("download"))?
 }
 
 /// A whole body of at most `max` bytes.
