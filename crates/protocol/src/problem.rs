@@ -133,13 +133,53 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with the code's own status.
+    /// A problem with the code's own status. The sentence may repeat what a client sent: it is made fit to be shown.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             status: code.status(),
             code,
-            detail: detail.into(),
+            detail: one_line(&detail.into()),
             head: None,
         }
+    }
+
+    /// The same with a sentence that is fit to be shown, whoever wrote it.
+    pub(crate) fn shown(self) -> Self {
+        Self {
+            detail: one_line(&self.detail),
+            ..self
+        }
+    }
+}
+
+/// Longest sentence that is passed on, in characters.
+const SENTENCE_MAX: usize = 500;
+
+/// Words of somebody else as one line of bounded length and without control characters: those would steer the person's
+/// terminal, and D-Bus carries no NUL at all.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut chars = text.chars();
+    let shown = chars.by_ref().take(SENTENCE_MAX);
+    let mut out: String = shown
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if chars.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_others_become_one_short_line() {
+        assert_eq!(one_line("as it is – ä"), "as it is – ä");
+        assert_eq!(one_line("a\0b\nc\u{1b}[2J\u{9b}"), "a b c [2J ");
+        assert_eq!(one_line(&"ä".repeat(500)), "ä".repeat(500));
+        let cut = one_line(&"ä".repeat(1 << 20));
+        assert_eq!(cut, "ä".repeat(500) + "…");
+        assert_eq!(Problem::new(Code::BadRequest, "a\tb").detail, "a b");
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, one_line};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,11 @@ impl ClientError {
             io::ErrorKind::TimedOut,
             format!("{what}: no answer in time"),
         ))
+    }
+
+    /// An answer that makes no sense. Why may repeat it, at length: only so much is kept as a person can read.
+    pub(crate) fn nonsense(why: impl std::fmt::Display) -> Self {
+        Self::Protocol(one_line(&why.to_string()))
     }
 
     pub(crate) fn tls(error: openssl::error::ErrorStack) -> Self {

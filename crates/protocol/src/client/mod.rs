@@ -136,7 +136,7 @@ impl Connection {
         path: &str,
         body: &impl Serialize,
     ) -> Result<A, ClientError> {
-        let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Protocol(e.to_string()))?;
+        let bytes = serde_json::to_vec(body).map_err(ClientError::nonsense)?;
         let request = self.request(
             method,
             path,
@@ -164,7 +164,6 @@ impl Connection {
         path: &str,
         body: Option<(&str, Upload)>,
     ) -> Result<Request<Upload>, ClientError> {
-        let wrong = |e: http::Error| ClientError::Protocol(e.to_string());
         let mut request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.0.authority));
@@ -172,15 +171,14 @@ impl Connection {
             request = request.header(GRANT_HEADER, grant.to_string());
         }
         if let Some(statement) = lock(&self.0.statement).as_ref() {
-            let json = serde_json::to_string(statement)
-                .map_err(|e| ClientError::Protocol(e.to_string()))?;
+            let json = serde_json::to_string(statement).map_err(ClientError::nonsense)?;
             request = request.header(STATEMENT_HEADER, json);
         }
         match body {
             Some((kind, body)) => request.header(CONTENT_TYPE, kind).body(body),
             None => request.body(Upload::default()),
         }
-        .map_err(wrong)
+        .map_err(ClientError::nonsense)
     }
 
     /// Sends a request and answers the response if it is a success, else the problem that its body names.
@@ -197,7 +195,7 @@ impl Connection {
         let status = answer.status();
         let bytes = body::collect(answer.into_body(), PROBLEM_MAX, self.0.timeouts.idle).await?;
         match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Err(ClientError::Problem(problem)),
+            Ok(problem) => Err(ClientError::Problem(problem.shown())),
             Err(_) => Err(ClientError::Protocol(format!("HTTP status {status}"))),
         }
     }
@@ -215,14 +213,19 @@ impl Connection {
         &self,
         answer: Response<Incoming>,
     ) -> Result<A, ClientError> {
-        parse(&body::collect(answer.into_body(), ANSWER_MAX, self.0.timeouts.idle).await?)
+        // A small answer: it has a deadline of its own, however slowly it goes on.
+        let body = body::collect(answer.into_body(), ANSWER_MAX, self.0.timeouts.idle);
+        let bytes = time::timeout(self.0.timeouts.request, body)
+            .await
+            .map_err(|_| ClientError::timed_out("request"))??;
+        parse(&bytes)
     }
 }
 
 fn parse<A: DeserializeOwned>(bytes: &Bytes) -> Result<A, ClientError> {
     // An empty answer (204) stands for `null`.
     let bytes: &[u8] = if bytes.is_empty() { b"null" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|e| ClientError::Protocol(e.to_string()))
+    serde_json::from_slice(bytes).map_err(ClientError::nonsense)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

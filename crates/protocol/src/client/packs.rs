@@ -62,8 +62,7 @@ impl Connection {
     /// At most [`BATCH_PACKS_MAX`] packs and [`PACK_MAX`] bytes; [`split_fetch`] helps.
     pub async fn fetch_stream(&self, ids: Vec<PackId>) -> Result<PackStream, ClientError> {
         let request = FetchRequest { packs: ids.clone() };
-        let json =
-            serde_json::to_vec(&request).map_err(|e| ClientError::Protocol(e.to_string()))?;
+        let json = serde_json::to_vec(&request).map_err(ClientError::nonsense)?;
         let upload = Upload::new([json.into()]);
         let request = self.request(
             Method::POST,
@@ -73,7 +72,7 @@ impl Connection {
         let answer = self.exchange_large(request).await?;
         Ok(PackStream {
             body: answer.into_body(),
-            decoder: Decoder::default(),
+            decoder: Decoder::new(ids.len(), PACK_MAX),
             expected: ids.into(),
             connection: self.clone(),
         })
@@ -102,8 +101,7 @@ impl Connection {
         let len = len.min(PACK_MAX);
         let mut request = self.request(Method::GET, &format!("/v1/packs/{id}"), None)?;
         let range = format!("bytes={start}-{}", start.saturating_add(len - 1));
-        let range =
-            HeaderValue::try_from(range).map_err(|e| ClientError::Protocol(e.to_string()))?;
+        let range = HeaderValue::try_from(range).map_err(ClientError::nonsense)?;
         request.headers_mut().insert(RANGE, range);
         let answer = self.exchange_large(request).await?;
         let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
@@ -127,21 +125,22 @@ pub struct PackStream {
 impl PackStream {
     /// The next pack; `None` when all that were asked for have come.
     pub async fn next(&mut self) -> Result<Option<Pack>, ClientError> {
-        let nonsense = |e: &dyn std::fmt::Display| ClientError::Protocol(e.to_string());
+        let nonsense = |why: &str| ClientError::nonsense(why);
         loop {
-            if let Some(pack) = self.decoder.next_pack().map_err(|e| nonsense(&e))? {
+            let next = self.decoder.next_pack();
+            if let Some(pack) = next.map_err(ClientError::nonsense)? {
                 return match self.expected.pop_front() {
                     Some(id) if id == pack.id => Ok(Some(pack)),
-                    _ => Err(nonsense(&"a pack that was not asked for")),
+                    _ => Err(nonsense("a pack that was not asked for")),
                 };
             }
             let idle = self.connection.0.timeouts.idle;
             match body::next_piece(&mut self.body, idle).await? {
                 Some(piece) => self.decoder.push(piece),
                 None => {
-                    self.decoder.finish().map_err(|e| nonsense(&e))?;
+                    self.decoder.finish().map_err(ClientError::nonsense)?;
                     if !self.expected.is_empty() {
-                        return Err(nonsense(&"fewer packs than asked for"));
+                        return Err(nonsense("fewer packs than asked for"));
                     }
                     return Ok(None);
                 }
