@@ -17,6 +17,8 @@ use crate::app::App;
 use crate::net::connection::Conn;
 use reply::Body;
 
+pub use route::PATHS;
+
 /// What a handler answers.
 pub type Reply = Result<Response<Body>, Problem>;
 

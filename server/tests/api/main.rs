@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commits;
+mod hostile;
 mod input;
 mod keyobjects;
 mod life;
