@@ -340,7 +340,7 @@ fn details(request: &SecretRequest, deadline: Duration) -> HashMap<&'static str,
         out.insert("tries_left", Variant::from(u32::from(tries)));
     }
     if let Some(reader) = &request.reader {
-        out.insert("reader", Variant::from(reader.clone()));
+        out.insert("reader", Variant::from(super::text::carried(reader)));
     }
     out
 }

@@ -4,6 +4,7 @@ use zbus::{OwnedObjectPath, interface};
 
 use super::mirror::{Mirrors, Shown};
 use super::names::Kind;
+use super::text::{carried, carried_or_empty};
 use crate::api::{CardStatus, Status};
 
 /// The object.
@@ -42,13 +43,13 @@ impl Card {
     /// That reader's name.
     #[zbus(property)]
     async fn reader_name(&self) -> String {
-        self.0.get().reader.clone()
+        carried(&self.0.get().reader)
     }
 
     /// looking, foreign (no applet of ours), unpaired, paired, blocked or failed.
     #[zbus(property)]
     async fn state(&self) -> String {
-        self.0.get().state.clone()
+        carried(&self.0.get().state)
     }
 
     /// PIN tries left, or -1 while unknown.
@@ -66,7 +67,7 @@ impl Card {
     /// The card's ID, or empty while unknown.
     #[zbus(property)]
     async fn id(&self) -> String {
-        self.0.get().card.clone().unwrap_or_default()
+        carried_or_empty(self.0.get().card.as_ref())
     }
 
     /// It carries the open session.

@@ -4,6 +4,7 @@ use zbus::{OwnedObjectPath, interface};
 
 use super::mirror::{Mirrors, Shown};
 use super::names::Kind;
+use super::text::{carried, carried_or_empty};
 use crate::api::{CollectionStatus, Status};
 
 /// The object.
@@ -36,24 +37,24 @@ impl Collection {
     /// Its ID.
     #[zbus(property)]
     async fn id(&self) -> String {
-        self.0.get().id.clone()
+        carried(&self.0.get().id)
     }
 
     /// The attribute that it holds: files and so on.
     #[zbus(property)]
     async fn attribute(&self) -> String {
-        self.0.get().attribute.clone()
+        carried(&self.0.get().attribute)
     }
 
     /// Its owner's name for it.
     #[zbus(property)]
     async fn name(&self) -> String {
-        self.0.get().name.clone()
+        carried(&self.0.get().name)
     }
 
     /// Its folder on this terminal, or empty if it is not synced here.
     #[zbus(property)]
     async fn path(&self) -> String {
-        self.0.get().path.clone().unwrap_or_default()
+        carried_or_empty(self.0.get().path.as_ref())
     }
 }

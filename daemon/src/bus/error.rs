@@ -4,6 +4,7 @@ use zbus::message::{Header, Message};
 use zbus::names::ErrorName;
 
 use super::names::ERROR_PREFIX;
+use super::text::carried;
 use crate::api::Failure;
 
 /// Codes whose name on the bus is that of another code.
@@ -60,7 +61,7 @@ impl From<Failure> for BusError {
         let short = error_name(&failure.code);
         Self {
             name: format!("{ERROR_PREFIX}.{short}"),
-            sentence: failure.sentence,
+            sentence: carried(&failure.sentence),
         }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, interface};
 
 use super::error::{BusError, BusResult};
 use super::mirror::{Object, Shown};
 use super::names::Kind;
+use super::text::carried;
 use crate::api::{Failure, Job as ServiceJob, JobControl, JobStatus};
 
 /// How long a job stays to be read after it ended.
@@ -76,7 +78,7 @@ async fn follow(
             let _ = tokio::time::timeout(PROGRESS_EVERY, turned).await;
         }
     }
-    Job::finished(emitter, &last.state).await
+    Job::finished(emitter, &carried(&last.state)).await
 }
 
 impl Job {
@@ -110,12 +112,20 @@ impl Job {
 #[interface(name = "org.simsync.SimSync1.Job")]
 impl Job {
     /// Stop it.
-    async fn cancel(&self) -> Result<(), BusError> {
+    async fn cancel(
+        &self,
+        // Without any parameter the bus library would let arguments pass unseen.
+        #[zbus(header)] _header: Header<'_>,
+    ) -> Result<(), BusError> {
         self.say(JobControl::Cancel).await
     }
 
     /// Go on with what the review showed.
-    async fn confirm(&self) -> Result<(), BusError> {
+    async fn confirm(
+        &self,
+        // As above.
+        #[zbus(header)] _header: Header<'_>,
+    ) -> Result<(), BusError> {
         if self.shown.get().state != "waiting" {
             return Err(
                 Failure::new("bad-argument", "this job does not wait for a confirmation").into(),
@@ -137,19 +147,19 @@ impl Job {
     /// unlock, pair, unpair, sync, eject and so on.
     #[zbus(property(emits_changed_signal = "const"))]
     async fn kind(&self) -> String {
-        self.shown.get().kind.clone()
+        carried(&self.shown.get().kind)
     }
 
     /// running, waiting (for Confirm or Cancel), done, failed or cancelled.
     #[zbus(property)]
     async fn state(&self) -> String {
-        self.shown.get().state.clone()
+        carried(&self.shown.get().state)
     }
 
     /// What is going on: reading, fetching, writing, committing and so on.
     #[zbus(property)]
     async fn step(&self) -> String {
-        self.shown.get().step.clone()
+        carried(&self.shown.get().step)
     }
 
     /// Files done in this step.
@@ -173,22 +183,33 @@ impl Job {
     /// What would be taken: collection, path, write or delete, size.
     #[zbus(property)]
     async fn review(&self) -> Vec<(String, String, String, u64)> {
-        self.shown.get().review.clone()
+        let shown = self.shown.get();
+        shown
+            .review
+            .iter()
+            .map(|(collection, path, what, size)| {
+                (carried(collection), carried(path), carried(what), *size)
+            })
+            .collect()
     }
 
     /// What it gave, when done.
     #[zbus(property)]
     async fn result(&self) -> BTreeMap<String, String> {
-        self.shown.get().result.clone()
+        let shown = self.shown.get();
+        shown
+            .result
+            .iter()
+            .map(|(name, value)| (carried(name), carried(value)))
+            .collect()
     }
 
     /// Why it failed: a stable code and a sentence; both empty if it did not.
     #[zbus(property)]
     async fn failure(&self) -> (String, String) {
         let shown = self.shown.get();
-        shown
-            .failure
-            .as_ref()
-            .map_or_else(Default::default, |f| (f.code.clone(), f.sentence.clone()))
+        shown.failure.as_ref().map_or_else(Default::default, |f| {
+            (carried(&f.code), carried(&f.sentence))
+        })
     }
 }

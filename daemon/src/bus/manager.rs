@@ -12,6 +12,7 @@ use super::error::{BusError, BusResult};
 use super::job;
 use super::mirror::Shown;
 use super::names::Kind;
+use super::text::{carried, carried_or_empty};
 use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, Status};
 
 /// The object.
@@ -38,9 +39,9 @@ impl From<LogEntry> for LogLine {
     fn from(e: LogEntry) -> Self {
         Self {
             sequence: e.sequence,
-            hash: e.hash,
-            terminal: e.terminal,
-            label: e.label,
+            hash: carried(&e.hash),
+            terminal: carried(&e.terminal),
+            label: carried(&e.label),
             session: e.session,
             closing: e.closing,
             tails: e.tails,
@@ -63,9 +64,9 @@ impl From<ConflictEntry> for ConflictLine {
     fn from(e: ConflictEntry) -> Self {
         Self {
             id: e.id,
-            collection: e.collection,
-            path: e.path,
-            aside: e.aside,
+            collection: carried(&e.collection),
+            path: carried(&e.path),
+            aside: carried(&e.aside),
             time_ms: e.time_ms,
         }
     }
@@ -82,7 +83,7 @@ fn word(known: Option<bool>) -> String {
 }
 
 fn pair(reason: &Reason) -> (String, String) {
-    (reason.code.clone(), reason.sentence.clone())
+    (carried(&reason.code), carried(&reason.sentence))
 }
 
 impl Manager {
@@ -256,7 +257,11 @@ impl Manager {
 
     /// Versions that were kept aside: id (x), collection, path, aside (s), time_ms (x).
     #[zbus(out_args("entries"))]
-    async fn conflicts(&self) -> Result<Vec<ConflictLine>, BusError> {
+    async fn conflicts(
+        &self,
+        // Without any parameter the bus library would let arguments pass unseen.
+        #[zbus(header)] _header: Header<'_>,
+    ) -> Result<Vec<ConflictLine>, BusError> {
         let entries = self.handle.conflicts().await?;
         Ok(entries.into_iter().map(ConflictLine::from).collect())
     }
@@ -270,7 +275,7 @@ impl Manager {
     /// unpaired, pairing, waiting, locked, opening, synced, syncing, closing, read-only or closed.
     #[zbus(property)]
     async fn state(&self) -> String {
-        self.status().state.clone()
+        carried(&self.status().state)
     }
 
     /// Why nothing happens, or what is in the way: codes and sentences.
@@ -282,25 +287,25 @@ impl Manager {
     /// The subscriber, or empty while not paired.
     #[zbus(property)]
     async fn subscriber(&self) -> String {
-        self.status().subscriber.clone().unwrap_or_default()
+        carried_or_empty(self.status().subscriber.as_ref())
     }
 
     /// This terminal's ID, or empty while it has none.
     #[zbus(property)]
     async fn terminal_id(&self) -> String {
-        self.status().terminal.clone().unwrap_or_default()
+        carried_or_empty(self.status().terminal.as_ref())
     }
 
     /// This terminal's label.
     #[zbus(property)]
     async fn label(&self) -> String {
-        self.status().label.clone()
+        carried(&self.status().label)
     }
 
     /// The server, or empty while not paired.
     #[zbus(property)]
     async fn server(&self) -> String {
-        self.status().server.clone().unwrap_or_default()
+        carried_or_empty(self.status().server.as_ref())
     }
 
     /// Whether the server answers: yes, no or unknown.

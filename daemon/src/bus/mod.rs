@@ -15,6 +15,7 @@ pub mod names;
 mod reader;
 mod secret_fd;
 mod terminal;
+mod text;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use zbus::{OwnedObjectPath, interface};
 
 use super::mirror::{Mirrors, Shown};
 use super::names::Kind;
+use super::text::carried;
 use crate::api::Status;
 
 /// What a reader shows.
@@ -58,7 +59,7 @@ impl Reader {
     /// Its name.
     #[zbus(property)]
     async fn name(&self) -> String {
-        self.0.get().name.clone()
+        carried(&self.0.get().name)
     }
 
     /// The card that is in, or "/".

@@ -4,6 +4,7 @@ use zbus::{OwnedObjectPath, interface};
 
 use super::mirror::{Mirrors, Shown};
 use super::names::Kind;
+use super::text::carried;
 use crate::api::{Status, TerminalStatus};
 
 /// The object.
@@ -36,13 +37,13 @@ impl Terminal {
     /// Its ID.
     #[zbus(property)]
     async fn id(&self) -> String {
-        self.0.get().id.clone()
+        carried(&self.0.get().id)
     }
 
     /// What its owner calls it.
     #[zbus(property)]
     async fn label(&self) -> String {
-        self.0.get().label.clone()
+        carried(&self.0.get().label)
     }
 
     /// It is this one.
@@ -54,7 +55,12 @@ impl Terminal {
     /// Names of the collections that it syncs.
     #[zbus(property)]
     async fn collections(&self) -> Vec<String> {
-        self.0.get().collections.clone()
+        self.0
+            .get()
+            .collections
+            .iter()
+            .map(|c| carried(c))
+            .collect()
     }
 
     /// It has not finished uploading, or the server hides it, as the card says.
