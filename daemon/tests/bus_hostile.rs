@@ -206,7 +206,8 @@ impl World {
         fake.change(|s| s.cards.push(card()));
         let face = fake.on(&bus).await;
         let conn = bus.connect().await;
-        fake.plan(Plan::Endless);
+        // It waits: both words to it would be heard.
+        fake.plan(Plan::Review(Vec::new()));
         let manager = format!("{PREFIX}.Manager");
         let reply = conn
             .call_method(Some(BUS_NAME), ROOT, Some(manager.as_str()), "Unlock", &())
