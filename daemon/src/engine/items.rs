@@ -18,7 +18,7 @@ use simsync_vault::treeops::Leaf;
 use simsync_protocol::client::split_fetch;
 
 use super::content::Content;
-use super::merge::{node_of, path_of};
+use super::leaves::{node_of, path_of};
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
 

@@ -1,4 +1,4 @@
-//! From the vault's types to the planner's and back; names for kept-aside versions; merging of tails.
+//! Merging of tails; names for kept-aside versions.
 
 use std::collections::BTreeMap;
 
@@ -9,68 +9,15 @@ use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::seal::Kind;
 use simsync_vault::tail::Tail;
-use simsync_vault::tree::{Entry, FileEntry};
-use simsync_vault::treeops::{self, Leaf, LeafChanges};
+use simsync_vault::treeops::{self, LeafChanges};
 
 use super::content::Content;
 use super::items::{ItemsByCollection, Receiver};
+use super::leaves::{leaf_of, node_of};
 use super::objects::Objects;
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
 use crate::store::PackState;
-
-/// The planner's view of what stands in the vault.
-pub fn node_of(leaf: &Leaf) -> Node<Content> {
-    match leaf {
-        Leaf::Dir(mode) => Node::Dir { mode: *mode },
-        Leaf::Symlink(target) => Node::Symlink {
-            target: target.clone(),
-        },
-        Leaf::File(f) => Node::File {
-            mode: f.mode,
-            content: Content {
-                chunks: f.chunks.clone(),
-                size: f.size,
-                mtime: f
-                    .mtime
-                    .saturating_mul(1_000_000_000)
-                    .saturating_add(i64::from(f.mtime_nanos)),
-            },
-        },
-    }
-}
-
-/// The vault's view of what the planner decided.
-pub fn leaf_of(node: &Node<Content>) -> Leaf {
-    match node {
-        Node::Dir { mode } => Leaf::Dir(*mode),
-        Node::Symlink { target } => Leaf::Symlink(target.clone()),
-        Node::File { mode, content } => Leaf::File(FileEntry {
-            mode: *mode,
-            size: content.size,
-            mtime: content.mtime.div_euclid(1_000_000_000),
-            mtime_nanos: u32::try_from(content.mtime.rem_euclid(1_000_000_000)).unwrap_or(0),
-            chunks: content.chunks.clone(),
-        }),
-    }
-}
-
-/// The same, as an entry; directories get no hash.
-pub fn entry_of(node: &Node<Content>) -> Entry {
-    match leaf_of(node) {
-        Leaf::Dir(mode) => Entry::Directory {
-            mode,
-            id: ObjectId::ZERO,
-        },
-        Leaf::File(f) => Entry::File(f),
-        Leaf::Symlink(target) => Entry::Symlink { target },
-    }
-}
-
-/// A path from the vault; hostile ones were refused when the listing was read.
-pub fn path_of(bytes: &[u8]) -> Result<RelPath, EngineError> {
-    RelPath::new(bytes).map_err(|e| EngineError::Rule(e.to_string()))
-}
 
 /// `report.txt` → `report (conflict, LABEL).txt`, then `(conflict 2, LABEL)` and so on.
 pub fn aside_name(path: &RelPath, label: &str, attempt: u32) -> Option<RelPath> {

@@ -5,6 +5,7 @@ mod cancel;
 pub mod content;
 mod error;
 mod items;
+mod leaves;
 mod merge;
 mod objects;
 mod planned;

@@ -9,7 +9,7 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::treeops;
 
 use super::content::Content;
-use super::merge::node_of;
+use super::leaves::node_of;
 use super::objects::Objects;
 use super::planned::mode_of;
 use super::{Engine, EngineError, Session};

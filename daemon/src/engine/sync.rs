@@ -16,7 +16,8 @@ use simsync_vault::treeops;
 
 use super::apply::{Applied, OnDisk};
 use super::content::Content;
-use super::merge::{aside_name, node_of, path_of};
+use super::leaves::{node_of, path_of};
+use super::merge::aside_name;
 use super::objects::Objects;
 use super::planned::{Planned, ReviewEntry, published_rows, remote_rows, review_entries};
 use super::publish::Draft;

@@ -23,7 +23,7 @@ use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
 use simsync_vault::tree::{Entry, FileEntry};
 
 use super::content::Content;
-use super::merge::{entry_of, leaf_of};
+use super::leaves::{entry_of, leaf_of};
 use super::scan::{Candidate, LocalState};
 use super::upload::fresh_rng;
 use super::{Engine, EngineError};

@@ -80,8 +80,10 @@ async fn m19_an_event_without_end_is_refused() {
         let body = Body::Endless(start.into(), more);
         let (c, mut events) = listen(&server, body).await;
         let error = next(&mut events).await.expect_err(tried);
+        // A flood of tiny frames may be cut off by the HTTP/2 library first, which ends the connection.
+        let flood = tried == "a letter at a time" && matches!(error, ClientError::Offline(_));
         assert!(
-            matches!(error, ClientError::Protocol(_)),
+            flood || matches!(error, ClientError::Protocol(_)),
             "{tried}: {error:?}"
         );
         drop(events);
