@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::rig::{CliResult, Result, Rig, Secrets, Terminal};
+use crate::rig::{CliResult, DEADLINE, Result, Rig, Secrets, Terminal, wait_for};
 
 /// Somebody with a card.
 #[derive(Debug, Clone)]
@@ -180,7 +180,11 @@ pub fn unlock_at_insertion(
     rig.bridge.reset_stats(&person.card)?;
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| terminal.simsync(&["unlock", "--await-card"], &secrets));
-        terminal.wait_status("somebody who has the PIN", |s| s["has_agent"] == true)?;
+        // The bus tells no change of this property: it is asked for.
+        wait_for("somebody who has the PIN", DEADLINE, || {
+            let status = terminal.status().ok()?;
+            (status["has_agent"] == true).then_some(())
+        })?;
         rig.bridge.insert(&person.card, terminal.port)?;
         seen_or_again(rig, terminal, &person.card)?;
         waiting
