@@ -6,6 +6,8 @@
 pub mod apdu;
 pub mod client;
 pub mod ids;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod pcsc;
 pub mod sign;
 pub mod status;

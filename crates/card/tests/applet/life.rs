@@ -1,17 +1,4 @@
-//! The client against the real applet: live in the simulator, and replayed from a recording of that.
-//!
-//! The live test plays the reader itself: the bridge connects to it as to a virtual reader. It needs the bridge
-//! (`mvn -q package` in `javacard-applet/`, which `make test` does before). With `SIMSYNC_RECORD=FILE` it
-//! writes a new recording.
-
-#![allow(clippy::unwrap_used, clippy::panic)] // A failed step of a test is a panic.
-
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+//! A card's whole life, by the client: every command once at least.
 
 use simsync_card::client::{
     Applet, CardError, HeadRecord, Lifecycle, OpenRequest, OpenedSession, Personalisation, Pin,
@@ -21,26 +8,25 @@ use simsync_card::ids::{CardId, Hash, Point, SubscriberId, TerminalId};
 use simsync_card::sign::{self, SecretKey};
 use simsync_card::status::{Secret, Status};
 use simsync_card::text::{self, CardKeys};
-use simsync_card::transport::{Recorder, Replay, Transcript, Transport, TransportError};
+use simsync_card::transport::Transport;
 
-const SECRET: [u8; 16] = [0x5A; 16];
+pub const SECRET: [u8; 16] = [0x5A; 16];
 const CALLERS: [u8; 32] = [0x31; 32];
-const DEADLINE: Duration = Duration::from_secs(20);
 
-fn pin(text: &str) -> Pin {
+pub fn pin(text: &str) -> Pin {
     Pin::parse(text.as_bytes()).unwrap()
 }
 
-fn puk(text: &str) -> Puk {
+pub fn puk(text: &str) -> Puk {
     Puk::parse(text.as_bytes()).unwrap()
 }
 
-fn key(byte: u8) -> SecretKey {
+pub fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap()
 }
 
 /// The x-coordinate of ECDH, by another implementation than the card's.
-fn agree(secret: &SecretKey, point: &Point) -> [u8; 32] {
+pub fn agree(secret: &SecretKey, point: &Point) -> [u8; 32] {
     let secret = p256::SecretKey::from_slice(&*secret.to_bytes()).unwrap();
     let public = p256::PublicKey::from_sec1_bytes(&point.0).unwrap();
     let shared = p256::ecdh::diffie_hellman(secret.to_nonzero_scalar(), public.as_affine());
@@ -97,7 +83,7 @@ impl Terminal {
 }
 
 /// From the first PERSONALISE to TERMINATE, every command once at least.
-fn whole_life<T: Transport>(transport: T) -> T {
+pub fn whole_life<T: Transport>(transport: T) -> T {
     let mut applet = Applet::new(transport);
     let (card, keys, subscriber) = provision(&mut applet);
     let terminal = Terminal {
@@ -316,111 +302,4 @@ fn end<T: Transport>(applet: &mut Applet<T>) {
     let selected = applet.select().unwrap();
     assert_eq!(selected.lifecycle, Lifecycle::Terminated);
     assert_eq!(refused(applet.read_info()), Status::NotNow);
-}
-
-#[test]
-fn a_recorded_life_replays() {
-    let text = include_str!("life.apdu");
-    let replay = whole_life(Replay::new(Transcript::parse(text).unwrap()));
-    assert!(replay.is_finished());
-}
-
-#[test]
-fn a_life_with_the_real_applet() {
-    let bridge = Bridge::start();
-    let recorder = whole_life(Recorder::new(bridge.insert_blank("card")));
-    if let Some(file) = std::env::var_os("SIMSYNC_RECORD") {
-        let text = format!(
-            "# A card's whole life, recorded by tests/applet.rs.\n{}",
-            recorder.into_transcript()
-        );
-        std::fs::write(file, text).unwrap();
-    }
-}
-
-/// The bridge as a process of its own; it ends when its standard input closes.
-struct Bridge {
-    process: Child,
-    folder: PathBuf,
-}
-
-impl Bridge {
-    fn start() -> Self {
-        let jar = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../javacard-applet/target/simsync-bridge.jar");
-        assert!(
-            jar.exists(),
-            "{} is missing: run mvn -q package",
-            jar.display()
-        );
-        let folder = std::env::temp_dir().join(format!("simsync-card-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let process = Command::new("java")
-            .args(["-XX:TieredStopAtLevel=1", "-jar"])
-            .arg(jar)
-            .arg("--control")
-            .arg(folder.join("control"))
-            .arg("--stdin-lifetime")
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process, folder }
-    }
-
-    fn ask(&self, request: &str) -> String {
-        let deadline = Instant::now() + DEADLINE;
-        let mut control = loop {
-            match UnixStream::connect(self.folder.join("control")) {
-                Ok(control) => break control,
-                Err(error) if Instant::now() > deadline => panic!("no bridge: {error}"),
-                Err(_) => std::thread::yield_now(),
-            }
-        };
-        writeln!(control, "{request}").unwrap();
-        let mut reply = String::new();
-        BufReader::new(control).read_line(&mut reply).unwrap();
-        reply.trim_end().to_owned()
-    }
-
-    /// A new card, in a reader that is this test.
-    fn insert_blank(&self, name: &str) -> Reader {
-        let secret = SECRET.map(|byte| format!("{byte:02x}")).concat();
-        assert_eq!(self.ask(&format!("blank {name} {secret}")), "ok");
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert_eq!(self.ask(&format!("insert {name} {port}")), "ok");
-        let (card, _) = listener.accept().unwrap();
-        card.set_nodelay(true).unwrap();
-        card.set_read_timeout(Some(DEADLINE)).unwrap();
-        Reader { card }
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// The reader's side of the virtual reader's protocol: 2 bytes of length, then the APDU.
-struct Reader {
-    card: TcpStream,
-}
-
-impl Transport for Reader {
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, TransportError> {
-        let mut message = u16::try_from(apdu.len()).unwrap().to_be_bytes().to_vec();
-        message.extend_from_slice(apdu);
-        let mut answer = || {
-            self.card.write_all(&message)?;
-            let mut length = [0; 2];
-            self.card.read_exact(&mut length)?;
-            let mut answer = vec![0; u16::from_be_bytes(length).into()];
-            self.card.read_exact(&mut answer)?;
-            Ok(answer)
-        };
-        answer().map_err(|error: std::io::Error| TransportError::Other(Box::new(error)))
-    }
 }

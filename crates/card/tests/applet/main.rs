@@ -1,0 +1,45 @@
+//! The client against the real applet, live in the simulator and replayed from a recording of that; the model against
+//! both.
+//!
+//! The live tests play the reader themselves: the bridge connects to them as to a virtual reader. They need the bridge
+//! (`mvn -q package` in `javacard-applet/`, which `make test` does before). With `SIMSYNC_RECORD=FILE` a new recording
+//! is written.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A failed step of a test is a panic.
+
+mod bridge;
+mod life;
+mod mirror;
+mod model;
+mod sequence;
+
+use simsync_card::model::Model;
+use simsync_card::transport::{Recorder, Replay, Transcript};
+
+use bridge::Bridge;
+use life::{SECRET, whole_life};
+
+#[test]
+fn a_recorded_life_replays() {
+    let text = include_str!("life.apdu");
+    let replay = whole_life(Replay::new(Transcript::parse(text).unwrap()));
+    assert!(replay.is_finished());
+}
+
+#[test]
+fn a_life_with_the_real_applet() {
+    let bridge = Bridge::start();
+    let recorder = whole_life(Recorder::new(bridge.insert_blank("card")));
+    if let Some(file) = std::env::var_os("SIMSYNC_RECORD") {
+        let text = format!(
+            "# A card's whole life, recorded by tests/applet.\n{}",
+            recorder.into_transcript()
+        );
+        std::fs::write(file, text).unwrap();
+    }
+}
+
+#[test]
+fn a_life_with_the_model() {
+    whole_life(Model::soft(SECRET));
+}
