@@ -1,5 +1,5 @@
 # simsync. `make demo` and `make test` need nothing but Rust, a JDK and a Debian 12; both work a second time.
-.PHONY: help setup build release demo test lint bench clean
+.PHONY: help setup build release demo test lint bench cap clean
 
 JAR := javacard-applet/target/simsync-bridge.jar
 JAVA := $(shell find javacard-applet/src javacard-applet/pom.xml -type f)
@@ -9,6 +9,7 @@ help:
 	@echo "make test   set up, build, and run every test"
 	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
 	@echo "make release  build what is installed, under target/release"
+	@echo "make cap JC_SDK=DIR  make the applet a CAP file, with a Java Card Development Kit that you have"
 	@echo "make lint   formatting and warnings"
 
 setup:
@@ -37,6 +38,9 @@ lint:
 
 bench: release
 	tests/enter target/release/bench
+
+cap:
+	@scripts/cap
 
 clean:
 	cargo clean
