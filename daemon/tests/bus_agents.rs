@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus_support::{Bus, DEADLINE, Fake};
+use futures_util::StreamExt;
 use simsyncd::api::{AgentError, Agents, Secret, SecretKind, SecretRequest};
 use simsyncd::bus::names::{BUS_NAME, ROOT};
 use simsyncd::bus::{BusAgents, SECRET_MAX};
 use tokio::sync::Notify;
-use zbus::{Connection, Fd, ObjectPath, OwnedVariant, interface};
+use zbus::{Connection, Fd, MessageStream, ObjectPath, OwnedVariant, interface};
 
 const MANAGER: &str = "org.simsync.SimSync1.Manager";
 const PATH: &str = "/agent";
@@ -169,6 +170,55 @@ async fn a_pin_comes_by_pipe_over_a_bus() {
         String::try_from(details["reader"].clone()).unwrap(),
         "Reader 00"
     );
+}
+
+/// The next value of `HasAgent` that is signalled.
+async fn told(signals: &mut MessageStream) -> bool {
+    let next = tokio::time::timeout(DEADLINE, signals.next());
+    let message = next.await.expect("in time").unwrap().unwrap();
+    let body = message.body();
+    let (_, changed, _): (String, HashMap<String, OwnedVariant>, Vec<String>) =
+        body.deserialize().unwrap();
+    assert_eq!(changed.keys().collect::<Vec<_>>(), ["HasAgent"]);
+    bool::try_from(changed["HasAgent"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn who_can_ask_for_a_pin_is_signalled() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let looking = bus.connect().await;
+    let rule = zbus::MatchRule::builder()
+        .msg_type(zbus::message::Type::Signal)
+        .sender(BUS_NAME)
+        .member("PropertiesChanged")
+        .build()
+        .unwrap();
+    let mut signals = MessageStream::for_match_rule(rule, &looking, None)
+        .await
+        .unwrap();
+    let (first, _) = agent_on(&bus, gives("1")).await;
+    assert!(told(&mut signals).await);
+    // A second one changes nothing; only when the last one is gone, that is told.
+    let (second, _) = agent_on(&bus, gives("2")).await;
+    drop(first);
+    let path = ObjectPath::try_from(PATH).unwrap();
+    second
+        .call_method(
+            Some(BUS_NAME),
+            ROOT,
+            Some(MANAGER),
+            "UnregisterAgent",
+            &(path,),
+        )
+        .await
+        .unwrap();
+    assert!(!told(&mut signals).await);
+    let (third, _) = agent_on(&bus, gives("3")).await;
+    assert!(told(&mut signals).await);
+    drop(third);
+    assert!(!told(&mut signals).await);
 }
 
 #[tokio::test]

@@ -151,14 +151,20 @@ impl Watch {
     }
 }
 
-#[tokio::test]
-async fn m6_the_session_of_logind_is_followed() {
+/// A bus on which the session "2" is active and unlocked, and that is known.
+async fn logged_in() -> (Bus, Logind, Watch) {
     let bus = Bus::start();
     let mut watch = Watch::on(&bus);
     watch.tells(None, None).await;
     let logind = Logind::start(&bus).await;
     logind.login("2", true).await;
     watch.tells(Some(true), Some(false)).await;
+    (bus, logind, watch)
+}
+
+#[tokio::test]
+async fn m6_the_session_of_logind_is_followed() {
+    let (_bus, logind, mut watch) = logged_in().await;
     logind.set_locked("2", true).await;
     watch.tells(Some(true), Some(true)).await;
     logind.set_active("2", false).await;
@@ -171,12 +177,7 @@ async fn m6_the_session_of_logind_is_followed() {
 
 #[tokio::test]
 async fn m6_a_session_that_ends_is_unknown_until_the_next_one() {
-    let bus = Bus::start();
-    let mut watch = Watch::on(&bus);
-    watch.tells(None, None).await;
-    let logind = Logind::start(&bus).await;
-    logind.login("2", true).await;
-    watch.tells(Some(true), Some(false)).await;
+    let (_bus, logind, mut watch) = logged_in().await;
     logind.logout("2").await;
     watch.tells(None, None).await;
     logind.display("").await;
@@ -193,12 +194,7 @@ async fn m6_a_session_that_ends_is_unknown_until_the_next_one() {
 
 #[tokio::test]
 async fn m6_logind_restarts_and_is_asked_anew() {
-    let bus = Bus::start();
-    let mut watch = Watch::on(&bus);
-    watch.tells(None, None).await;
-    let logind = Logind::start(&bus).await;
-    logind.login("2", true).await;
-    watch.tells(Some(true), Some(false)).await;
+    let (bus, logind, mut watch) = logged_in().await;
     drop(logind);
     watch.tells(None, None).await;
     let logind = Logind::start(&bus).await;
@@ -210,12 +206,7 @@ async fn m6_logind_restarts_and_is_asked_anew() {
 
 #[tokio::test]
 async fn m6_what_logind_says_in_other_types_is_unknown() {
-    let bus = Bus::start();
-    let mut watch = Watch::on(&bus);
-    watch.tells(None, None).await;
-    let logind = Logind::start(&bus).await;
-    logind.login("2", true).await;
-    watch.tells(Some(true), Some(false)).await;
+    let (_bus, logind, mut watch) = logged_in().await;
     logind.set_active("2", "yes").await;
     watch.tells(None, Some(false)).await;
     logind.set_active("2", 1u32).await;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use zbus::message::Message;
 use zbus::names::{OwnedUniqueName, UniqueName};
 use zbus::{Connection, DynamicType, Fd, ObjectPath, OwnedObjectPath, Variant};
@@ -38,6 +39,7 @@ struct Inner {
     next: AtomicU64,
     /// Oldest first.
     agents: Mutex<Vec<Agent>>,
+    any: watch::Sender<bool>,
     on_appear: OnceLock<Box<dyn Fn() + Send + Sync>>,
     deadline: OnceLock<Duration>,
 }
@@ -75,6 +77,22 @@ impl BusAgents {
         self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes the list, and tells those who look on whether anybody is left.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Agent>) -> T) -> T {
+        let mut list = self.list();
+        let out = change(&mut list);
+        let any = !list.is_empty();
+        self.0
+            .any
+            .send_if_modified(|known| std::mem::replace(known, any) != any);
+        out
+    }
+
+    /// Whether anybody is registered, as it changes.
+    pub(super) fn presence(&self) -> watch::Receiver<bool> {
+        self.0.any.subscribe()
+    }
+
     /// Registers an agent; once more makes it the newest.
     pub async fn register(
         &self,
@@ -88,22 +106,26 @@ impl BusAgents {
             )));
         }
         let owner: Option<OwnedUniqueName> = sender.map(|s| s.to_owned().into());
-        {
-            let mut list = self.list();
+        let agent = Agent {
+            number: self.0.next.fetch_add(1, Ordering::Relaxed),
+            conn: conn.clone(),
+            owner: owner.clone(),
+            path: path.to_owned().into(),
+        };
+        let entered = self.change(|list| {
             list.retain(|a| a.owner != owner || a.path.as_str() != path.as_str());
-            if list.len() >= AGENTS_MAX {
-                return Err(Failure::new(
-                    "busy",
-                    format!("{AGENTS_MAX} agents are registered already; end one of them"),
-                )
-                .into());
+            let room = list.len() < AGENTS_MAX;
+            if room {
+                list.push(agent);
             }
-            list.push(Agent {
-                number: self.0.next.fetch_add(1, Ordering::Relaxed),
-                conn: conn.clone(),
-                owner: owner.clone(),
-                path: path.to_owned().into(),
-            });
+            room
+        });
+        if !entered {
+            return Err(Failure::new(
+                "busy",
+                format!("{AGENTS_MAX} agents are registered already; end one of them"),
+            )
+            .into());
         }
         // It may have vanished before it was in the list, and then nobody tells.
         if let Some(owner) = owner
@@ -126,10 +148,12 @@ impl BusAgents {
         path: &ObjectPath<'_>,
     ) -> BusResult<()> {
         let owner: Option<OwnedUniqueName> = sender.map(|s| s.to_owned().into());
-        let mut list = self.list();
-        let before = list.len();
-        list.retain(|a| a.owner != owner || a.path.as_str() != path.as_str());
-        if list.len() == before {
+        let left = self.change(|list| {
+            let before = list.len();
+            list.retain(|a| a.owner != owner || a.path.as_str() != path.as_str());
+            list.len() < before
+        });
+        if !left {
             return Err(BusError::bad_argument(
                 "no agent is registered at this path by you",
             ));
@@ -139,14 +163,15 @@ impl BusAgents {
 
     /// A program left the bus: its agents are gone.
     pub fn vanished(&self, owner: &OwnedUniqueName) {
-        self.list().retain(|a| a.owner.as_ref() != Some(owner));
+        self.change(|list| list.retain(|a| a.owner.as_ref() != Some(owner)));
     }
 
     /// A connection without a bus in between ended.
     pub fn disconnected(&self, conn: &Connection) {
         let guid = conn.server_guid();
-        self.list()
-            .retain(|a| a.owner.is_some() || a.conn.server_guid() != guid);
+        self.change(|list| {
+            list.retain(|a| a.owner.is_some() || a.conn.server_guid() != guid);
+        });
     }
 
     fn newest_first(&self) -> Vec<Agent> {
@@ -154,7 +179,7 @@ impl BusAgents {
     }
 
     fn drop_agent(&self, agent: &Agent) {
-        self.list().retain(|a| a.number != agent.number);
+        self.change(|list| list.retain(|a| a.number != agent.number));
     }
 
     async fn request(&self, request: &SecretRequest) -> Result<Secret, AgentError> {

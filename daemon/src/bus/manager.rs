@@ -390,7 +390,7 @@ impl Manager {
     }
 
     /// Whether anybody is registered who can ask for a PIN.
-    #[zbus(property(emits_changed_signal = "false"))]
+    #[zbus(property)]
     async fn has_agent(&self) -> bool {
         use crate::api::Agents;
         self.agents.any()

@@ -67,6 +67,7 @@ pub async fn run_with_connection(
 ) -> Result<Face, FaceError> {
     let mut status = handle.status.clone();
     let first = status.borrow_and_update().clone();
+    let mut asked = agents.presence();
     let server = conn.object_server();
     server.at(names::ROOT, ObjectManager).await?;
     let root = zbus::ObjectPath::from_static_str_unchecked(names::ROOT);
@@ -107,12 +108,15 @@ pub async fn run_with_connection(
         loop {
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { break },
+                // The watcher below keeps the sender.
+                _ = asked.changed() => {}
                 () = conn.closed() => {
                     tracing::error!("the bus connection ended");
                     break;
                 }
             }
             let now = status.borrow_and_update().clone();
+            asked.mark_unchanged();
             if let Err(error) = shown.show(&now).await {
                 tracing::warn!(%error, "the status cannot be told on the bus");
             }
