@@ -1,5 +1,8 @@
 //! Guards: what looks like a mishap stops and asks, instead of being synced.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 /// Why a sync stopped to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
@@ -30,6 +33,25 @@ pub fn check(had: usize, now: usize, deleted: usize) -> Option<Alarm> {
     (deleted > FEW && deleted > had / 2).then_some(Alarm::MassDeletion { deleted, had })
 }
 
+/// How many entries are really lost: those that went, less those that came under another name.
+///
+/// Equal keys stand for the same thing; each that came makes up for one that went.
+pub fn lost<K: Eq + Hash>(
+    gone: impl IntoIterator<Item = K>,
+    came: impl IntoIterator<Item = K>,
+) -> usize {
+    let mut left: HashMap<K, usize> = HashMap::new();
+    for key in gone {
+        *left.entry(key).or_default() += 1;
+    }
+    for key in came {
+        if let Some(n) = left.get_mut(&key) {
+            *n = n.saturating_sub(1);
+        }
+    }
+    left.values().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +71,15 @@ mod tests {
         assert_eq!(check(1, 0, 1), Some(Alarm::RootEmpty { had: 1 }));
         assert_eq!(check(8, 2, 6), None);
         assert_eq!(check(0, 0, 0), None);
+    }
+
+    #[test]
+    fn m4_what_only_moved_is_not_lost() {
+        assert_eq!(lost([1, 2, 3], [3, 1, 2]), 0);
+        assert_eq!(lost([1, 2, 3], [7, 2]), 2);
+        // One copy that came does not make up for two that went.
+        assert_eq!(lost([5, 5], [5]), 1);
+        assert_eq!(lost([5], [5, 5]), 0);
+        assert_eq!(lost([], [1]), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! What identifies a file's content on this terminal.
 
+use simsync_sync::node::Node;
 use simsync_vault::ids::ObjectId;
 
 /// The chunks of a file in order, with its size and time for the eye. Equal chunks are equal content.
@@ -35,5 +36,26 @@ impl Content {
             size,
             mtime,
         })
+    }
+}
+
+/// What an entry holds, under whatever name.
+#[derive(PartialEq, Eq, Hash)]
+pub enum Held<'a> {
+    /// Directories hold nothing of their own.
+    Nothing,
+    /// A file's chunks.
+    Chunks(&'a [ObjectId]),
+    /// A link's target.
+    Target(&'a [u8]),
+}
+
+impl<'a> From<&'a Node<Content>> for Held<'a> {
+    fn from(node: &'a Node<Content>) -> Self {
+        match node {
+            Node::Dir { .. } => Self::Nothing,
+            Node::File { content, .. } => Self::Chunks(&content.chunks),
+            Node::Symlink { target } => Self::Target(target),
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{Engine, EngineError, Session};
 use crate::store::{FileRow, RowChange};
 
 impl Engine {
-    /// Notes that others merged our own tail: what it held, and has not changed here since, is the new base.
+    /// Notes that others merged tails of our own, and forgets their sessions.
     pub fn rebase_on_merged_tails(&self, session: &Session) -> Result<(), EngineError> {
         for own in self.store.own_sessions()? {
             let reference = own.session();

@@ -43,7 +43,21 @@ pub struct LocalState {
 impl LocalState {
     /// A deletion that looks like a mishap.
     pub fn alarm(&self) -> Option<Alarm> {
-        guard::check(self.rows.len(), self.entries, self.gone.len())
+        guard::check(self.rows.len(), self.entries, self.lost())
+    }
+
+    /// How many of the paths that are gone were not only renamed.
+    fn lost(&self) -> usize {
+        let rows = self.gone.iter().filter_map(|path| self.rows.get(path));
+        let new = |path: &RelPath| !self.rows.contains_key(path);
+        let files = self.candidates.iter().filter(|c| new(&c.path));
+        let nodes = self.nodes.iter().filter(|(path, ..)| new(path));
+        guard::lost(
+            rows.map(|row| Moved::of(&row.node, &row.stat)),
+            files
+                .map(|c| Moved::file(&c.stat))
+                .chain(nodes.map(|(_, node, stat)| Moved::of(node, stat))),
+        )
     }
 
     /// Of paths that no row stands for: those that are not on disk either, as far as that can be known.
@@ -60,6 +74,39 @@ impl LocalState {
                 !self.rows.contains_key(*p) && !new.contains(*p) && !is_hidden(&self.skipped, p)
             })
             .collect()
+    }
+}
+
+/// What an entry keeps when it is renamed. Content is not looked at, but rows and disk agreed on it by the same marks.
+#[derive(PartialEq, Eq, Hash)]
+enum Moved {
+    /// Directories hold nothing of their own.
+    Dir,
+    File {
+        ino: u64,
+        size: u64,
+        mtime: i64,
+    },
+    Symlink {
+        ino: u64,
+    },
+}
+
+impl Moved {
+    fn of(node: &Node<Content>, stat: &Stat) -> Self {
+        match node {
+            Node::Dir { .. } => Self::Dir,
+            Node::File { .. } => Self::file(stat),
+            Node::Symlink { .. } => Self::Symlink { ino: stat.ino },
+        }
+    }
+
+    fn file(stat: &Stat) -> Self {
+        Self::File {
+            ino: stat.ino,
+            size: stat.size,
+            mtime: stat.mtime,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use simsync_vault::tail::Tail;
 use simsync_vault::treeops;
 
 use super::apply::{Applied, OnDisk};
-use super::content::Content;
+use super::content::{Content, Held};
 use super::leaves::{node_of, path_of};
 use super::merge::aside_name;
 use super::objects::Objects;
@@ -246,9 +246,13 @@ impl Engine {
                 aside_name(p, label, attempt)
             },
         });
-        let deletions = plan.apply.values().filter(|n| n.is_none()).count();
-        let left = local.rows.len().saturating_sub(deletions);
-        if let Some(alarm) = guard::check(local.rows.len(), left, deletions).filter(|_| !allowed) {
+        let gone = plan.apply.iter().filter(|(_, node)| node.is_none());
+        let lost = guard::lost(
+            gone.filter_map(|(path, _)| local.rows.get(path).map(|r| Held::from(&r.node))),
+            plan.apply.values().flatten().map(Held::from),
+        );
+        let left = local.rows.len().saturating_sub(lost);
+        if let Some(alarm) = guard::check(local.rows.len(), left, lost).filter(|_| !allowed) {
             return Err(EngineError::Guard {
                 collection: collection.name,
                 alarm,

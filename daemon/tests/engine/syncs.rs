@@ -109,6 +109,53 @@ async fn m4_a_missing_or_emptied_folder_deletes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn m4_a_renamed_folder_is_no_mass_deletion_but_a_vanished_one_is() {
+    let (person, a, b) = Person::new().await;
+    for i in 0..30 {
+        a.write(&format!("old/deep/f{i}"), &format!("content {i}"));
+    }
+    std::os::unix::fs::symlink("f1", a.data().join("old/deep/link")).unwrap();
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert_eq!(a.tree(), b.tree());
+
+    // Everything there is, on the terminal that renames and on the one that takes it.
+    let s = person.open(&a).await;
+    std::fs::rename(a.data().join("old"), a.data().join("new")).unwrap();
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert!(b.read("new/deep/f7").is_some() && b.read("old/deep/f7").is_none());
+    assert_eq!(a.tree(), b.tree());
+
+    // Files of the same size that came at the same time make up for nothing.
+    let s = person.open(&a).await;
+    std::fs::remove_dir_all(a.data().join("new")).unwrap();
+    for i in 0..30 {
+        a.write(&format!("other{i}"), &format!("another {i}"));
+    }
+    let refused = sync_with(&a, &s, SyncOptions::default()).await;
+    assert!(
+        matches!(refused, Err(EngineError::Guard { remote: false, .. })),
+        "{refused:?}"
+    );
+    let options = SyncOptions {
+        allow_deletions: true,
+        closing: true,
+        ..SyncOptions::default()
+    };
+    sync_with(&a, &s, options).await.unwrap();
+    let s = person.open(&b).await;
+    let refused = sync_with(&b, &s, SyncOptions::default()).await;
+    assert!(
+        matches!(refused, Err(EngineError::Guard { remote: true, .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn m3_a_declined_review_takes_nothing() {
     let (person, a, b) = Person::new().await;
     a.write("f", "x");
