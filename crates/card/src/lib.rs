@@ -10,6 +10,7 @@ pub mod ids;
 pub mod model;
 pub mod pcsc;
 pub mod sign;
+pub mod sim;
 pub mod status;
 pub mod text;
 pub mod transport;

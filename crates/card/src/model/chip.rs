@@ -21,7 +21,7 @@ pub trait Chip {
 }
 
 /// A chip in memory. For tests and simulations: nothing protects its keys.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct SoftChip {
     keys: Option<(SecretKey, p256::SecretKey)>,
 }

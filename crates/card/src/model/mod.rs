@@ -5,6 +5,7 @@
 
 mod chip;
 mod commands;
+mod cut;
 mod state;
 
 pub use chip::{Chip, SoftChip};
@@ -36,6 +37,7 @@ const BAD_CLA: u16 = 0x6E00;
 type Answer = Result<Vec<u8>, u16>;
 
 /// A card with our applet.
+#[derive(Clone)]
 pub struct Model<C> {
     /// Its chance and keys.
     pub chip: C,

@@ -49,7 +49,8 @@ impl Bridge {
         Self { process, folder }
     }
 
-    fn ask(&self, request: &str) -> String {
+    /// One request on the control socket, and its reply.
+    pub fn ask(&self, request: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut control = loop {
             match UnixStream::connect(self.folder.join("control")) {
@@ -70,6 +71,11 @@ impl Bridge {
         self.ask(&format!("eject {name}"));
         let secret = SECRET.map(|byte| format!("{byte:02x}")).concat();
         assert_eq!(self.ask(&format!("blank {name} {secret}")), "ok");
+        self.insert(name)
+    }
+
+    /// A card that was made before, in a reader that is this test.
+    pub fn insert(&self, name: &str) -> Reader {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(self.ask(&format!("insert {name} {port}")), "ok");
@@ -91,13 +97,6 @@ impl Drop for Bridge {
 /// The reader's side of the virtual reader's protocol: 2 bytes of length, then the APDU.
 pub struct Reader {
     card: TcpStream,
-}
-
-impl Reader {
-    /// Power stays, the card begins anew.
-    pub fn reset(&mut self) {
-        self.card.write_all(&[0, 1, 2]).unwrap();
-    }
 }
 
 impl Transport for Reader {

@@ -1,5 +1,5 @@
-//! The client against the real applet, live in the simulator and replayed from a recording of that; the model against
-//! both.
+//! A whole life by the client: with the real applet, live in the simulator and replayed from a recording of that, and with
+//! the model.
 //!
 //! The live tests play the reader themselves: the bridge connects to them as to a virtual reader. They need the bridge
 //! (`mvn -q package` in `javacard-applet/`, which `make test` does before). With `SIMSYNC_RECORD=FILE` a new recording
@@ -9,9 +9,6 @@
 
 mod bridge;
 mod life;
-mod mirror;
-mod model;
-mod sequence;
 
 use simsync_card::model::Model;
 use simsync_card::transport::{Recorder, Replay, Transcript};
