@@ -1,14 +1,15 @@
 package org.simsync.bridge;
 
-import java.io.File;
 import java.io.IOException;
-import java.net.MalformedURLException;
-import java.net.URL;
 import java.net.URLClassLoader;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import org.simsync.bridge.gp.GpCard;
+import org.simsync.bridge.gp.Settings;
+import org.simsync.bridge.uicc.Uicc;
 
 /** The cards of this process and what can be asked of them: a request line in, a reply line out. */
 final class Bridge {
@@ -58,6 +59,9 @@ final class Bridge {
     private String handle(String[] words) throws BridgeException, IOException, InterruptedException {
         return switch (words[0]) {
             case "blank" -> blank(arguments(words, 2, 2, "blank NAME TRANSPORT-SECRET-HEX"));
+            case "blank-gp" ->
+                blankGp(arguments(words, 1, Integer.MAX_VALUE, "blank-gp NAME [SETTING=VALUE …]"));
+            case "sim" -> sim(arguments(words, 4, 5, "sim NAME sim|usim ICCID IMSI [PIN]"));
             case "insert" -> insert(arguments(words, 2, 3, "insert NAME PORT [HOST]"));
             case "eject" -> {
                 card(arguments(words, 1, 1, "eject NAME")[1]).eject();
@@ -80,8 +84,8 @@ final class Bridge {
             case "quit" -> "";
             case "" -> throw new BridgeException("an empty line is no request");
             default -> throw new BridgeException("there is no request " + oneLine(words[0])
-                    + "; there are blank, insert, eject, yank, yank-before, cards, stats, stats-reset, wait-idle, "
-                    + "log, quit");
+                    + "; there are blank, blank-gp, sim, insert, eject, yank, yank-before, cards, stats, stats-reset, "
+                    + "wait-idle, log, quit");
         };
     }
 
@@ -95,15 +99,39 @@ final class Bridge {
     }
 
     private String blank(String[] words) throws BridgeException {
-        byte[] secret = transportSecret(words[2]);
-        synchronized (cards) {
-            Card old = cards.get(words[1]);
-            if (old != null && old.isInserted()) {
-                throw new BridgeException("card " + words[1] + " is in a reader; eject it before it is replaced");
-            }
-            cards.put(words[1], new Card(words[1], newSimulation(secret), log));
-        }
+        put(words[1], newCard(Simulation.class, transportSecret(words[2])), Card.ATR);
         return "";
+    }
+
+    private String blankGp(String[] words) throws BridgeException {
+        String[] settings = Arrays.copyOfRange(words, 2, words.length);
+        // Here for the sentence; the card reads them with classes of its own.
+        Settings.parse(settings);
+        put(words[1], newCard(GpCard.class, settings), Card.ATR);
+        return "";
+    }
+
+    private String sim(String[] words) throws BridgeException {
+        String pin = words.length > 5 ? words[5] : "";
+        boolean isUicc = words[2].equals("usim");
+        if (!isUicc && !words[2].equals("sim")) {
+            throw new BridgeException("a SIM is sim or usim, not " + oneLine(words[2]));
+        }
+        if (!words[3].matches("\\d{18,20}") || !words[4].matches("\\d{6,15}") || !pin.matches("|\\d{4,8}")) {
+            throw new BridgeException("an ICCID has 18 to 20 digits, an IMSI 6 to 15, a PIN 4 to 8");
+        }
+        put(words[1], new Uicc(new Uicc.Make(isUicc, words[3], words[4], pin)), Uicc.ATR);
+        return "";
+    }
+
+    private void put(String name, Function<byte[], byte[]> simulation, byte[] atr) throws BridgeException {
+        synchronized (cards) {
+            Card old = cards.get(name);
+            if (old != null && old.isInserted()) {
+                throw new BridgeException("card " + name + " is in a reader; eject it before it is replaced");
+            }
+            cards.put(name, new Card(name, simulation, atr, log));
+        }
     }
 
     private static byte[] transportSecret(String hex) throws BridgeException {
@@ -170,7 +198,7 @@ final class Bridge {
         synchronized (cards) {
             Card card = cards.get(name);
             if (card == null) {
-                throw new BridgeException("there is no card " + oneLine(name) + "; make it with blank");
+                throw new BridgeException("there is no card " + oneLine(name) + "; make it with blank or blank-gp");
             }
             return card;
         }
@@ -189,29 +217,15 @@ final class Bridge {
     }
 
     /** A card with classes of its own, so that cards share no static state. */
-    private static Function<byte[], byte[]> newSimulation(byte[] transportSecret) {
-        ClassLoader own = new URLClassLoader(classPath(), ClassLoader.getPlatformClassLoader());
+    private static Function<byte[], byte[]> newCard(Class<?> kind, Object argument) {
+        ClassLoader own = new URLClassLoader(ClassPath.urls(), ClassLoader.getPlatformClassLoader());
         try {
-            Object simulation = own.loadClass(Simulation.class.getName())
-                    .getConstructor(byte[].class).newInstance(transportSecret);
+            Object card = own.loadClass(kind.getName()).getConstructor(argument.getClass()).newInstance(argument);
             @SuppressWarnings("unchecked")
-            Function<byte[], byte[]> function = (Function<byte[], byte[]>) simulation;
+            Function<byte[], byte[]> function = (Function<byte[], byte[]>) card;
             return function;
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException("the simulated card could not be made: " + e.getCause(), e);
         }
-    }
-
-    private static URL[] classPath() {
-        String[] entries = System.getProperty("java.class.path").split(File.pathSeparator);
-        URL[] urls = new URL[entries.length];
-        for (int i = 0; i < entries.length; i++) {
-            try {
-                urls[i] = new File(entries[i]).toURI().toURL();
-            } catch (MalformedURLException e) {
-                throw new IllegalStateException("the class path has an entry that is no file: " + entries[i], e);
-            }
-        }
-        return urls;
     }
 }

@@ -1,10 +1,10 @@
 package org.simsync.bridge;
 
 /** A request that cannot be done; the message is the sentence that the caller sees. */
-final class BridgeException extends Exception {
+public final class BridgeException extends Exception {
     private static final long serialVersionUID = 1L;
 
-    BridgeException(String message) {
+    public BridgeException(String message) {
         super(message);
     }
 }

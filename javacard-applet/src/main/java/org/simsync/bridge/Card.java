@@ -31,6 +31,7 @@ final class Card {
 
     private final String name;
     private final Function<byte[], byte[]> simulation;
+    private final byte[] atr;
     private final ApduLog log;
 
     // Guarded by this.
@@ -44,9 +45,10 @@ final class Card {
     private Cut cut;
     private int cutCountdown;
 
-    Card(String name, Function<byte[], byte[]> simulation, ApduLog log) {
+    Card(String name, Function<byte[], byte[]> simulation, byte[] atr, ApduLog log) {
         this.name = name;
         this.simulation = simulation;
+        this.atr = atr;
         this.log = log;
     }
 
@@ -173,7 +175,7 @@ final class Card {
     private void control(byte code, OutputStream out) throws IOException {
         switch (code) {
             case POWER_OFF, POWER_ON, RESET -> simulation.apply(null);
-            case ATR_WANTED -> send(out, ATR);
+            case ATR_WANTED -> send(out, atr);
             default -> {
                 // A later version of the reader's protocol; nothing that a card could answer.
             }

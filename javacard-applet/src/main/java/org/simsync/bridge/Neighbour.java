@@ -10,7 +10,9 @@ import javacard.framework.ISOException;
  * counts down tries at every VERIFY and answers 6D00 to all else. SELECT F0 4E 45 49 47 48 42 4F 55 52.
  */
 public final class Neighbour extends Applet {
-    static final byte[] AID = {(byte) 0xF0, 'N', 'E', 'I', 'G', 'H', 'B', 'O', 'U', 'R'};
+    /** Of its package, and of the only applet in that. */
+    public static final byte[] PACKAGE_AID = {(byte) 0xF0, 'N', 'E', 'I', 'G', 'H', 'B', 'O', 'U'};
+    public static final byte[] AID = {(byte) 0xF0, 'N', 'E', 'I', 'G', 'H', 'B', 'O', 'U', 'R'};
 
     private static final byte INS_VERIFY = 0x20;
     private byte tries = 3;

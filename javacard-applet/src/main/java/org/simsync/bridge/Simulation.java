@@ -1,11 +1,7 @@
 package org.simsync.bridge;
 
-import com.licel.jcardsim.base.Simulator;
-import com.licel.jcardsim.base.SimulatorRuntime;
-import java.io.ByteArrayOutputStream;
 import java.util.Arrays;
 import java.util.function.Function;
-import javacard.framework.AID;
 import org.simsync.card.SimsyncApplet;
 
 /**
@@ -15,51 +11,38 @@ import org.simsync.card.SimsyncApplet;
  * <p>It is a function from a command APDU to an answer; null is a reset of the card.
  */
 public final class Simulation implements Function<byte[], byte[]> {
+    private static final byte[] PACKAGE_AID = {(byte) 0xF0, 'S', 'I', 'M', 'S', 'Y', 'N', 'C'};
     private static final byte[] APPLET_AID = {(byte) 0xF0, 'S', 'I', 'M', 'S', 'Y', 'N', 'C', 1};
-    private static final int SHORTEST_APDU = 4;
-    private static final byte[] WRONG_LENGTH = {0x67, 0x00};
+    private static final byte[] NO_PRIVILEGES = {0};
+    private static final int OK = 0x9000;
     private static final byte[] NO_APPLET = {0x69, (byte) 0x99};
     private static final byte[] NOT_FOUND = {0x6A, (byte) 0x82};
 
-    private final Simulator simulator;
+    private final Chip chip = new Chip();
 
     /** Installs the applet with its install parameter, and the neighbour applet. */
     public Simulation(byte[] transportSecret) {
-        simulator = new Simulator(new SimulatorRuntime());
-        simulator.changeProtocol("T=1");
-        install(APPLET_AID, SimsyncApplet.class, transportSecret);
-        install(Neighbour.AID, Neighbour.class, new byte[0]);
-        simulator.reset();
+        install(PACKAGE_AID, APPLET_AID, SimsyncApplet.class, transportSecret);
+        install(Neighbour.PACKAGE_AID, Neighbour.AID, Neighbour.class, new byte[0]);
+        chip.reset();
     }
 
-    private void install(byte[] aid, Class<? extends javacard.framework.Applet> applet, byte[] parameter) {
-        ByteArrayOutputStream data = new ByteArrayOutputStream();
-        putLv(data, aid);
-        putLv(data, new byte[] {0});
-        putLv(data, parameter);
-        AID id = new AID(aid, (short) 0, (byte) aid.length);
-        simulator.loadApplet(id, applet);
-        simulator.createApplet(id, data.toByteArray(), (short) 0, (byte) data.size());
-    }
-
-    private static void putLv(ByteArrayOutputStream to, byte[] value) {
-        to.write(value.length);
-        to.writeBytes(value);
+    private void install(byte[] loadFile, byte[] aid, Class<? extends javacard.framework.Applet> applet,
+            byte[] parameter) {
+        chip.load(loadFile, aid, applet);
+        int status = chip.install(loadFile, aid, aid, NO_PRIVILEGES, parameter);
+        if (status != OK) {
+            throw new IllegalStateException("the applet refuses to be installed: " + Integer.toHexString(status));
+        }
     }
 
     @Override
     public byte[] apply(byte[] command) {
         if (command == null) {
-            simulator.reset();
+            chip.reset();
             return new byte[0];
         }
-        try {
-            return command.length < SHORTEST_APDU
-                    ? WRONG_LENGTH.clone() : asCardsSay(simulator.transmitCommand(command));
-        } catch (IllegalArgumentException malformed) {
-            // The simulator's word for lengths that contradict each other.
-            return WRONG_LENGTH.clone();
-        }
+        return asCardsSay(chip.transmit(command));
     }
 
     /** With no applet selected the simulator has its own word for an AID that is not there; cards answer 6A82. */

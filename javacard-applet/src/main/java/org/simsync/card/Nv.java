@@ -38,7 +38,8 @@ public class Nv {
         return pin.check(from, offset, length);
     }
 
-    final void generate(KeyPair pair) {
+    /** Makes a pair. Not atomic: a cut may leave one half of it. */
+    protected void generate(KeyPair pair) {
         beforeWrite();
         pair.genKeyPair();
     }
@@ -48,8 +49,8 @@ public class Nv {
         key.clearKey();
     }
 
-    /** Loads a point into a public key; Java Card 3.0.4 has no public keys in transient memory. */
-    final void setPoint(ECPublicKey key, byte[] from, short offset) {
+    /** Loads a point into a public key, not atomically; Java Card 3.0.4 has no public keys in transient memory. */
+    protected void setPoint(ECPublicKey key, byte[] from, short offset) {
         beforeWrite();
         key.setW(from, offset, Proto.LEN_POINT);
     }

@@ -104,6 +104,67 @@ class BridgeTest {
     }
 
     @Test
+    void aSimHasAnAtrOfItsOwnAndCountsPinsOverInsertions() throws IOException {
+        ok("sim a usim 8901000000000000801 001010000000001 1234");
+        insert("a");
+        byte[] atr = reader.exchange(4);
+        int check = 0;
+        for (int i = 1; i < atr.length; i++) {
+            check ^= atr[i];
+        }
+        assertEquals(0, check);
+        assertEquals(0, atr[3] & 0x0F, "T=0 comes first");
+        int[] wrong = {0x00, 0x20, 0, 1, 8, '9', '9', '9', '9', 0xFF, 0xFF, 0xFF, 0xFF};
+        int[] right = {0x00, 0x20, 0, 1, 8, '1', '2', '3', '4', 0xFF, 0xFF, 0xFF, 0xFF};
+        assertEquals(0x63C2, sw(reader.exchange(wrong)));
+        ok("eject a");
+        insert("a");
+        assertEquals(0x63C1, sw(reader.exchange(wrong)));
+        assertEquals(0x9000, sw(reader.exchange(right)));
+        assertEquals(0x63C3, sw(reader.exchange(0x00, 0x20, 0, 1)));
+        for (int tries : new int[] {0x63C2, 0x63C1, 0x6983, 0x6983}) {
+            assertEquals(tries, sw(reader.exchange(wrong)));
+        }
+        assertEquals(0x6983, sw(reader.exchange(right)));
+    }
+
+    @Test
+    void aBlankCardHasADomainAndOutlivesInsertions() throws IOException {
+        ok("blank-gp a scp=03 kvn=30 tries=1");
+        insert("a");
+        assertEquals(0x6A82, sw(reader.exchange(SELECT)), "nothing of ours");
+        assertEquals(0x9000, sw(reader.exchange(SELECT_NEIGHBOUR)));
+        assertEquals(0x63C2, sw(reader.exchange(VERIFY)));
+        byte[] domain = reader.exchange(0x00, 0xA4, 4, 0, 0);
+        assertEquals(0x6F, domain[0]);
+        int[] update = {0x80, 0x50, 0x30, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0};
+        byte[] first = reader.exchange(update);
+        assertEquals(32 + 2, first.length);
+        ok("eject a");
+        assertTrue(reader.isGone());
+        insert("a");
+        byte[] second = reader.exchange(update);
+        assertArrayEquals(Arrays.copyOf(first, 10), Arrays.copyOf(second, 10), "the same card");
+        assertEquals(2, second[31], "the counter went on");
+        reader.exchange(SELECT_NEIGHBOUR);
+        assertEquals(0x63C1, sw(reader.exchange(VERIFY)), "and so did the neighbour's");
+    }
+
+    @Test
+    void blankCardsDiffer() throws IOException {
+        ok("blank-gp a");
+        ok("blank-gp b i=60");
+        try (FakeReader second = new FakeReader()) {
+            insert("a");
+            ok("insert b " + second.port());
+            second.accept();
+            int[] update = {0x80, 0x50, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0};
+            assertFalse(Arrays.equals(Arrays.copyOf(reader.exchange(update), 10), Arrays.copyOf(second.exchange(update), 10)));
+        }
+        assertTrue(bridge.answer("blank-gp a").startsWith("error card a is in a reader"));
+    }
+
+    @Test
     void commandsThatAreNoneGetAnAnswer() throws IOException {
         ok("blank a " + SECRET);
         insert("a");
@@ -223,6 +284,8 @@ class BridgeTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", "   ", "nonsense", "blank", "blank a", "blank a 00", "blank a zz", "blank a " + "g0",
+            "sim a sim 1 001010000000001", "sim a card 8901000000000000801 001010000000001", "sim a usim 8901000000000000801",
+            "blank-gp", "blank-gp a scp=01", "blank-gp a what", "blank-gp a kvn=1 kvn=2",
             "insert", "insert nobody 1", "insert x y z w v", "eject", "eject nobody", "yank nobody 1", "yank nobody",
             "yank-before nobody 0", "cards now", "stats", "stats nobody", "stats-reset nobody", "wait-idle nobody 5",
             "log", "log on", "log sideways", "log off now", "log on /nowhere/at/all/log"})

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.KeyPair;
 import java.security.interfaces.ECPublicKey;
 import java.util.Arrays;
+import org.simsync.bridge.fault.FaultyCard;
 
 /** The host's side of every command, and of every check that a host can make. All test helpers are here. */
 final class Host {
@@ -105,7 +106,7 @@ final class Host {
     record Selected(int lifecycle, int pinTries, int pukTries, int pinState, byte[] challenge, byte[] pseudonym) { }
 
     Selected select() {
-        ByteBuffer answer = ByteBuffer.wrap(card.send(0x00, 0xA4, 4, 0, TestCard.AID_BYTES).ok(38));
+        ByteBuffer answer = ByteBuffer.wrap(card.send(0x00, 0xA4, 4, 0, FaultyCard.AID).ok(38));
         assertEquals(1, answer.get(), "major version");
         assertEquals(0, answer.get(), "minor version");
         Selected selected = new Selected(answer.get(), answer.get(), answer.get(), answer.get(), take(answer, 16),

@@ -14,6 +14,7 @@ import javacard.framework.SystemException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.simsync.bridge.fault.FaultyCard;
 
 class ProvisioningTest {
     private static final byte[] WRONG = Host.filled(16, 1);
@@ -220,7 +221,7 @@ class ProvisioningTest {
         Host host = Host.enrolled();
         for (String media : new String[] {"T=CL,TYPE_A,T1", "T=CL,TYPE_B,T0"}) {
             host.card.changeProtocol(media);
-            host.card.send(0x00, 0xA4, 4, 0, TestCard.AID_BYTES).expect(0x6985);
+            host.card.send(0x00, 0xA4, 4, 0, FaultyCard.AID).expect(0x6985);
             host.card.send(0x80, 0x84, 0, 0).expect(0x6985);
             host.tryVerify(Host.PIN).expect(0x6985);
         }

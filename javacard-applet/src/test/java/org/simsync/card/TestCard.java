@@ -1,18 +1,17 @@
 package org.simsync.card;
 
-import com.licel.jcardsim.base.Simulator;
-import com.licel.jcardsim.base.SimulatorRuntime;
 import java.io.ByteArrayOutputStream;
-import javacard.framework.AID;
+import org.simsync.bridge.fault.FaultyApplet;
+import org.simsync.bridge.fault.FaultyCard;
+import org.simsync.bridge.fault.FaultyNv;
 
 /** A simulated card with the applet, spoken to in bytes. {@link Host} speaks to it in commands. */
 final class TestCard {
-    static final byte[] AID_BYTES = {(byte) 0xF0, 'S', 'I', 'M', 'S', 'Y', 'N', 'C', 1};
     static final byte[] TRANSPORT = Host.filled(16, 0x5A);
 
-    final CuttingNv nv = new CuttingNv();
-    final TestApplet applet;
-    private final Simulator simulator;
+    final FaultyNv nv;
+    final FaultyApplet applet;
+    private final FaultyCard card;
 
     TestCard() {
         this("T=1");
@@ -23,31 +22,13 @@ final class TestCard {
     }
 
     TestCard(String protocol, byte[] parameter) {
-        simulator = new Simulator(new SimulatorRuntime());
-        simulator.changeProtocol(protocol);
-        TestApplet.NV.set(nv);
-        AID aid = new AID(AID_BYTES, (short) 0, (byte) AID_BYTES.length);
-        simulator.loadApplet(aid, TestApplet.class);
-        byte[] data = installData(parameter);
-        simulator.createApplet(aid, data, (short) 0, (byte) data.length);
-        applet = TestApplet.LAST.get();
-        nv.never();
-        simulator.reset();
-    }
-
-    private static byte[] installData(byte[] parameter) {
-        ByteArrayOutputStream data = new ByteArrayOutputStream();
-        data.write(AID_BYTES.length);
-        data.writeBytes(AID_BYTES);
-        data.write(1);
-        data.write(0);
-        data.write(parameter.length);
-        data.writeBytes(parameter);
-        return data.toByteArray();
+        card = new FaultyCard(protocol, parameter);
+        applet = card.applet();
+        nv = card.nv();
     }
 
     Answer raw(byte... command) {
-        return Answer.of(simulator.transmitCommand(command));
+        return Answer.of(card.transmit(command));
     }
 
     /** A command with data and the wish for any answer. */
@@ -66,11 +47,10 @@ final class TestCard {
     }
 
     void powerCycle() {
-        nv.never();
-        simulator.reset();
+        card.powerCycle();
     }
 
     void changeProtocol(String protocol) {
-        simulator.changeProtocol(protocol);
+        card.changeProtocol(protocol);
     }
 }

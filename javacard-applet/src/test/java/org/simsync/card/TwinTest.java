@@ -11,9 +11,11 @@ import javacard.framework.ISOException;
 import javacard.security.MessageDigest;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.simsync.bridge.fault.FaultyNv;
+import org.simsync.bridge.fault.PowerCut;
 
 class TwinTest {
-    private final CuttingNv nv = new CuttingNv();
+    private final FaultyNv nv = new FaultyNv();
     private Ram ram;
     private Twin record;
 

@@ -1,7 +1,7 @@
-package org.simsync.card;
+package org.simsync.bridge.fault;
 
 /** The card's power is gone. An Error, so that nothing in the applet catches it. */
-final class PowerCut extends Error {
+public final class PowerCut extends Error {
     private static final long serialVersionUID = 1L;
 
     PowerCut() {
