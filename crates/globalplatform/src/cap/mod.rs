@@ -1,0 +1,165 @@
+//! CAP files (Java Card Virtual Machine Specification 3.0.4, chapter 6): read, checked in every size that they name, and
+//! taken only if they are our applet.
+//!
+//! Cards and installers take much for granted: a wrong size ends in a load that never finishes, or in an applet that
+//! differs from the file. So everything is checked here, before a card sees the first byte.
+
+mod components;
+mod zip;
+
+use openssl::hash::MessageDigest;
+
+use crate::aid::Aid;
+use crate::crypto;
+use crate::error::GpError;
+use crate::tlv;
+
+pub use components::Component;
+
+/// Longest file that is read, in bytes. Ours is 17 KB.
+pub const MAX_FILE: usize = 1 << 20;
+/// Tag of the load file data block (GPCS, table 11-58).
+const LOAD_FILE_DATA_BLOCK: u8 = 0xC4;
+/// LOAD counts its blocks in one byte.
+pub const MAX_BLOCKS: usize = 256;
+
+/// Why a file is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CapError {
+    /// Longer than any CAP file of ours.
+    #[error("the CAP file has more than {MAX_FILE} bytes; it is not the simsync applet")]
+    TooLarge,
+    /// No ZIP archive, or a broken one.
+    #[error("the CAP file is damaged: it is no readable ZIP archive; build or download it again")]
+    NotZip,
+    /// A component whose content does not fit its checksum or size in the archive.
+    #[error("the CAP file is damaged: {0} does not match its checksum; build or download it again")]
+    Checksum(String),
+    /// A component packed in a way that no converter uses.
+    #[error("the CAP file packs {0} in a way that is not read here; repack it stored or deflated")]
+    Packing(String),
+    /// Two components of one name, or in two folders.
+    #[error(
+        "the CAP file holds more than one package, or {0} twice; it must hold the simsync applet alone"
+    )]
+    Ambiguous(String),
+    /// A component that every applet has.
+    #[error("the CAP file is incomplete: {0} is missing; build or download it again")]
+    Missing(&'static str),
+    /// A component that does not fit itself or the others.
+    #[error("the CAP file is damaged: {component} {what}; build or download it again")]
+    Malformed {
+        /// The component's name.
+        component: &'static str,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Of a format that this was not written for.
+    #[error(
+        "the CAP file has format {major}.{minor}; convert the applet for Java Card 3.0.4, whose format is 2.1 or 2.2"
+    )]
+    Format {
+        /// Its major version.
+        major: u8,
+        /// Its minor version.
+        minor: u8,
+    },
+    /// Somebody else's package.
+    #[error("the CAP file holds the package {0}, not the simsync applet")]
+    OtherPackage(String),
+    /// Ours, without the applet.
+    #[error("the CAP file does not hold the simsync applet F053494D53594E4301")]
+    NoApplet,
+    /// Ours, in a version that this tool cannot speak to.
+    #[error(
+        "the CAP file holds version {major}.{minor} of the applet and this tool knows 1; take files of one release"
+    )]
+    Version {
+        /// Its major version.
+        major: u8,
+        /// Its minor version.
+        minor: u8,
+    },
+    /// More than LOAD can count.
+    #[error("the CAP file needs {0} blocks and LOAD counts {MAX_BLOCKS}")]
+    TooManyBlocks(usize),
+}
+
+/// A CAP file that was found to be our applet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapFile {
+    components: Vec<Component>,
+    version: (u8, u8),
+}
+
+impl CapFile {
+    /// Reads and checks the bytes of a file, at most [`MAX_FILE`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, CapError> {
+        if bytes.len() > MAX_FILE {
+            return Err(CapError::TooLarge);
+        }
+        let components = zip::components(bytes)?;
+        let version = components::check(&components)?;
+        Ok(Self {
+            components,
+            version,
+        })
+    }
+
+    /// Major and minor version of the package.
+    pub fn version(&self) -> (u8, u8) {
+        self.version
+    }
+
+    /// The package.
+    pub fn package(&self) -> Aid {
+        Aid::our_package()
+    }
+
+    /// The applet in it, whose instance gets the same AID.
+    pub fn applet(&self) -> Aid {
+        Aid::our_applet()
+    }
+
+    /// The components that are loaded, in the order in which they are: all but Descriptor and Debug.
+    pub fn loaded(&self) -> impl Iterator<Item = &Component> {
+        self.components.iter().filter(|c| c.is_loaded())
+    }
+
+    /// Those components, joined.
+    pub fn load_data(&self) -> Vec<u8> {
+        self.loaded()
+            .flat_map(|c| c.bytes.iter().copied())
+            .collect()
+    }
+
+    /// The load file data block with its tag and length, in pieces of `size` bytes.
+    pub fn blocks(&self, size: usize) -> Result<Vec<Vec<u8>>, CapError> {
+        let data = self.load_data();
+        let mut block = vec![LOAD_FILE_DATA_BLOCK];
+        // Below 65,536 if it fits into the blocks there are; checked below.
+        let length = u16::try_from(data.len())
+            .map_err(|_| CapError::TooManyBlocks(data.len() / size.max(1)))?;
+        block.extend(tlv::length(length));
+        block.extend(data);
+        let blocks: Vec<Vec<u8>> = block.chunks(size.max(1)).map(<[u8]>::to_vec).collect();
+        if blocks.len() > MAX_BLOCKS {
+            return Err(CapError::TooManyBlocks(blocks.len()));
+        }
+        Ok(blocks)
+    }
+
+    /// Load file data block hashes, SHA-256 and SHA-1 (GPCS C.2), of what is loaded.
+    pub fn hashes(&self) -> Result<([u8; 32], [u8; 20]), GpError> {
+        let data = self.load_data();
+        let (mut long, mut short) = ([0; 32], [0; 20]);
+        long.copy_from_slice(&crypto::digest(MessageDigest::sha256(), &data)?);
+        short.copy_from_slice(&crypto::digest(MessageDigest::sha1(), &data)?);
+        Ok((long, short))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
