@@ -5,6 +5,8 @@ pub mod address;
 pub mod api;
 pub mod batch;
 pub mod client;
+pub mod issued;
+pub mod people;
 pub mod problem;
 pub mod tls;
 

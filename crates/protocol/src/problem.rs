@@ -76,6 +76,9 @@ pub enum Code {
     Internal,
     /// 503: the server is stopping.
     ShuttingDown,
+    /// Any code that this version does not know: the other side is newer. Read only, never sent.
+    #[serde(other, rename = "server-refused")]
+    Unknown,
 }
 
 impl Code {
@@ -110,7 +113,7 @@ impl Code {
             | Self::RekeyRequired => 409,
             Self::TooLarge => 413,
             Self::RateLimited => 429,
-            Self::Internal => 500,
+            Self::Internal | Self::Unknown => 500,
             Self::ShuttingDown => 503,
             Self::StorageFull => 507,
         }

@@ -1,5 +1,7 @@
 //! The operator's orders: the same whether they come through a running server's socket or go to the store directly.
 
+pub mod issued;
+pub mod people;
 pub mod socket;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,13 @@ pub enum Order {
         /// Its ID; drawn if not given.
         id: Option<SubscriberId>,
     },
+    /// New subscribers with a code each, all or none.
+    SubscriberImport {
+        /// Who.
+        people: Vec<people::NewPerson>,
+        /// Only look whether it could be done.
+        dry_run: bool,
+    },
     /// Another enrolment code; an earlier unused one ends.
     SubscriberCode {
         /// Whose.
@@ -51,6 +60,11 @@ pub enum Order {
     CardList {
         /// Whose.
         subscriber: Option<SubscriberId>,
+    },
+    /// Compares cards that a desk issued with those that are enrolled.
+    CardCheck {
+        /// Those of the desk.
+        cards: Vec<issued::Issued>,
     },
     /// Revokes a card.
     CardRevoke {
@@ -95,6 +109,15 @@ pub enum Outcome {
         /// When it ends, in seconds since 1970.
         expires: Seconds,
     },
+    /// So many were added, or would be.
+    Imported {
+        /// How many.
+        people: usize,
+        /// When their codes end, in seconds since 1970.
+        expires: Seconds,
+    },
+    /// What a comparison of issued and enrolled cards found.
+    CardCheck(issued::Differences),
     /// Subscribers.
     Subscribers(Vec<SubscriberRow>),
     /// One subscriber.
@@ -127,6 +150,9 @@ pub enum Outcome {
 pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Outcome, Problem> {
     match order {
         Order::SubscriberAdd { label, id } => add(store, label, id, now).await,
+        Order::SubscriberImport { people, dry_run } => {
+            people::import(store, people, dry_run, now).await
+        }
         Order::SubscriberCode { id } => {
             let (code, row) = new_code(now)?;
             store.add_code(id.clone(), row, now).await.or_problem()?;
@@ -146,6 +172,7 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
         Order::CardList { subscriber } => {
             Ok(Outcome::Cards(store.cards(subscriber).await.or_problem()?))
         }
+        Order::CardCheck { cards } => issued::check(store, &cards).await,
         Order::CardRevoke { card } => {
             let all = store.cards(None).await.or_problem()?;
             let found = all.into_iter().find(|c| c.card == card);
@@ -223,7 +250,8 @@ async fn add(
     Ok(shown(id, &code, row))
 }
 
-fn random_id() -> Result<SubscriberId, Problem> {
+/// A new ID.
+pub fn random_id() -> Result<SubscriberId, Problem> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|e| internal(&e))?;
     hex::encode(bytes).parse().map_err(|e| internal(&e))

@@ -17,8 +17,8 @@ use tokio::time;
 use super::{Order, Outcome, execute};
 use crate::app::App;
 
-/// Longest order, in bytes.
-const ORDER_MAX: u64 = 64 << 10;
+/// Longest order, in bytes: a list of 10,000 people.
+const ORDER_MAX: u64 = 4 << 20;
 /// How long an order may take to arrive, and its answer to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod import;
 mod print;
 mod run;
 
@@ -19,7 +20,8 @@ const EXIT_CODES: &str = "Exit codes:
   3  there is no such subscriber, card, terminal or server folder
   4  refused: it exists already, or its state forbids it
   5  the folder or store was written by a newer simsync-server
-  6  the audit log is broken";
+  6  the audit log is broken
+  7  `card check`: the list and the cards enrolled here differ";
 
 /// The companion server of simsync: keeps people's vaults, ciphertext only.
 #[derive(Debug, Parser)]
@@ -89,6 +91,10 @@ enum Subscriber {
         #[arg(long)]
         id: Option<SubscriberId>,
     },
+    /// Add the people of a CSV file (columns label, and perhaps subscriber), all or none.
+    ///
+    /// Writes what `simsync-card provision --batch` takes: label, subscriber and enrolment code of each.
+    Import(Import),
     /// Print another enrolment code; an earlier unused one ends.
     Code {
         /// Whose.
@@ -118,6 +124,18 @@ enum Subscriber {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The list, at most 1 MiB and 10,000 people.
+    file: PathBuf,
+    /// Where the list with the codes is written, for you alone. It must not exist.
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// Only say whether it could be done, and which lines are wrong.
+    #[arg(long)]
+    dry_run: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum Card {
     /// List those of one subscriber, or all.
@@ -125,6 +143,14 @@ enum Card {
         /// Whose.
         #[arg(long, value_name = "ID")]
         subscriber: Option<SubscriberId>,
+    },
+    /// Compare a desk's signed list of issued cards with those enrolled here.
+    Check {
+        /// The list, as `simsync-card provision --batch --sign-key` wrote it.
+        list: PathBuf,
+        /// Public half of the key that signed it, in PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     /// Revoke one, at once and for good; its owner's next session makes a new key.
     Revoke {

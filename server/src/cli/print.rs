@@ -5,6 +5,8 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use simsync_card::ids::Hash;
 
+use super::Import;
+use crate::admin::issued::Differences;
 use crate::admin::{ChainEnd, Outcome};
 use crate::home::Home;
 use crate::store::types::{CardRow, SubscriberRow, TerminalRow};
@@ -80,6 +82,8 @@ pub fn outcome(outcome: &Outcome, shape: Shape, as_json: bool) {
             cards.iter().for_each(card);
             terminals.iter().for_each(terminal);
         }
+        Outcome::Imported { people, .. } => line(&format!("{people} people")),
+        Outcome::CardCheck(found) => differences(found),
         Outcome::Cards(rows) => rows.iter().for_each(card),
         Outcome::Terminals(rows) => rows.iter().for_each(terminal),
         Outcome::Audit {
@@ -113,6 +117,40 @@ pub fn outcome(outcome: &Outcome, shape: Shape, as_json: bool) {
     }
 }
 
+/// After `subscriber import`.
+pub fn imported(outcome: &Outcome, args: &Import, as_json: bool) {
+    let Outcome::Imported { people, expires } = outcome else {
+        return;
+    };
+    let out = args.out.as_ref().filter(|_| !args.dry_run);
+    if as_json {
+        return json(&json!({
+            "people": people, "expires": expires, "dry_run": args.dry_run, "file": out,
+        }));
+    }
+    match out {
+        Some(out) => line(&format!(
+            "{people} people were added. Their enrolment codes are in {}, good for one card each within 24 hours:\nsimsync-card provision --batch {}",
+            out.display(),
+            out.display()
+        )),
+        None => line(&format!("{people} people could be added; nothing was done")),
+    }
+}
+
+fn differences(found: &Differences) {
+    for (what, list) in [
+        ("missing: not enrolled here for", &found.missing),
+        ("revoked here, of", &found.revoked),
+        ("more: not in the list, of", &found.more),
+    ] {
+        for one in list {
+            line(&format!("card {} {what} {}", one.card, one.subscriber));
+        }
+    }
+    line(&format!("{} cards agree", found.agree));
+}
+
 fn to_json(outcome: &Outcome, shape: Shape) -> Value {
     match outcome {
         Outcome::Code {
@@ -120,6 +158,8 @@ fn to_json(outcome: &Outcome, shape: Shape) -> Value {
             code,
             expires,
         } => json!({ "subscriber": subscriber, "code": code, "expires": expires }),
+        Outcome::Imported { people, expires } => json!({ "people": people, "expires": expires }),
+        Outcome::CardCheck(found) => json!(found),
         Outcome::Subscribers(rows) => json!({ "subscribers": rows }),
         Outcome::Subscriber {
             subscriber,

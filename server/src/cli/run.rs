@@ -8,8 +8,9 @@ use serde_json::json;
 use simsync_protocol::problem::{Code, Problem};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::import;
 use super::print::{self, Shape};
-use super::{Card, Cli, Command, Subscriber, Terminal};
+use super::{Card, Cli, Command, Import, Subscriber, Terminal};
 use crate::admin::{self, Order, Outcome, socket};
 use crate::app::system_clock;
 use crate::config::Limits;
@@ -20,9 +21,9 @@ use crate::store::StoreError;
 use crate::store::types::SubscriberState;
 
 /// Why a command failed: exit code and sentence.
-struct Failure {
-    exit: u8,
-    sentence: String,
+pub(super) struct Failure {
+    pub(super) exit: u8,
+    pub(super) sentence: String,
 }
 
 impl Failure {
@@ -143,7 +144,24 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             serve(&dir, listen, limits, cli.json).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Subscriber(c) => subscriber_order(c),
+        Command::Card(Card::Check { list, key }) => {
+            let outcome = import::check(&dir, &list, &key).await?;
+            print::outcome(&outcome, Shape::Table, cli.json);
+            let agrees = matches!(&outcome, Outcome::CardCheck(d) if d.is_empty());
+            return Ok(if agrees {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(7)
+            });
+        }
+        Command::Subscriber(c) => match subscriber_order(c) {
+            Ok(order) => order,
+            Err(import) => {
+                let outcome = import::subscribers(&dir, &import).await?;
+                print::imported(&outcome, &import, cli.json);
+                return Ok(ExitCode::SUCCESS);
+            }
+        },
         Command::Card(Card::List { subscriber }) => (Order::CardList { subscriber }, Shape::Table),
         Command::Card(Card::Revoke { card }) => (Order::CardRevoke { card }, Shape::Table),
         Command::Terminal(Terminal::List { subscriber }) => {
@@ -171,10 +189,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     })
 }
 
-fn subscriber_order(command: Subscriber) -> (Order, Shape) {
+/// The order, or what needs files too.
+fn subscriber_order(command: Subscriber) -> Result<(Order, Shape), Import> {
     let set = |id, state| Order::SubscriberSet { id, state };
     let order = match command {
         Subscriber::Add { label, id } => Order::SubscriberAdd { label, id },
+        Subscriber::Import(import) => return Err(import),
         Subscriber::Code { id } => Order::SubscriberCode { id },
         Subscriber::List => Order::SubscriberList,
         Subscriber::Show { id } => Order::SubscriberShow { id },
@@ -182,11 +202,11 @@ fn subscriber_order(command: Subscriber) -> (Order, Shape) {
         Subscriber::Resume { id } => set(id, SubscriberState::Active),
         Subscriber::Remove { id } => set(id, SubscriberState::Removed),
     };
-    (order, Shape::Table)
+    Ok((order, Shape::Table))
 }
 
 /// Through the running server, so that it takes effect on live connections; else on the store.
-async fn execute(dir: &Path, order: Order) -> Result<Outcome, Failure> {
+pub(super) async fn execute(dir: &Path, order: Order) -> Result<Outcome, Failure> {
     let home = Home::open(dir)?;
     if let Some(answer) = socket::order(&home.admin_socket(), &order).await {
         return Ok(answer??);

@@ -3,7 +3,7 @@
 use simsync_card::ids::{CardId, Hash};
 use simsync_card::{sign, text};
 use simsync_protocol::api::{
-    B64, GRANT_SECONDS, Grant, Narrow, NarrowRequest, OpenSessionRequest, OwnSessionsAnswer,
+    B64, GRANT_SECONDS, Grant, Narrow, NarrowRequest, Nonce, OpenSessionRequest, OwnSessionsAnswer,
     PairingsRequest, RenewRequest, RevokeTerminalRequest, SessionAnswer,
 };
 use simsync_protocol::problem::{Code, Problem};
@@ -92,12 +92,7 @@ pub async fn open(call: &mut Call) -> Reply {
     }
     let certificate = certificate(call)?;
     let app = &call.app;
-    let binding = text::binding(
-        &call.conn.exporter,
-        &app.server,
-        &request.nonce.0,
-        &certificate,
-    );
+    let binding = binding(call, &request.nonce, &certificate);
     if statement.binding != binding {
         return refuse(
             Code::BindingRefused,
@@ -122,6 +117,11 @@ pub async fn open(call: &mut Call) -> Reply {
     answer(grant, view)
 }
 
+/// What a statement has to be bound to on this connection.
+fn binding(call: &Call, nonce: &Nonce, certificate: &Hash) -> Hash {
+    text::binding(&call.conn.exporter, &call.app.server, &nonce.0, certificate)
+}
+
 /// `POST /v1/sessions/renew`.
 pub async fn renew(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
@@ -130,12 +130,7 @@ pub async fn renew(call: &mut Call) -> Reply {
     let card = own_card(call, &peer, request.session.card).await?;
     let certificate = certificate(call)?;
     let app = &call.app;
-    let binding = text::binding(
-        &call.conn.exporter,
-        &app.server,
-        &request.nonce.0,
-        &certificate,
-    );
+    let binding = binding(call, &request.nonce, &certificate);
     let signed = text::renew(&card.card, request.session.n, &peer.terminal, &binding);
     if sign::verify(&card.keys.sig, &signed, &request.signature).is_err() {
         return refuse(

@@ -72,6 +72,8 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait Store: Send + Sync + 'static {
     /// Adds a subscriber with its first enrolment code.
     async fn add_subscriber(&self, p: AddSubscriber) -> Result<()>;
+    /// Adds subscribers with their first codes: all of them, or none if any of them exists.
+    async fn add_subscribers(&self, p: Vec<AddSubscriber>) -> Result<()>;
     /// Adds an enrolment code; earlier unused ones end.
     async fn add_code(&self, subscriber: SubscriberId, code: NewCode, now: Seconds) -> Result<()>;
     /// All subscribers, by ID.

@@ -4,6 +4,7 @@
 
 mod commits;
 mod hostile;
+mod import;
 mod input;
 mod keyobjects;
 mod life;

@@ -184,6 +184,10 @@ impl Store for SqliteStore {
     async fn add_subscriber(&self, p: AddSubscriber) -> Result<()> {
         self.write(move |tx| admin::add_subscriber(tx, &p)).await
     }
+    async fn add_subscribers(&self, p: Vec<AddSubscriber>) -> Result<()> {
+        self.write(move |tx| p.iter().try_for_each(|one| admin::add_subscriber(tx, one)))
+            .await
+    }
     async fn add_code(&self, subscriber: SubscriberId, code: NewCode, now: Seconds) -> Result<()> {
         self.write(move |tx| admin::add_code(tx, &subscriber, code, now))
             .await
