@@ -3,6 +3,7 @@
 use simsync_card::client::CardError;
 use simsync_card::status::Status;
 use simsync_card::transport::TransportError;
+use simsync_globalplatform::error::GpError;
 use simsync_protocol::client::ClientError;
 
 /// Why the command failed.
@@ -20,6 +21,9 @@ pub enum ToolError {
     /// What the card said.
     #[error("{}", card_sentence(.0))]
     Card(#[from] CardError),
+    /// What the card manager said.
+    #[error("{}", manager_sentence(.0))]
+    Manager(#[from] GpError),
     /// What the reader said.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -29,6 +33,9 @@ pub enum ToolError {
     /// Anything else.
     #[error("{0}")]
     Other(String),
+    /// The result said what failed.
+    #[error("something is not as it must be")]
+    Told,
 }
 
 /// The command's own cause says what happened and what to do.
@@ -38,6 +45,11 @@ fn card_sentence(e: &CardError) -> String {
         (None, Some(transport)) => transport.to_string(),
         (None, None) => e.to_string(),
     }
+}
+
+fn manager_sentence(e: &GpError) -> String {
+    e.transport()
+        .map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 impl ToolError {
@@ -54,9 +66,21 @@ impl ToolError {
                 (None, Some(t)) => transport_code(t),
                 _ => 1,
             },
+            Self::Manager(e) => match e {
+                GpError::Transport { source, .. } => transport_code(source),
+                GpError::NoSecurityDomain => 4,
+                GpError::WrongKeys { .. }
+                | GpError::AuthenticationRefused { .. }
+                | GpError::Blocked
+                | GpError::NoSuchKeys(_)
+                | GpError::Key(_)
+                | GpError::KeyLength { .. }
+                | GpError::WrongDiversification { .. } => 7,
+                _ => 1,
+            },
             Self::Transport(t) => transport_code(t),
             Self::Server(_) => 6,
-            Self::Other(_) => 1,
+            Self::Other(_) | Self::Told => 1,
         }
     }
 
@@ -68,6 +92,7 @@ impl ToolError {
             4 => "no-card",
             5 => "pin",
             6 => "server",
+            7 => "keys",
             _ => "failed",
         }
     }
@@ -78,5 +103,75 @@ fn transport_code(t: &TransportError) -> u8 {
         TransportError::ServiceGone | TransportError::ReaderGone => 3,
         TransportError::RemovedCard | TransportError::NoAnswer(_) | TransportError::BrokenOff => 4,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simsync_globalplatform::kdf::Diversification;
+    use simsync_globalplatform::keys::Scp;
+
+    /// docs/errors.md has a row for each of the card manager's errors, with its exit code and how its sentence begins.
+    #[test]
+    fn the_card_managers_errors_are_those_of_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<(u8, Vec<&str>)> = text
+            .lines()
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+                let exit = cells.get(3)?.parse().ok()?;
+                Some((exit, cells.get(4)?.split(" · ").collect()))
+            })
+            .collect();
+        assert!(rows.len() > 14, "{}", rows.len());
+        let errors = [
+            GpError::WrongKeys { key_version: 1 },
+            GpError::NoSuchKeys(1),
+            GpError::KeyLength {
+                scp: Scp::Scp02,
+                length: 32,
+            },
+            GpError::WrongDiversification {
+                scheme: Diversification::Emv,
+                scp: Scp::Scp03,
+            },
+            GpError::AuthenticationRefused { sw: 0x6300 },
+            GpError::Blocked,
+            GpError::NoSecurityDomain,
+            GpError::Locked,
+            GpError::Terminated,
+            GpError::Unsupported { scp: 1, i: None },
+            GpError::Memory {
+                wanted: 1,
+                free: None,
+            },
+            GpError::TooOld,
+            GpError::InUse { state: "enrolled" },
+            GpError::OtherVersion {
+                there: (1, 0),
+                here: (1, 1),
+            },
+            GpError::OtherCard,
+            GpError::Altered { command: "LOAD" },
+            GpError::NotConfirmed("it is not there"),
+            GpError::Refused {
+                command: "LOAD",
+                sw: 0x6985,
+            },
+        ];
+        for error in errors {
+            let sentence = error.to_string();
+            let exit = ToolError::from(error).exit_code();
+            let begins = |b: &&str| {
+                b.split('…').all(|part| sentence.contains(part.trim()))
+                    && sentence.starts_with(b.split('…').next().unwrap_or_default().trim())
+            };
+            let found = rows
+                .iter()
+                .any(|(e, beginnings)| *e == exit && beginnings.iter().any(&begins));
+            assert!(found, "exit {exit}: {sentence}");
+        }
     }
 }

@@ -1,13 +1,21 @@
 //! simsync-card: prepares, shows and manages cards.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod cli;
 mod commands;
 mod error;
+mod files;
+mod issue;
+mod keys;
 mod letter;
+#[cfg(test)]
+mod man;
 mod output;
 mod reader;
+mod registrar;
 mod secrets;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -18,7 +26,7 @@ fn main() -> ExitCode {
     let level = match args.verbose {
         0 => "warn",
         1 => "info",
-        _ => "simsync_card=trace,debug",
+        _ => "debug,apdu=trace",
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))

@@ -37,8 +37,23 @@ impl Output {
         }
     }
 
+    /// Something that happened in a command that goes on: one object a line, or text for people.
+    pub fn event(&self, mut value: Value, text: &str) {
+        if self.json {
+            if let Some(object) = value.as_object_mut() {
+                object.insert("schema_version".to_owned(), json!(SCHEMA_VERSION));
+            }
+            println!("{value}");
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
     /// A failure.
     pub fn failure(&self, e: &ToolError) {
+        if matches!(e, ToolError::Told) {
+            return;
+        }
         if self.json {
             let value = json!({
                 "schema_version": SCHEMA_VERSION,

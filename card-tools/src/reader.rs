@@ -8,6 +8,10 @@ use simsync_card::pcsc::{PcscCard, PcscTransaction};
 use simsync_card::transport::TransportError;
 
 use crate::error::ToolError;
+use crate::trace::Traced;
+
+/// The card while it is this program's alone; -vv shows what is said.
+pub type Taken<'card> = Traced<PcscTransaction<'card>>;
 
 /// A context; says what to do when pcscd does not run.
 pub fn context() -> Result<Context, ToolError> {
@@ -70,16 +74,21 @@ pub fn connect(wanted: Option<&str>) -> Result<PcscCard, ToolError> {
 }
 
 /// Takes the card for a while; a reset by another program is over then.
-pub fn transaction(card: &mut PcscCard) -> Result<Applet<PcscTransaction<'_>>, ToolError> {
+pub fn take(card: &mut PcscCard) -> Result<Taken<'_>, ToolError> {
     match card.transaction() {
         Ok(_) | Err(TransportError::ResetByOther) => {}
         Err(e) => return Err(e.into()),
     }
-    Ok(Applet::new(card.transaction()?))
+    Ok(Traced::new(card.transaction()?))
+}
+
+/// The same, for our applet.
+pub fn transaction(card: &mut PcscCard) -> Result<Applet<Taken<'_>>, ToolError> {
+    take(card).map(Applet::new)
 }
 
 /// SELECT; a card without our applet is said to be one.
-pub fn select(applet: &mut Applet<PcscTransaction<'_>>) -> Result<Selected, ToolError> {
+pub fn select(applet: &mut Applet<Taken<'_>>) -> Result<Selected, ToolError> {
     applet.select().map_err(|e| match e.status() {
         Some(_) => ToolError::NoCard("the card in this reader has no simsync applet".to_owned()),
         None => e.into(),

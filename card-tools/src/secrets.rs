@@ -13,7 +13,7 @@ use crate::error::ToolError;
 const MAX: u64 = 256;
 
 /// A copy of a descriptor that the caller opened for us.
-fn duplicate(fd: i32) -> Result<std::fs::File, ToolError> {
+pub fn duplicate(fd: i32) -> Result<std::fs::File, ToolError> {
     // By way of /proc, so that no number is trusted to be an open descriptor of ours.
     let path = format!("/proc/self/fd/{fd}");
     std::fs::OpenOptions::new()

@@ -1,6 +1,7 @@
-//! `info`.
+//! `info`: our card, or a SIM as far as it tells who it is.
 
 use serde_json::json;
+use simsync_card::sim::{self, Read, Sim};
 
 use crate::error::ToolError;
 use crate::output::Output;
@@ -14,7 +15,18 @@ pub fn run(
     out: &Output,
 ) -> Result<(), ToolError> {
     let mut card = reader::connect(wanted)?;
-    let selected = reader::select(&mut reader::transaction(&mut card)?)?;
+    let found = reader::select(&mut reader::transaction(&mut card)?);
+    let selected = match found {
+        Ok(selected) => selected,
+        Err(e @ ToolError::NoCard(_)) => {
+            let told = sim::read(&mut reader::take(&mut card)?)?;
+            return told.map_or(Err(e), |told| {
+                show_sim(&told, out);
+                Ok(())
+            });
+        }
+        Err(e) => return Err(e),
+    };
     let (major, minor) = selected.version;
     let state = reader::lifecycle_word(selected.lifecycle);
     let mut value = json!({
@@ -49,4 +61,42 @@ pub fn run(
     }
     out.result(value, &text);
     Ok(())
+}
+
+/// A card that cannot carry a vault's key: who it is, and that it is no more than that.
+fn show_sim(sim: &Sim, out: &Output) {
+    let word = |read: &Read| match read {
+        Read::Digits(digits) => digits.clone(),
+        Read::Locked => "locked by its PIN".to_owned(),
+        Read::Absent => "none".to_owned(),
+    };
+    let pin = match (sim.chv.enabled, sim.chv.tries) {
+        (Some(false), _) => "not asked for".to_owned(),
+        (_, Some(tries)) => format!("{tries} tries left"),
+        (Some(true), None) => "asked for".to_owned(),
+        (None, None) => "not told".to_owned(),
+    };
+    let state = |read: &Read| match read {
+        Read::Digits(_) => "read",
+        Read::Locked => "locked",
+        Read::Absent => "none",
+    };
+    out.result(
+        json!({
+            "kind": sim.kind.word(),
+            "applet": false,
+            "iccid": sim.iccid.digits(),
+            "imsi": sim.imsi.digits(),
+            "imsi_state": state(&sim.imsi),
+            "pin_enabled": sim.chv.enabled,
+            "pin_tries": sim.chv.tries,
+        }),
+        &format!(
+            "Kind       {}\nICCID      {}\nIMSI       {}\nPIN (CHV1) {pin}\n\
+             It has no simsync applet: its numbers can be copied, so it says that somebody is there, and unlocks nothing.\n",
+            sim.kind.word(),
+            word(&sim.iccid),
+            word(&sim.imsi)
+        ),
+    );
 }

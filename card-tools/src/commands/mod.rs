@@ -1,10 +1,17 @@
 //! One file for each command.
 
+mod batch;
+mod delete;
+mod doctor;
 mod info;
+mod install;
+mod list;
+mod lock_info;
 mod pin;
 mod provision;
 mod readers;
 mod terminal;
+mod terminate;
 
 use clap::CommandFactory;
 
@@ -18,6 +25,11 @@ pub fn run(args: &Args, out: &Output) -> Result<(), ToolError> {
     match &args.command {
         Command::Readers => readers::run(out),
         Command::Info { pin, pin_fd } => info::run(reader, *pin || pin_fd.is_some(), *pin_fd, out),
+        Command::Install(i) => install::run(reader, i, out),
+        Command::Delete(d) => delete::run(reader, d, out),
+        Command::List { keys } => list::run(reader, keys, out),
+        Command::LockInfo { kvn } => lock_info::run(reader, *kvn, out),
+        Command::Provision(p) if p.batch.is_some() => batch::run(reader, p, out),
         Command::Provision(p) => provision::run(reader, p, out),
         Command::Pin(Pin::Change {
             pin_fd,
@@ -30,6 +42,13 @@ pub fn run(args: &Args, out: &Output) -> Result<(), ToolError> {
         Command::Terminal(Terminal::List { pin_fd }) => terminal::list(reader, *pin_fd, out),
         Command::Terminal(Terminal::Remove { terminal, pin_fd }) => {
             terminal::remove(reader, terminal, *pin_fd, out)
+        }
+        Command::Terminate {
+            destroy_keys,
+            puk_fd,
+        } => terminate::run(reader, *destroy_keys, *puk_fd, out),
+        Command::Doctor { pin, pin_fd } => {
+            doctor::run(reader, *pin || pin_fd.is_some(), *pin_fd, out)
         }
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -1,0 +1,11 @@
+//! Cards for many people: who gets which card, in several readers at once, and never two for one.
+
+pub mod desk;
+pub mod journal;
+pub mod report;
+pub mod round;
+pub mod slots;
+pub mod transport_key;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! The letter with PIN and PUK: one page of text, HTML or PDF, written durably before the card is handed over.
+
+mod html;
+mod pdf;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::error::ToolError;
+use crate::files;
+
+const TITLE: &str = "Your simsync card";
+/// No letter is longer, in bytes. What holds secrets is reserved at once, so that it leaves no copies when it grows.
+const CAPACITY: usize = 16 << 10;
+
+/// How a letter is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Plain text.
+    Text,
+    /// A page of HTML, to be printed by a browser.
+    Html,
+    /// A page of PDF.
+    Pdf,
+}
+
+impl Format {
+    /// How its files' names end.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::Html => "html",
+            Self::Pdf => "pdf",
+        }
+    }
+}
+
+/// What the letter says.
+pub struct Letter<'a> {
+    /// Whose card it is.
+    pub subscriber: &'a str,
+    /// What the card is called.
+    pub label: &'a str,
+    /// The card's ID.
+    pub card: &'a str,
+    /// The server.
+    pub server: &'a str,
+    /// The first PIN.
+    pub pin: &'a str,
+    /// The PUK.
+    pub puk: &'a str,
+    /// The PIN must be changed at first use.
+    pub change: bool,
+}
+
+/// Digits in groups, from the left.
+fn grouped(digits: &str, size: usize) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(2 * digits.len()));
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && at % size == 0 {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+impl Letter<'_> {
+    /// What is no secret.
+    fn rows(&self) -> [(&'static str, &str); 4] {
+        [
+            ("Subscriber", self.subscriber),
+            ("Label", self.label),
+            ("Card", self.card),
+            ("Server", self.server),
+        ]
+    }
+
+    /// What to do, one line each.
+    fn advice(&self) -> Vec<&'static str> {
+        let mut lines = if self.change {
+            vec![
+                "The card asks you to choose a PIN of your own at its first use.",
+                "You get a new PUK then: keep that one, this one ends.",
+            ]
+        } else {
+            vec!["Change the PIN when you like: simsync pin change"]
+        };
+        lines.extend([
+            "PIN and PUK are digits only; spaces between them are not typed.",
+            "Put the card into your terminal and run: simsync pair",
+            "Three wrong PINs block the card; the PUK unblocks it: simsync-card pin unblock",
+            "Keep this letter apart from the card.",
+        ]);
+        lines
+    }
+
+    fn text(&self) -> Zeroizing<String> {
+        let mut out = Zeroizing::new(String::with_capacity(CAPACITY));
+        let secrets = [("PIN", self.pin), ("PUK", self.puk)];
+        for part in [TITLE, "\n\n"] {
+            out.push_str(part);
+        }
+        for (name, value) in self.rows().into_iter().chain(secrets) {
+            if name == "PIN" {
+                out.push('\n');
+            }
+            out.push_str(&format!("{name:<12}"));
+            out.push_str(value);
+            out.push('\n');
+        }
+        out.push('\n');
+        for line in self.advice() {
+            out.push_str(line);
+            out.push('\n');
+        }
+        out
+    }
+
+    fn bytes(&self, format: Format) -> Zeroizing<Vec<u8>> {
+        match format {
+            Format::Text => Zeroizing::new(self.text().as_bytes().to_vec()),
+            Format::Html => {
+                let mut page = Zeroizing::new(String::with_capacity(CAPACITY));
+                html::page(self, &mut page);
+                Zeroizing::new(page.as_bytes().to_vec())
+            }
+            Format::Pdf => pdf::page(self),
+        }
+    }
+
+    /// Writes it in each format, readable by its owner alone, and answers only when it is on the disk. Letters that this
+    /// tool wrote there before are replaced, each at once.
+    pub fn write(&self, files: &[(Format, PathBuf)]) -> Result<(), ToolError> {
+        for (format, path) in files {
+            check_free(path)?;
+            files::replace(path, &self.bytes(*format)).map_err(|e| {
+                ToolError::Other(format!(
+                    "the letter {} cannot be written: {e}",
+                    path.display()
+                ))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the letter goes: the path itself for one format, else one file for each with its own ending.
+pub fn places(path: &Path, formats: &[Format]) -> Vec<(Format, PathBuf)> {
+    match formats {
+        [one] => vec![(*one, path.to_owned())],
+        many => many
+            .iter()
+            .map(|f| (*f, path.with_extension(f.extension())))
+            .collect(),
+    }
+}
+
+/// A file that is no letter of ours is not overwritten.
+pub fn check_free(path: &Path) -> Result<(), ToolError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(CAPACITY as u64).read_to_end(&mut bytes));
+    match read {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(_) if is_letter(&bytes) => Ok(()),
+        _ => Err(ToolError::Usage(format!(
+            "{} exists and is no letter of this tool; choose another file",
+            path.display()
+        ))),
+    }
+}
+
+fn is_letter(bytes: &[u8]) -> bool {
+    let begins = bytes.starts_with(TITLE.as_bytes())
+        || bytes.starts_with(b"<!DOCTYPE html>")
+        || bytes.starts_with(b"%PDF-");
+    begins && bytes.windows(TITLE.len()).any(|w| w == TITLE.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Labels as people, and attackers, write them; each is at most 32 bytes.
+    pub const LABELS: [&str; 7] = [
+        "Zo\u{eb}'s \"desk\"",
+        "<script>alert(1)</script>",
+        "a\" onload='x' <b>&amp;",
+        "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{202e}abc",
+        "\u{1F600}\u{1F600}\u{1F600}\u{1F600}\u{1F600}\u{1F600}\u{1F600}\u{1F600}",
+        "\\) Tj ET (",
+        "12345678901234567890123456789012",
+    ];
+
+    pub fn letter(label: &str) -> Letter<'_> {
+        Letter {
+            subscriber: "s",
+            label,
+            card: "c",
+            server: "h",
+            pin: "123456",
+            puk: "87654321",
+            change: true,
+        }
+    }
+
+    #[test]
+    fn a_letter_replaces_a_letter_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = [Format::Text, Format::Html, Format::Pdf];
+        let files = places(&dir.path().join("letter.txt"), &all);
+        for label in LABELS {
+            assert!(label.len() <= 32, "{label}");
+            letter(label).write(&files).unwrap();
+        }
+        letter("x").write(&files).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["letter.html", "letter.pdf", "letter.txt"]);
+        let text = std::fs::read_to_string(&files[0].1).unwrap();
+        assert!(text.contains("PIN         123456\n") && text.contains("PUK         87654321\n"));
+        for (format, path) in &files {
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            for other in ["something else", "%PDF-1.7 of another", ""] {
+                std::fs::write(path, other).unwrap();
+                assert!(letter("x").write(&[(*format, path.clone())]).is_err());
+                assert_eq!(std::fs::read_to_string(path).unwrap(), other);
+            }
+        }
+    }
+}
