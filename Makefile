@@ -1,13 +1,15 @@
 # simsync. `make demo` and `make test` need nothing but Rust, a JDK and a Debian 12; both work a second time.
-.PHONY: help setup build release demo test lint bench cap clean
+.PHONY: help setup build release demo test lint bench soak cap clean
 
 JAR := javacard-applet/target/simsync-bridge.jar
+SIMULATOR_CAP := target/cap/simsync-simulator.cap
 JAVA := $(shell find javacard-applet/src javacard-applet/pom.xml -type f)
 
 help:
 	@echo "make demo   set up, build, and show a handover as a timeline (DEMO_DATA=DIR for your own files)"
 	@echo "make test   set up, build, and run every test"
 	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
+	@echo "make soak   very many commands, power cuts, yanks and other programs (SOAK=quick: a hundredth)"
 	@echo "make release  build what is installed, under target/release"
 	@echo "make cap JC_SDK=DIR  make the applet a CAP file, with a Java Card Development Kit that you have"
 	@echo "make lint   formatting and warnings"
@@ -19,8 +21,12 @@ $(JAR): $(JAVA)
 	mvn -q -B -f javacard-applet/pom.xml -DskipTests package
 	@touch $(JAR)
 
+# What the simulated card takes for the applet; real cards take what `make cap` makes.
+$(SIMULATOR_CAP): $(JAR)
+	@java -cp $(JAR) org.simsync.bridge.gp.LoadFile $@
+
 # Demo and tests share what they build; only measurements need the release profile.
-build: setup $(JAR)
+build: setup $(SIMULATOR_CAP)
 	cargo build --locked --workspace --bins
 
 release: setup $(JAR)
@@ -29,7 +35,7 @@ release: setup $(JAR)
 demo: build
 	tests/enter target/debug/demo
 
-test: setup $(JAR)
+test: setup $(SIMULATOR_CAP)
 	scripts/test
 
 lint:
@@ -38,6 +44,10 @@ lint:
 
 bench: release
 	tests/enter target/release/bench
+
+soak: build
+	@scripts/setup opensc pcsc-tools
+	tests/enter target/debug/soak
 
 cap:
 	@scripts/cap

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod desk;
 pub mod impostor;
 pub mod rig;
 pub mod scene;
 pub mod tree;
+pub mod twins;

@@ -63,6 +63,7 @@ pub fn size(root: &Path) -> Result<Size> {
 /// Copies files, directories and links that can be read, up to a limit of bytes.
 pub fn copy(from: &Path, to: &Path, limit: u64) -> Result<Size> {
     let mut size = Size::default();
+    fs::create_dir_all(to).map_err(at(to))?;
     for path in walk(from)? {
         let Ok(relative) = path.strip_prefix(from) else {
             continue;

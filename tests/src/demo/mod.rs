@@ -6,6 +6,7 @@ mod story;
 
 pub use report::{Handover, Refusal, Report};
 pub use steps::{
-    Person, add_collection, eject, insert, pair, provision, pull, unlock, unlock_at_insertion,
+    Person, add_collection, eject, insert, install, pair, provision, provision_inserted,
+    provisioned, pull, try_provision, unlock, unlock_at_insertion,
 };
 pub use story::run;

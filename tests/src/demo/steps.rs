@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::rig::{CliResult, DEADLINE, Result, Rig, Secrets, Terminal, wait_for};
+use crate::rig::{CliResult, Enrolment, Result, Rig, Secrets, Terminal, repository};
 
 /// Somebody with a card.
 #[derive(Debug, Clone)]
@@ -30,17 +30,61 @@ impl Person {
     }
 }
 
-/// A blank card becomes somebody's, at the reader of `desk`.
+/// A card as it comes from the factory gets the applet, at the reader of `desk`, by GlobalPlatform. It stays there; answers
+/// its transport secret.
+pub fn install(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<String> {
+    rig.bridge.call(&format!("blank-gp {name}"))?;
+    rig.bridge.insert(name, desk.port)?;
+    desk.wait_status("a card in the reader", |s| {
+        s["cards"].as_array().is_some_and(|c| !c.is_empty())
+    })?;
+    let file = rig.dir.path().join(format!("transport-secret-{name}"));
+    let cap = repository().join("target/cap/simsync-simulator.cap");
+    let (cap, out) = (cap.to_string_lossy(), file.to_string_lossy());
+    desk.card_tool(
+        &[
+            "install",
+            "--cap",
+            &cap,
+            "--default-test-keys",
+            "--transport-secret-out",
+            &out,
+        ],
+        &Secrets::default(),
+    )?
+    .ok("simsync-card install")?;
+    let secret = std::fs::read_to_string(&file).map_err(|e| format!("{out}: {e}"))?;
+    Ok(secret.trim().to_owned())
+}
+
+/// A card that has the applet already becomes somebody's, at the reader of `desk`.
 pub fn provision(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<Person> {
-    let enrolment = rig.server.subscriber(name)?;
     let secret = rig.bridge.blank(name)?;
     rig.bridge.insert(name, desk.port)?;
     desk.wait_status("a card in the reader", |s| {
         s["cards"].as_array().is_some_and(|c| !c.is_empty())
     })?;
+    let person = provision_inserted(rig, desk, name, &secret)?;
+    pull(rig, desk, &person)?;
+    Ok(person)
+}
+
+/// The same, with the card in the reader and its transport secret known; it stays there.
+pub fn provision_inserted(rig: &Rig, desk: &Terminal, name: &str, secret: &str) -> Result<Person> {
+    let enrolment = rig.server.subscriber(name)?;
+    try_provision(rig, desk, (name, secret), &enrolment)?.ok("simsync-card provision")?;
+    provisioned(rig, name, &enrolment)
+}
+
+/// `simsync-card provision`, whatever comes of it.
+pub fn try_provision(
+    rig: &Rig,
+    desk: &Terminal,
+    (name, secret): (&str, &str),
+    enrolment: &Enrolment,
+) -> Result<CliResult> {
     let letter = rig.dir.path().join(format!("letter-{name}.txt"));
     let server = format!("server.simsync.test:{}", rig.server.public_port);
-    let letter_text = letter.to_string_lossy().into_owned();
     desk.card_tool(
         &[
             "provision",
@@ -53,11 +97,15 @@ pub fn provision(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<Person> {
             "--label",
             name,
             "--letter",
-            &letter_text,
+            &letter.to_string_lossy(),
         ],
-        &Secrets::give("--code-fd", &enrolment.code).and("--transport-secret-fd", &secret),
-    )?
-    .ok("simsync-card provision")?;
+        &Secrets::give("--code-fd", &enrolment.code).and("--transport-secret-fd", secret),
+    )
+}
+
+/// Who the card of this name belongs to, by its letter.
+pub fn provisioned(rig: &Rig, name: &str, enrolment: &Enrolment) -> Result<Person> {
+    let letter = rig.dir.path().join(format!("letter-{name}.txt"));
     let text = std::fs::read_to_string(&letter).map_err(|e| e.to_string())?;
     let field = |name: &str| {
         text.lines()
@@ -65,13 +113,9 @@ pub fn provision(rig: &mut Rig, desk: &Terminal, name: &str) -> Result<Person> {
             .map(|v| v.trim().to_owned())
             .ok_or_else(|| format!("the letter has no {name}"))
     };
-    rig.bridge.eject(name)?;
-    desk.wait_status("an empty reader", |s| {
-        s["cards"].as_array().is_some_and(Vec::is_empty)
-    })?;
     Ok(Person {
         card: name.to_owned(),
-        subscriber: enrolment.subscriber,
+        subscriber: enrolment.subscriber.clone(),
         pin: field("PIN ")?,
         puk: field("PUK ")?,
         terminal_pin: "a terminal's PIN".to_owned(),
@@ -180,11 +224,7 @@ pub fn unlock_at_insertion(
     rig.bridge.reset_stats(&person.card)?;
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| terminal.simsync(&["unlock", "--await-card"], &secrets));
-        // The bus tells no change of this property: it is asked for.
-        wait_for("somebody who has the PIN", DEADLINE, || {
-            let status = terminal.status().ok()?;
-            (status["has_agent"] == true).then_some(())
-        })?;
+        terminal.wait_status("somebody who has the PIN", |s| s["has_agent"] == true)?;
         rig.bridge.insert(&person.card, terminal.port)?;
         seen_or_again(rig, terminal, &person.card)?;
         waiting

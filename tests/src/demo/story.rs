@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::report::{Handover, Report};
-use super::steps::{Person, add_collection, eject, insert, pair, provision, unlock};
+use super::steps::{
+    Person, add_collection, eject, insert, install, pair, provision, provision_inserted, pull,
+    unlock,
+};
 use crate::rig::{Result, Rig, Secrets, Terminal, mark, packs_below, wait_for};
 use crate::tree;
 
@@ -68,10 +71,17 @@ pub fn run(report: &mut Report, seed: u64) -> Result<()> {
         "each with its own pcscd, session bus and daemon",
     );
 
-    let mut anna = provision(&mut rig, &a, "card-1")?;
+    let secret = install(&mut rig, &a, "card-1")?;
     report.step(
         "desk",
-        "a blank card is provisioned",
+        "a blank card gets the applet",
+        "GlobalPlatform, SCP03",
+    );
+    let mut anna = provision_inserted(&rig, &a, "card-1", &secret)?;
+    pull(&mut rig, &a, &anna)?;
+    report.step(
+        "desk",
+        "it is provisioned",
         format!("subscriber {}", anna.subscriber),
     );
     insert(&mut rig, &a, &anna)?;

@@ -107,6 +107,14 @@ impl Bridge {
         self.call(&format!("eject {name}")).map(|_| ())
     }
 
+    /// Whether a card is in a reader.
+    pub fn is_in(&mut self, name: &str) -> Result<bool> {
+        let line = self.call("cards")?;
+        let mut cards = line.split_whitespace().map(|c| c.split(':'));
+        let found = cards.find_map(|mut c| (c.next() == Some(name)).then(|| c.next() != Some("-")));
+        found.ok_or_else(|| format!("no card {name} in {line:?}"))
+    }
+
     /// Begins counting anew.
     pub fn reset_stats(&mut self, name: &str) -> Result<()> {
         self.call(&format!("stats-reset {name}")).map(|_| ())

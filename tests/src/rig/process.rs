@@ -40,6 +40,11 @@ impl Guarded {
         self.child.id()
     }
 
+    /// Its standard input, if it was piped.
+    pub fn stdin(&mut self) -> Option<std::process::ChildStdin> {
+        self.child.stdin.take()
+    }
+
     /// Its standard output, if it was piped.
     pub fn stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()

@@ -310,6 +310,21 @@ impl Terminal {
         run(command, secrets)
     }
 
+    /// Starts `simsync-card …`, with `--json` and a pipe for its output; what it says on standard error goes to a file.
+    pub fn start_card_tool(&self, args: &[&str], secrets: &Secrets, log: &Path) -> Result<Guarded> {
+        let mut command = self.inside(&program("simsync-card")?);
+        command.arg("--json").args(args);
+        let mut mappings = Vec::new();
+        give(&mut command, secrets, &mut mappings)?;
+        command.fd_mappings(mappings).map_err(|e| e.to_string())?;
+        let log = File::options().create(true).append(true).open(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.map_err(|e| e.to_string())?);
+        Guarded::spawn("simsync-card", command)
+    }
+
     /// `simsync status`.
     pub fn status(&self) -> Result<Value> {
         let r = self
@@ -369,19 +384,19 @@ pub fn mark(status: &Value, name: &str) -> Option<i64> {
     status["marks"][name].as_i64()
 }
 
-/// Runs a command with secrets on descriptors from 10 on.
-fn run(mut command: Command, secrets: &Secrets) -> Result<CliResult> {
-    let io = |e: std::io::Error| e.to_string();
-    let pipe = || rustix::pipe::pipe().map_err(|e| e.to_string());
-    let mut mappings = Vec::new();
-    let mut readers: Vec<(&'static str, OwnedFd)> = Vec::new();
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe().map_err(|e| e.to_string())
+}
+
+/// Puts secrets on descriptors from 10 on; answers the first that is free.
+fn give(command: &mut Command, secrets: &Secrets, mappings: &mut Vec<FdMapping>) -> Result<i32> {
     let mut child_fd = 10;
     for (option, secret) in &secrets.given {
         let (read, write) = pipe()?;
         // Short enough for the pipe's own buffer.
         File::from(write)
             .write_all(format!("{secret}\n").as_bytes())
-            .map_err(io)?;
+            .map_err(|e| e.to_string())?;
         command.arg(option).arg(child_fd.to_string());
         mappings.push(FdMapping {
             parent_fd: read,
@@ -389,6 +404,15 @@ fn run(mut command: Command, secrets: &Secrets) -> Result<CliResult> {
         });
         child_fd += 1;
     }
+    Ok(child_fd)
+}
+
+/// Runs a command with secrets on descriptors from 10 on.
+fn run(mut command: Command, secrets: &Secrets) -> Result<CliResult> {
+    let io = |e: std::io::Error| e.to_string();
+    let mut mappings = Vec::new();
+    let mut readers: Vec<(&'static str, OwnedFd)> = Vec::new();
+    let mut child_fd = give(&mut command, secrets, &mut mappings)?;
     for option in &secrets.taken {
         let (read, write) = pipe()?;
         command.arg(option).arg(child_fd.to_string());

@@ -1,0 +1,86 @@
+//! `make soak`: what takes too long for `make test`, and is counted rather than asserted once.
+
+mod applet;
+mod foreign;
+mod issuing;
+mod report;
+mod yanks;
+
+use std::time::Instant;
+
+use simsync_rig::rig::{Result, require_namespace};
+
+pub use report::Report;
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Sequences of commands for the applet and its model.
+    pub sequences: u64,
+    /// Rounds of other programs at the reader.
+    pub foreign: u64,
+    /// People who get cards in one batch.
+    pub cards: usize,
+    /// Each how-manieth APDU of an operation is yanked.
+    pub stride: usize,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// By `SOAK` (`quick`, or not set) and `SOAK_SEED`.
+    pub fn from_environment() -> Result<Self> {
+        let seed = match std::env::var("SOAK_SEED") {
+            Ok(text) => text
+                .parse()
+                .map_err(|_| format!("SOAK_SEED={text} is no number"))?,
+            Err(_) => u64::from(rand::random::<u32>()),
+        };
+        let whole = Self {
+            sequences: 1_000_000,
+            foreign: 1_000,
+            cards: 200,
+            stride: 1,
+            seed,
+        };
+        match std::env::var("SOAK").as_deref() {
+            Err(_) => Ok(whole),
+            Ok("quick") => Ok(Self {
+                sequences: whole.sequences / 100,
+                foreign: whole.foreign / 100,
+                cards: whole.cards / 100,
+                stride: 7,
+                ..whole
+            }),
+            Ok(other) => Err(format!(
+                "SOAK={other} is unknown; give quick, or nothing for all of it"
+            )),
+        }
+    }
+}
+
+type Part = fn(&Plan, &mut Report) -> Result<()>;
+
+/// Does everything, or the parts that are named, also after a failure.
+pub fn run(plan: &Plan, only: &[String]) -> Result<Report> {
+    require_namespace()?;
+    let mut report = Report::new(plan.seed);
+    let parts: [(&str, Part); 4] = [
+        ("yanks", yanks::run),
+        ("foreign", foreign::run),
+        ("issuing", issuing::run),
+        ("applet", applet::run),
+    ];
+    for (what, part) in parts {
+        if !only.is_empty() && !only.iter().any(|o| o == what) {
+            continue;
+        }
+        let start = Instant::now();
+        println!("soak: {what}");
+        if let Err(why) = part(plan, &mut report) {
+            report.fail(format!("{what}: {why}"));
+        }
+        println!("soak: {what}: {} s", start.elapsed().as_secs());
+    }
+    Ok(report)
+}
