@@ -393,6 +393,13 @@ pub struct RevokeTerminalRequest {
     pub terminal: TerminalId,
 }
 
+/// `POST /v1/cards/revoke` (grant): one of the person's other cards; the card of the session cannot revoke itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeCardRequest {
+    /// Which.
+    pub card: CardId,
+}
+
 /// One event of `GET /v1/events` (certificate), as server-sent event: name in `event:`, this in `data:`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

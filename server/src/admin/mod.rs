@@ -178,7 +178,7 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
             let found = all.into_iter().find(|c| c.card == card);
             let row = found.ok_or_else(|| none(format!("there is no card {card}")))?;
             store
-                .revoke_card(row.subscriber, card, now)
+                .revoke_card(row.subscriber, card, Actor::Operator, now)
                 .await
                 .or_problem()?;
             Ok(Outcome::Done)

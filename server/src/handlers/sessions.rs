@@ -4,7 +4,7 @@ use simsync_card::ids::{CardId, Hash};
 use simsync_card::{sign, text};
 use simsync_protocol::api::{
     B64, GRANT_SECONDS, Grant, Narrow, NarrowRequest, Nonce, OpenSessionRequest, OwnSessionsAnswer,
-    PairingsRequest, RenewRequest, RevokeTerminalRequest, SessionAnswer,
+    PairingsRequest, RenewRequest, RevokeCardRequest, RevokeTerminalRequest, SessionAnswer,
 };
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::SessionRef;
@@ -268,6 +268,26 @@ pub async fn revoke_terminal(call: &mut Call) -> Reply {
     call.app
         .store
         .revoke_terminal(peer.subscriber, request.terminal, by, now)
+        .await
+        .or_problem()?;
+    reply::done()
+}
+
+/// `POST /v1/cards/revoke`.
+pub async fn revoke_card(call: &mut Call) -> Reply {
+    let peer = call.peer().await?;
+    let grant = call.full_grant(&peer).await?;
+    let request: RevokeCardRequest = call.json().await?;
+    if grant.session.card == request.card {
+        return refuse(
+            Code::BadRequest,
+            "a card does not revoke itself: open a session with another card",
+        );
+    }
+    let (by, now) = (Actor::Terminal(peer.terminal), call.app.now());
+    call.app
+        .store
+        .revoke_card(peer.subscriber, request.card, by, now)
         .await
         .or_problem()?;
     reply::done()

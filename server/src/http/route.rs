@@ -27,6 +27,7 @@ pub const PATHS: &[(&str, &[Method])] = &[
     ("/v1/tails", &[Method::GET, Method::PUT]),
     ("/v1/tails/forget", &[Method::POST]),
     ("/v1/terminals/revoke", &[Method::POST]),
+    ("/v1/cards/revoke", &[Method::POST]),
     ("/v1/events", &[Method::GET]),
 ];
 
@@ -91,6 +92,7 @@ pub async fn dispatch(call: &mut Call) -> Reply {
         ("/v1/tails", false) => tails::put(call).await,
         ("/v1/tails/forget", _) => tails::forget(call).await,
         ("/v1/terminals/revoke", _) => sessions::revoke_terminal(call).await,
+        ("/v1/cards/revoke", _) => sessions::revoke_card(call).await,
         ("/v1/events", _) => events::stream(call).await,
         _ => Err(Problem::new(Code::NotFound, "there is no such path")),
     }

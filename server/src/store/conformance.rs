@@ -444,7 +444,7 @@ impl Fixture {
     async fn operator(&self) {
         let s = &self.store;
         let mut events = s.subscribe(&self.sub);
-        s.revoke_card(self.sub.clone(), self.card.id, 50)
+        s.revoke_card(self.sub.clone(), self.card.id, Actor::Operator, 50)
             .await
             .unwrap();
         let next = events.recv().await.unwrap();

@@ -93,9 +93,14 @@ pub trait Store: Send + Sync + 'static {
     async fn card(&self, subscriber: SubscriberId, card: CardId) -> Result<Option<CardRow>>;
     /// Terminals of one subscriber, or all.
     async fn terminals(&self, subscriber: Option<SubscriberId>) -> Result<Vec<TerminalRow>>;
-    /// Operator's revocation of a card; a re-key is due after it.
-    async fn revoke_card(&self, subscriber: SubscriberId, card: CardId, now: Seconds)
-    -> Result<()>;
+    /// Revocation of a card, by the operator (a re-key is due after it) or by a terminal of the person.
+    async fn revoke_card(
+        &self,
+        subscriber: SubscriberId,
+        card: CardId,
+        by: types::Actor,
+        now: Seconds,
+    ) -> Result<()>;
     /// Revocation of a terminal, by the operator (a re-key is due after it) or by another terminal of the person.
     async fn revoke_terminal(
         &self,

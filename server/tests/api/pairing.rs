@@ -305,3 +305,40 @@ async fn b8_a_spare_card_accepts_the_terminals_of_the_key_object() {
     w.b.open(&client, &spare).await.unwrap();
     refused(w.a.open(&client, &spare).await.map(|_| ()), Code::NotPaired);
 }
+
+#[tokio::test]
+async fn b8_an_owner_revokes_a_lost_card_and_a_session_never_its_own() {
+    let mut w = World::new().await;
+    let client = w.client();
+    let spare = SoftCard::new(&w.seed);
+    let code = w.server.new_code(&w.subscriber).await;
+    spare.enrol(&client, &w.subscriber, &code).await.unwrap();
+    let a = w.open_a().await;
+    let (body, wraps) = w.vault.next_list(&w.seed, &[&w.card, &spare], w.entries());
+    let list = w.card.sign_key_object(body);
+    let body = w.vault.body(&w.a, &a.statement, Some(&list));
+    w.vault
+        .commit_with(&a, &w.a, body, Some((list, wraps)))
+        .await
+        .unwrap();
+    refused(a.connection.revoke_card(w.card.id).await, Code::BadRequest);
+    // By certificate alone nobody revokes anything.
+    let c = w.b.connect(&client).await.unwrap();
+    refused(c.revoke_card(spare.id).await, Code::GrantRequired);
+    let strangers = World::new().await;
+    refused(
+        a.connection.revoke_card(strangers.card.id).await,
+        Code::NoSuchObject,
+    );
+
+    // It is named still: a new epoch is due after it.
+    a.connection.revoke_card(spare.id).await.unwrap();
+    let answer = a.connection.key_object().await.unwrap();
+    assert!(answer.rekey_required);
+    assert_eq!(answer.revoked.cards, [spare.id]);
+    let request = PairingsRequest {
+        card: spare.id,
+        pairings: Vec::new(),
+    };
+    refused(c.post_pairings(&request).await, Code::CardRevoked);
+}

@@ -1,7 +1,7 @@
 //! One method per path, but for packs and events.
 
 use http::Method;
-use simsync_card::ids::TerminalId;
+use simsync_card::ids::{CardId, TerminalId};
 use simsync_vault::commit::SessionRef;
 
 use super::{ClientError, Connection};
@@ -9,7 +9,8 @@ use crate::api::{
     B64, CommitAnswer, CommitRequest, CommitsAnswer, EnrolAnswer, EnrolRequest, ForgetRequest,
     HealthAnswer, KeyObjectAnswer, KeyObjectsAnswer, Narrow, NarrowRequest, NewKeyObject,
     NonceAnswer, OpenSessionRequest, OwnSessionsAnswer, PairAnswer, PairRequest, PairingsRequest,
-    RenewRequest, RevokeTerminalRequest, SessionAnswer, TailAnswer, TailGetAnswer, TailRequest,
+    RenewRequest, RevokeCardRequest, RevokeTerminalRequest, SessionAnswer, TailAnswer,
+    TailGetAnswer, TailRequest,
 };
 
 impl Connection {
@@ -129,6 +130,12 @@ impl Connection {
     pub async fn forget(&self, sessions: Vec<SessionRef>) -> Result<(), ClientError> {
         let request = ForgetRequest { sessions };
         self.send(Method::POST, "/v1/tails/forget", &request).await
+    }
+
+    /// `POST /v1/cards/revoke` (grant): one of the person's other cards.
+    pub async fn revoke_card(&self, card: CardId) -> Result<(), ClientError> {
+        let request = RevokeCardRequest { card };
+        self.send(Method::POST, "/v1/cards/revoke", &request).await
     }
 
     /// `POST /v1/terminals/revoke` (grant): one of the person's terminals, or this one.

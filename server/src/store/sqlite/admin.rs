@@ -173,6 +173,7 @@ pub(super) fn revoke_card(
     tx: &Tx<'_>,
     sub: &SubscriberId,
     card: &CardId,
+    by: &Actor,
     now: Seconds,
 ) -> Result<()> {
     let changed = tx
@@ -201,9 +202,13 @@ pub(super) fn revoke_card(
     for terminal in holders {
         tx.publish(sub, Notice::Only(terminal, ServerEvent::Revoked));
     }
-    require_rekey(tx, sub)?;
+    // The owner's own order comes after a key object without the card; else a new epoch is due here, too.
+    let named = newest_key_object(tx, sub)?.is_some_and(|k| k.body.recipient(card).is_some());
+    if *by == Actor::Operator || named {
+        require_rekey(tx, sub)?;
+    }
     let detail = json!({ "card": card });
-    audit::note(tx, sub, Actor::Operator, "card-revoked", detail, now)
+    audit::note(tx, sub, by.clone(), "card-revoked", detail, now)
 }
 
 pub(super) fn revoke_terminal(

@@ -224,9 +224,10 @@ impl Store for SqliteStore {
         &self,
         subscriber: SubscriberId,
         card: CardId,
+        by: Actor,
         now: Seconds,
     ) -> Result<()> {
-        self.write(move |tx| admin::revoke_card(tx, &subscriber, &card, now))
+        self.write(move |tx| admin::revoke_card(tx, &subscriber, &card, &by, now))
             .await
     }
     async fn revoke_terminal(
