@@ -231,6 +231,18 @@ pub enum Order {
         /// Terminal ID, its first characters, or its label.
         terminal: String,
     },
+    /// One step of adding a card: which one, the cards in the readers say.
+    AddCard,
+    /// Take a lost card out of the vault.
+    RemoveCard {
+        /// Card ID, or its first characters.
+        card: String,
+    },
+    /// Take a lost terminal out of the vault and off the card.
+    RemoveTerminal {
+        /// Terminal ID, its first characters, or its label.
+        terminal: String,
+    },
 }
 
 /// A failed order.
@@ -330,6 +342,17 @@ pub struct ConflictEntry {
     pub time_ms: i64,
 }
 
+/// One of the person's cards, as the vault names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultCard {
+    /// ID, hex.
+    pub card: String,
+    /// It carries the open session.
+    pub in_use: bool,
+    /// It has opened a session on this terminal before.
+    pub used_here: bool,
+}
+
 /// What the service is told and asked.
 pub enum Request {
     /// Start a job.
@@ -338,6 +361,8 @@ pub enum Request {
     Log(u32, oneshot::Sender<Result<Vec<LogEntry>, Failure>>),
     /// Kept-aside versions.
     Conflicts(oneshot::Sender<Result<Vec<ConflictEntry>, Failure>>),
+    /// The person's cards.
+    Cards(oneshot::Sender<Result<Vec<VaultCard>, Failure>>),
     /// Stop in good order.
     Stop,
 }
@@ -373,6 +398,11 @@ impl Handle {
     /// The newest commits.
     pub async fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
         self.ask(|tx| Request::Log(limit, tx)).await
+    }
+
+    /// The person's cards.
+    pub async fn cards(&self) -> Result<Vec<VaultCard>, Failure> {
+        self.ask(Request::Cards).await
     }
 
     /// Kept-aside versions.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, Hash, Point, ServerId, SubscriberId, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_protocol::api::B64;
+use simsync_vault::keyobject::KeyObjectBody;
 use zeroize::Zeroizing;
 
 use crate::config::{ConfigError, read_json};
@@ -86,6 +87,36 @@ pub struct Pairing {
     pub certificate: B64,
     /// The key object with this terminal was committed.
     pub complete: bool,
+    /// The person's cards that have opened a session here.
+    #[serde(default)]
+    pub known_cards: Vec<KnownCard>,
+}
+
+/// A card that has opened a session on this terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownCard {
+    /// Its ID.
+    pub card: CardId,
+    /// Number of the key object with which its slots were last compared.
+    pub list_number: u32,
+}
+
+impl Pairing {
+    /// What is known of a card.
+    pub fn known_card(&self, card: &CardId) -> Option<&KnownCard> {
+        self.known_cards.iter().find(|k| k.card == *card)
+    }
+
+    /// Notes that a card's slots are what this key object says. Cards that it no longer names are forgotten.
+    pub fn note_card(&mut self, card: &CardId, newest: &KeyObjectBody) {
+        self.known_cards
+            .retain(|k| k.card != *card && newest.recipient(&k.card).is_some());
+        self.known_cards.push(KnownCard {
+            card: *card,
+            list_number: newest.list_number,
+        });
+    }
 }
 
 impl Terminal {
@@ -154,11 +185,6 @@ impl Terminal {
     ) -> Result<(), UnsealError> {
         self.key = seal(key, pin, rng)?;
         Ok(())
-    }
-
-    /// Whether this card is the one that paired the terminal.
-    pub fn is_paired_with(&self, card: &CardId) -> bool {
-        self.pairing.as_ref().is_some_and(|p| p.card.id == *card)
     }
 
     /// Reads the file; none before the first pairing.

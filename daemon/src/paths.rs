@@ -9,6 +9,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// `terminal.json`: what pairing made.
     pub terminal: PathBuf,
+    /// `spare.json`: a card whose keys were read to be added; no secrets.
+    pub spare: PathBuf,
     /// The local database.
     pub database: PathBuf,
     /// Sealed tails that wait for the network.
@@ -49,6 +51,7 @@ impl Paths {
         Self {
             config: config.join("config.json"),
             terminal: state.join("terminal.json"),
+            spare: state.join("spare.json"),
             database: state.join("state.db"),
             outbox: state.join("outbox"),
             packs: cache.join("packs"),

@@ -13,7 +13,7 @@ use super::job;
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, Status};
+use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, Status, VaultCard};
 
 /// The object.
 pub struct Manager {
@@ -68,6 +68,25 @@ impl From<ConflictEntry> for ConflictLine {
             path: carried(&e.path),
             aside: carried(&e.aside),
             time_ms: e.time_ms,
+        }
+    }
+}
+
+/// One of the person's cards, as `a{sv}`.
+#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "snake_case")]
+struct CardLine {
+    card: String,
+    in_use: bool,
+    used_here: bool,
+}
+
+impl From<VaultCard> for CardLine {
+    fn from(e: VaultCard) -> Self {
+        Self {
+            card: carried(&e.card),
+            in_use: e.in_use,
+            used_here: e.used_here,
         }
     }
 }
@@ -246,6 +265,49 @@ impl Manager {
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
         self.order(conn, Order::Forget { terminal }).await
+    }
+
+    /// One step of adding a card, the one that the cards in the readers allow: the new card tells its keys, or the card in
+    /// use names it. The job's result: card, label, and next: main-card or new-card (put it in, and unlock).
+    #[zbus(out_args("job"))]
+    async fn add_card(
+        &self,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, Order::AddCard).await
+    }
+
+    /// Takes a lost card out of the vault, by its ID or the ID's beginning: a new key without it, and revoked at the server.
+    #[zbus(out_args("job"))]
+    async fn remove_card(
+        &self,
+        card: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the card", &card, args::TERMINAL_MAX)?;
+        self.order(conn, Order::RemoveCard { card }).await
+    }
+
+    /// Takes a lost terminal off the card and out of the vault: its ID, the ID's beginning, or its label.
+    #[zbus(out_args("job"))]
+    async fn remove_terminal(
+        &self,
+        terminal: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
+        self.order(conn, Order::RemoveTerminal { terminal }).await
+    }
+
+    /// The person's cards: card (s), in_use (b), used_here (b).
+    #[zbus(out_args("entries"))]
+    async fn cards(
+        &self,
+        // As below.
+        #[zbus(header)] _header: Header<'_>,
+    ) -> Result<Vec<CardLine>, BusError> {
+        let entries = self.handle.cards().await?;
+        Ok(entries.into_iter().map(CardLine::from).collect())
     }
 
     /// The newest commits, newest first: sequence (t), hash, terminal, label (s), session (u), closing (b), tails (u).

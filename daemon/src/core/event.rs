@@ -139,6 +139,8 @@ pub enum Event {
     DataChanged,
     /// Another terminal committed, or delivered a tail.
     HeadMoved,
+    /// A newer key object is known: it may name other cards.
+    CardsNamed,
     /// The server answers, or does not.
     Server(bool),
     /// This terminal or its card was revoked.
@@ -177,6 +179,8 @@ pub enum Action {
     Open {
         /// In which reader.
         reader: String,
+        /// The card that is in it.
+        card: CardId,
         /// The PIN is verified already: only a new session number is needed.
         again: bool,
     },

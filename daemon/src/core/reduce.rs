@@ -41,9 +41,19 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             }
         }
         Event::HeadMoved => state.behind = true,
+        Event::CardsNamed => {
+            for (reader, card) in &mut state.readers {
+                if matches!(card, Some(CardPhase::Unpaired)) {
+                    *card = Some(CardPhase::Looking);
+                    actions.push(Action::Look(reader.clone()));
+                }
+            }
+        }
         Event::Server(online) => server(state, online, &mut actions),
         Event::Revoked => {
             state.revoked = true;
+            let reader = state.session_reader().map(str::to_owned);
+            state.revoked_with = reader.and_then(|r| state.card_in(&r));
             end_session(state, &mut actions);
         }
         Event::TailsDelivered(all) => {
@@ -171,6 +181,11 @@ fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<A
         // Another program holds it, or it is on its way in: nobody else would say when that is over.
         actions.push(Action::After(Timer::Look));
     }
+    if let Looked::Paired { card, .. } = &result
+        && state.revoked_with.is_some_and(|revoked| revoked != *card)
+    {
+        (state.revoked, state.revoked_with) = (false, None);
+    }
     let phase = match result {
         Looked::Foreign => CardPhase::Foreign,
         Looked::Unpaired => CardPhase::Unpaired,
@@ -282,6 +297,10 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
             state.last_error = Some(reason);
             if let SessionPhase::Open { reader, .. } = &state.session {
                 let reader = reader.clone();
+                let Some(card) = state.card_in(&reader) else {
+                    // It is being looked at: the session ends, and the look says how to go on.
+                    return end_session(state, actions);
+                };
                 state.session = SessionPhase::Opening {
                     reader: reader.clone(),
                     again: true,
@@ -289,6 +308,7 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
                 state.asker_came = false;
                 actions.push(Action::Open {
                     reader,
+                    card,
                     again: true,
                 });
             }
@@ -387,7 +407,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
         !state.paired || state.revoked || state.hold.is_some() || state.login_objection().is_some();
     if !blocked
         && state.work.is_none_or(|w| w == Work::Tail)
-        && let Some(reader) = state.free_card().map(str::to_owned)
+        && let Some((reader, card)) = state.free_card().map(|(r, c)| (r.to_owned(), c))
     {
         state.session = SessionPhase::Opening {
             reader: reader.clone(),
@@ -396,6 +416,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
         state.asker_came = false;
         actions.push(Action::Open {
             reader,
+            card,
             again: false,
         });
     }

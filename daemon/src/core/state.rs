@@ -91,6 +91,8 @@ pub struct State {
     pub paired: bool,
     /// This terminal or its card was revoked.
     pub revoked: bool,
+    /// The card that was in use when that was heard: with another one the server decides anew.
+    pub revoked_with: Option<CardId>,
     /// pcscd answers; none before it was tried.
     pub pcsc: Option<bool>,
     /// Readers, and the card in each.
@@ -136,6 +138,7 @@ impl State {
             policy,
             paired: false,
             revoked: false,
+            revoked_with: None,
             pcsc: None,
             readers: BTreeMap::new(),
             session: SessionPhase::None,
@@ -178,14 +181,25 @@ impl State {
         )
     }
 
-    /// A paired card that no session uses.
-    pub fn free_card(&self) -> Option<&str> {
+    /// A paired card that no session uses, and its reader.
+    pub fn free_card(&self) -> Option<(&str, CardId)> {
         if self.session != SessionPhase::None {
             return None;
         }
-        self.readers.iter().find_map(|(reader, card)| {
-            matches!(card, Some(CardPhase::Paired { tries: 1.., .. })).then_some(reader.as_str())
+        self.readers.iter().find_map(|(reader, card)| match card {
+            Some(CardPhase::Paired {
+                card, tries: 1.., ..
+            }) => Some((reader.as_str(), *card)),
+            _ => None,
         })
+    }
+
+    /// The paired card in this reader.
+    pub fn card_in(&self, reader: &str) -> Option<CardId> {
+        match self.readers.get(reader) {
+            Some(Some(CardPhase::Paired { card, .. })) => Some(*card),
+            _ => None,
+        }
     }
 
     /// M6: what the login session has against it.

@@ -50,6 +50,7 @@ fn open(s: &mut State) {
         insert(s),
         [Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: false
         }]
     );
@@ -175,6 +176,7 @@ fn m6_the_login_session_must_be_active_and_unlocked() {
         reduce(&mut s, Event::Login { active, locked });
         let opens = insert(&mut s).contains(&Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: false,
         });
         assert_eq!(opens, code.is_none(), "{active:?} {locked:?} {policy:?}");
@@ -191,6 +193,7 @@ fn m6_the_login_session_must_be_active_and_unlocked() {
                 actions,
                 [Action::Open {
                     reader: R.into(),
+                    card: CardId([1; 16]),
                     again: false
                 }]
             );
@@ -265,6 +268,7 @@ fn a_declined_pin_waits_for_the_user() {
         reduce(&mut s, Event::UserUnlock),
         [Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: false
         }]
     );
@@ -295,6 +299,7 @@ fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
     assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
     let open = Action::Open {
         reader: R.into(),
+        card: CardId([1; 16]),
         again: false,
     };
     assert_eq!(looked(&mut s, 3), [open]);
@@ -312,6 +317,7 @@ fn who_comes_while_nobody_was_asked_is_asked() {
     assert_eq!(reduce(&mut s, Event::UserUnlock), []);
     let open = Action::Open {
         reader: R.into(),
+        card: CardId([1; 16]),
         again: false,
     };
     assert_eq!(reduce(&mut s, failed()), [open]);
@@ -338,6 +344,7 @@ fn offline_is_tried_again_by_itself() {
         reduce(&mut s, Event::Timer(Timer::Retry)),
         [Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: false
         }]
     );
@@ -375,36 +382,10 @@ fn a_session_that_is_over_is_opened_again_without_the_pin() {
         actions,
         [Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: true
         }]
     );
-}
-
-#[test]
-fn one_session_at_a_time_and_the_second_card_waits() {
-    let mut s = paired_state();
-    open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
-    let second = "Reader 2";
-    reduce(&mut s, Event::Card(CardEvent::ReaderAdded(second.into())));
-    reduce(&mut s, Event::Card(CardEvent::CardInserted(second.into())));
-    let result = Looked::Paired {
-        card: CardId([2; 16]),
-        tries: 3,
-        pin_must_change: false,
-    };
-    assert_eq!(
-        reduce(
-            &mut s,
-            Event::Looked {
-                reader: second.into(),
-                result
-            }
-        ),
-        []
-    );
-    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
-    assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
 }
 
 #[test]
@@ -450,6 +431,7 @@ fn what_was_refused_is_tried_again_on_the_users_word_only() {
     assert!(codes(&s).contains(&"revoked".to_owned()));
     let open = Action::Open {
         reader: R.into(),
+        card: CardId([1; 16]),
         again: false,
     };
     assert_eq!(reduce(&mut s, Event::UserUnlock), [open]);
@@ -494,4 +476,5 @@ fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
     assert_eq!(s, before);
 }
 
+mod cards;
 mod openings;

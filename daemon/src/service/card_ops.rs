@@ -10,6 +10,7 @@ use simsync_card::sign::{SecretKey, Sig};
 use simsync_card::status::Status;
 use simsync_card::text;
 use simsync_card::transport::TransportError;
+use simsync_vault::keyobject::TerminalEntry;
 
 use crate::card::{CardError, OpenCard};
 
@@ -192,6 +193,55 @@ pub fn sign(
     }
     applet.verify(pin)?;
     Ok(applet.sign(domain, hash)?)
+}
+
+/// VERIFY and ADD TERMINAL for each; a card without room for more has taken in the first ones.
+pub fn take_in(
+    card: &mut OpenCard<'_>,
+    pin: &Pin,
+    terminals: &[TerminalEntry],
+    binding: &Hash,
+) -> Result<Vec<(TerminalId, Sig)>, CardError> {
+    let mut applet = transaction(card)?;
+    if still_ours(&mut applet)?.is_none() {
+        applet.select()?;
+    }
+    let mut taken = Vec::new();
+    for terminal in terminals {
+        applet.verify(pin)?;
+        match applet.add_terminal(&terminal.key, &terminal.label, binding) {
+            Ok(added) => taken.push((terminal.id(), added.sig)),
+            Err(e) if e.status() == Some(Status::Full) && !taken.is_empty() => {
+                tracing::warn!(
+                    taken = taken.len(),
+                    "the card has no room for more terminals"
+                );
+                break;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(taken)
+}
+
+/// VERIFY and REMOVE TERMINAL for each of these that the card knows.
+pub fn take_off(
+    card: &mut OpenCard<'_>,
+    pin: &Pin,
+    terminals: &[TerminalId],
+) -> Result<(), CardError> {
+    let mut applet = transaction(card)?;
+    if still_ours(&mut applet)?.is_none() {
+        applet.select()?;
+    }
+    applet.verify(pin)?;
+    for listed in applet.terminals()? {
+        if terminals.contains(&listed.terminal) {
+            applet.verify(pin)?;
+            applet.remove_terminal(&listed.terminal)?;
+        }
+    }
+    Ok(())
 }
 
 /// RENEW.

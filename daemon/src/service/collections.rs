@@ -1,15 +1,10 @@
-//! Registering collections on this terminal, and key objects that take effect with a commit.
+//! Registering collections on this terminal.
 
-use super::entering::next;
-use super::opening::CARD_DEADLINE;
+use super::Ctx;
 use super::orders::{Done, report_values};
-use super::reasons::engine_reason;
-use super::reasons::{card_reason, server_reason};
-use super::{Ctx, card_ops};
-use crate::api::{Failure, SecretKind};
-use crate::engine::{EngineError, SyncOptions, SyncReport};
-use simsync_card::client::SignDomain;
-use simsync_card::status::Status as CardStatusWord;
+use super::reasons::{engine_reason, server_reason};
+use crate::api::Failure;
+use crate::engine::SyncOptions;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
 use std::collections::BTreeMap;
@@ -17,78 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Ctx {
-    /// Asks for the PIN and signs a key object; it takes effect with the commit that follows.
-    pub(super) async fn commit_key_object(
-        self: &Arc<Self>,
-        change: impl FnOnce(&mut KeyObjectBody),
-        options: SyncOptions,
-    ) -> Result<SyncReport, Failure> {
-        let (reader, card) = match &*self.live() {
-            Some(l) => (l.reader.clone(), l.session.card.id),
-            None => {
-                return Err(Failure::new(
-                    "locked",
-                    "no session is open; run `simsync unlock`",
-                ));
-            }
-        };
-        let objects = self
-            .store
-            .key_objects()
-            .map_err(|e| Failure::new("store", e.to_string()))?;
-        let newest = objects
-            .last()
-            .ok_or_else(|| Failure::from(engine_reason(&EngineError::NotInVault)))?;
-        let mut body = next(newest, card);
-        change(&mut body);
-        let wraps: Result<Vec<_>, _> = body
-            .recipients
-            .iter()
-            .map(|r| self.store.wrap(&r.id))
-            .collect();
-        let wraps: Vec<_> = wraps
-            .map_err(|e| Failure::new("store", e.to_string()))?
-            .into_iter()
-            .flatten()
-            .collect();
-        let mut tries = None;
-        let object = loop {
-            let pin = self
-                .ask_card_pin(SecretKind::CardPin, tries, tries.is_some(), &reader)
-                .await?;
-            let (_, hash) = body.to_sign();
-            let signed = self
-                .card
-                .run(&reader, CARD_DEADLINE, move |c| {
-                    card_ops::sign(c, &pin, SignDomain::KeyObject, &hash)
-                })
-                .await;
-            match signed {
-                Ok(sig) => break simsync_vault::keyobject::KeyObject::from_parts(body, sig),
-                Err(e) => {
-                    let status = match &e {
-                        crate::card::CardError::Client(c) => c.status(),
-                        _ => None,
-                    };
-                    match status {
-                        Some(CardStatusWord::Wrong {
-                            tries_left: left @ 1..,
-                            ..
-                        }) => tries = Some(left),
-                        _ => return Err(card_reason(&e).into()),
-                    }
-                }
-            }
-        };
-        let options = SyncOptions {
-            key_object: Some((object, wraps)),
-            ..options
-        };
-        self.run_sync(options, None)
-            .await
-            .map_err(|e| Failure::from(engine_reason(&e)))
-    }
-
     pub(super) async fn add_collection(
         self: &Arc<Self>,
         attribute: &str,
@@ -133,6 +56,7 @@ impl Ctx {
                     t.collections.sort_unstable();
                 }
             }
+            Ok(Vec::new())
         };
         self.commit_key_object(add, SyncOptions::default()).await?;
         if found.is_none() {
@@ -243,6 +167,7 @@ impl Ctx {
             for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
                 t.collections.retain(|x| *x != id);
             }
+            Ok(Vec::new())
         };
         self.commit_key_object(remove, SyncOptions::default())
             .await?;

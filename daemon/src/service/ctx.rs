@@ -17,7 +17,7 @@ use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
 use crate::core::Event;
 use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, now_ms};
-use crate::identity::Terminal;
+use crate::identity::{Pairing, Terminal};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
 
@@ -192,6 +192,20 @@ impl Ctx {
             },
         }
         *lock(&self.terminal) = terminal;
+        Ok(())
+    }
+
+    /// Changes what this terminal's file says of its pairing, if there is one.
+    pub fn update_pairing(&self, change: impl FnOnce(&mut Pairing)) -> std::io::Result<()> {
+        let mut held = lock(&self.terminal);
+        let Some(mut terminal) = held.clone() else {
+            return Ok(());
+        };
+        if let Some(pairing) = terminal.pairing.as_mut() {
+            change(pairing);
+            terminal.save(&self.paths.terminal)?;
+            *held = Some(terminal);
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::api::{Failure, Secret};
 use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
 use crate::recovery::RecoveryCode;
-use simsync_card::client::{OpenedSession, Pin, SignDomain};
+use simsync_card::client::{OpenedSession, Pin};
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::text::{self};
@@ -112,7 +112,7 @@ impl Ctx {
             }
         };
         let signed = match body {
-            Some(body) => Some(self.sign_key_object(reader, pin, body).await?),
+            Some(body) => Some(self.sign_list(reader, body, Some(pin.clone())).await?.0),
             None => None,
         };
         let mut objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
@@ -294,25 +294,6 @@ impl Ctx {
             card: pairing.card,
         };
         Ok((session, opened))
-    }
-
-    /// VERIFY, SIGN over a key object.
-    pub async fn sign_key_object(
-        &self,
-        reader: &str,
-        pin: &Pin,
-        body: KeyObjectBody,
-    ) -> Result<KeyObject, Failure> {
-        let (_, hash) = body.to_sign();
-        let p = pin.clone();
-        let sig = self
-            .card
-            .run(reader, CARD_DEADLINE, move |card| {
-                card_ops::sign(card, &p, SignDomain::KeyObject, &hash)
-            })
-            .await
-            .map_err(|e| card_reason(&e))?;
-        Ok(KeyObject::from_parts(body, sig))
     }
 
     pub(super) fn keep_pairing_session(&self, reader: &str, session: Session, opened: Opened) {

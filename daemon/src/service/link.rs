@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simsync_protocol::api::ServerEvent;
+use simsync_protocol::api::{HeadInfo, ServerEvent};
 use simsync_protocol::client::{ClientError, Connection, split_fetch};
 use simsync_protocol::problem::Code;
 
@@ -58,11 +58,13 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
                 let known = ctx.store.witness().map_or(0, |w| w.sequence);
                 if head.is_some_and(|h| h.sequence > known) {
                     ctx.emit(Event::HeadMoved);
+                    fetch_list(ctx, &conn, head).await;
                     prefetch(ctx, &conn).await;
                 }
             }
-            ServerEvent::HeadMoved { terminal, .. } if Some(terminal) != own => {
+            ServerEvent::HeadMoved { terminal, head } if Some(terminal) != own => {
                 ctx.emit(Event::HeadMoved);
+                fetch_list(ctx, &conn, Some(head)).await;
                 prefetch(ctx, &conn).await;
             }
             ServerEvent::TailDelivered { terminal, .. } if Some(terminal) != own => {
@@ -80,8 +82,25 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
     Ok(())
 }
 
-/// Fetches the ciphertext of this terminal's collections and the newest key object before a card asks for them. Nothing
-/// here can be opened without the card. With a session open the sync itself fetches.
+/// Fetches the newest key object with its wraps before a card comes (B7): it may name a card that is in already. With a
+/// session open the sync itself fetches.
+async fn fetch_list(ctx: &Arc<Ctx>, conn: &Connection, head: Option<HeadInfo>) {
+    let known = ctx.store.witness().map_or(0, |w| w.list_number);
+    let Ok((_, pairing)) = ctx.pairing() else {
+        return;
+    };
+    if ctx.live().is_some() || head.is_none_or(|h| h.list_number <= known) {
+        return;
+    }
+    match ctx.fetch_list(&pairing, conn).await {
+        Ok(true) => ctx.emit(Event::CardsNamed),
+        Ok(false) => {}
+        Err(e) => tracing::warn!(error = %e, "the newest key object"),
+    }
+}
+
+/// Fetches the ciphertext of this terminal's collections before a card asks for it. Nothing here can be opened without the
+/// card. With a session open the sync itself fetches.
 async fn prefetch(ctx: &Arc<Ctx>, conn: &Connection) {
     if !ctx.config.prefetch || ctx.live().is_some() {
         return;

@@ -2,17 +2,21 @@
 
 mod card_ops;
 mod collections;
+mod connecting;
 mod ctx;
 mod entering;
 mod jobs;
 mod keeping;
 mod link;
+mod lists;
 mod opening;
 mod orders;
 mod pairing;
 mod reasons;
 mod rekey;
 mod secrets;
+mod slots;
+mod spare;
 mod status;
 mod work;
 
@@ -182,10 +186,14 @@ impl Service {
         match action {
             Action::LookForReaders => self.readers.look_now(),
             Action::Look(reader) => self.ctx.clone().look(reader),
-            Action::Open { reader, again } => {
+            Action::Open {
+                reader,
+                card,
+                again,
+            } => {
                 let ctx = self.ctx.clone();
                 self.opening = Some(tokio::spawn(async move {
-                    ctx.open_session(reader, again).await
+                    ctx.open_session(reader, card, again).await
                 }));
             }
             Action::StopOpening => {
@@ -267,6 +275,9 @@ impl Service {
             }
             Request::Conflicts(reply) => {
                 let _ = reply.send(self.ctx.conflicts());
+            }
+            Request::Cards(reply) => {
+                let _ = reply.send(self.ctx.vault_cards());
             }
             Request::Stop => return self.handle(Event::Stop),
         }

@@ -4,13 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simsync_card::client::{OpenedSession, Pin, Selected};
-use simsync_card::ids::{Hash, TerminalId};
+use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
-use simsync_card::text;
-use simsync_protocol::address::ServerAddress;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
-use simsync_protocol::client::{Client, ClientError, Connection};
-use simsync_protocol::tls::Identity;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
@@ -25,16 +21,10 @@ use crate::api::{Reason, SecretKind};
 use crate::card::CardError;
 use crate::core::{Event, Looked, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
-use crate::identity::{Pairing, Terminal};
+use crate::identity::Pairing;
 
 /// How long a card may take for one of our transactions, another program's included.
 pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
-
-pub(super) struct Prepared {
-    pub(super) conn: Connection,
-    pub(super) nonce: simsync_protocol::api::Nonce,
-    pub(super) binding: Hash,
-}
 
 impl Ctx {
     /// SELECT, and whose card it is.
@@ -108,8 +98,8 @@ impl Ctx {
     }
 
     /// Opens a session and reports how it went.
-    pub async fn open_session(self: Arc<Self>, reader: String, again: bool) {
-        match self.try_open(&reader, again).await {
+    pub async fn open_session(self: Arc<Self>, reader: String, card: CardId, again: bool) {
+        match self.try_open(&reader, card, again).await {
             Ok(read_only) => self.emit(Event::Opened { reader, read_only }),
             Err(why) => self.emit(Event::OpenFailed { reader, why }),
         }
@@ -118,6 +108,7 @@ impl Ctx {
     pub(super) async fn try_open(
         self: &Arc<Self>,
         reader: &str,
+        card: CardId,
         again: bool,
     ) -> Result<Option<Reason>, OpenFailure> {
         let (terminal, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
@@ -155,20 +146,32 @@ impl Ctx {
                 .accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)
                 .map_err(|e| engine_failure(&e))?;
         }
+        let card = self
+            .trusted(&pairing, &card)
+            .map_err(|e| engine_failure(&e))?;
         let mut pin = pin;
         let mut typed = None;
         for _ in 0..3 {
-            let (object, wrap) = self.newest_wrap(&pairing)?;
+            let (object, wrap) = self.newest_wrap(&card.id)?;
             let opening = Opening {
-                card: pairing.card.id,
+                card: card.id,
                 key: key.clone(),
                 binding: prepared.binding,
                 hpke: wrap.enc,
             };
-            let (opened, used_pin) = self.open_on_card(reader, &mut pin, opening).await?;
+            let mut opening_result = self.open_on_card(reader, &mut pin, opening.clone()).await;
+            if let (Err(why), Some(pin_typed)) = (&opening_result, pin.clone())
+                && is_unknown_there(why)
+                && self.is_new_here(&pairing, &card.id)
+            {
+                self.enlist(reader, &pin_typed, &pairing, &card, &prepared.conn)
+                    .await?;
+                opening_result = self.open_on_card(reader, &mut pin, opening).await;
+            }
+            let (opened, used_pin) = opening_result?;
             typed = typed.or(used_pin);
             let statement = SessionStatement {
-                card: pairing.card.id,
+                card: card.id,
                 n: opened.session.n,
                 terminal: TerminalId::of(&key.point()),
                 binding: prepared.binding,
@@ -197,7 +200,7 @@ impl Ctx {
             let session = Session {
                 statement,
                 conn: prepared.conn.clone(),
-                card: pairing.card,
+                card,
             };
             match self
                 .take_over(&engine, reader, session, &answer, opened, (&object, &wrap))
@@ -209,6 +212,12 @@ impl Ctx {
                         .await
                         .map(|()| None)
                         .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)));
+                }
+                Some(None) => {
+                    if let Err(e) = self.tidy_slots(reader, &card.id, typed.as_ref()).await {
+                        tracing::warn!(error = %e, "former terminals stay on the card for now");
+                    }
+                    return Ok(None);
                 }
                 Some(read_only) => return Ok(read_only),
                 // Another terminal re-keyed meanwhile: once more, with the newest wrap, without the PIN.
@@ -226,78 +235,7 @@ impl Ctx {
         )))
     }
 
-    /// The terminal's file and pairing; a reason if there is none.
-    pub fn pairing(&self) -> Result<(Terminal, Pairing), Reason> {
-        let terminal = self.terminal();
-        let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
-        match (terminal, pairing) {
-            (Some(t), Some(p)) => Ok((t, p)),
-            _ => Err(Reason::new(
-                "not-paired",
-                "this terminal is not paired; run `simsync pair`",
-            )),
-        }
-    }
-
-    /// The client and identity that a pairing gives.
-    pub fn client(&self, pairing: &Pairing) -> Result<(Client, Identity), ClientError> {
-        let address: ServerAddress = pairing
-            .server
-            .parse()
-            .map_err(|e| ClientError::Protocol(format!("the stored server address: {e}")))?;
-        let key = self
-            .key()
-            .ok_or_else(|| ClientError::Protocol("the terminal's key is sealed".to_owned()))?;
-        let identity = Identity {
-            certificate: pairing.certificate.0.clone(),
-            key: (*key).clone(),
-        };
-        Ok((Client::new(address, pairing.ca_pin), identity))
-    }
-
-    /// The living connection, or a new one.
-    pub async fn connect(&self, pairing: &Pairing) -> Result<Connection, ClientError> {
-        if let Some(conn) = self.conn() {
-            return Ok(conn);
-        }
-        let (client, identity) = self.client(pairing)?;
-        let conn = client.connect(Some(&identity)).await?;
-        self.set_conn(Some(conn.clone()));
-        Ok(conn)
-    }
-
-    pub(super) async fn prepare(&self, pairing: &Pairing) -> Result<Prepared, ClientError> {
-        let mut conn = self.connect(pairing).await?;
-        let answer = match conn.nonce().await {
-            Ok(answer) => answer,
-            // The connection died unseen, perhaps with the server: a new one, once.
-            Err(e) if e.is_transient() => {
-                self.set_conn(None);
-                conn = self.connect(pairing).await?;
-                conn.nonce().await?
-            }
-            Err(e) => return Err(e),
-        };
-        if answer.server != pairing.server_id {
-            return Err(ClientError::Protocol(
-                "it is another server than the one that this terminal was paired with".to_owned(),
-            ));
-        }
-        let certificate = Hash::of(&pairing.certificate.0);
-        let binding = text::binding(
-            &conn.exporter(),
-            &answer.server,
-            &answer.nonce.0,
-            &certificate,
-        );
-        Ok(Prepared {
-            conn,
-            nonce: answer.nonce,
-            binding,
-        })
-    }
-
-    pub(super) fn newest_wrap(&self, pairing: &Pairing) -> Result<(KeyObject, Wrap), OpenFailure> {
+    pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
         let not_in_vault = || engine_failure(&EngineError::NotInVault);
         let objects = self
             .store
@@ -306,7 +244,7 @@ impl Ctx {
         let object = objects.last().cloned().ok_or_else(not_in_vault)?;
         let wrap = self
             .store
-            .wrap(&pairing.card.id)
+            .wrap(card)
             .map_err(|e| engine_failure(&e.into()))?;
         let wrap = wrap.filter(|w| object.names(w)).ok_or_else(not_in_vault)?;
         Ok((object, wrap))
@@ -465,6 +403,11 @@ impl Ctx {
             head_known,
         });
     }
+}
+
+/// Whether the card does not know this terminal.
+fn is_unknown_there(why: &OpenFailure) -> bool {
+    matches!(why, OpenFailure::Refused(reason) if reason.code == "terminal-not-on-card")
 }
 
 /// Goes on in the transaction of the first look; none if that is over.

@@ -30,6 +30,9 @@ pub fn kind(order: &Order) -> &'static str {
         Order::ChangeCardPin => "change-card-pin",
         Order::ChangeTerminalPin => "change-terminal-pin",
         Order::Forget { .. } => "forget",
+        Order::AddCard => "add-card",
+        Order::RemoveCard { .. } => "remove-card",
+        Order::RemoveTerminal { .. } => "remove-terminal",
     }
 }
 
@@ -86,6 +89,17 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             need_pairing()?;
             need_card()
         }
+        // The new card is read; or, if all cards in are known, one of them signs.
+        Order::AddCard => {
+            need_pairing()?;
+            need_card()?;
+            let cards = state.readers.values().flatten();
+            if cards.into_iter().any(|c| *c == CardPhase::Unpaired) {
+                Ok(())
+            } else {
+                need_session()
+            }
+        }
         Order::Pair { .. } | Order::ChangeCardPin => need_card(),
         Order::ChangeTerminalPin => need_pairing(),
         Order::Unpair
@@ -93,6 +107,8 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         | Order::Eject
         | Order::AddCollection { .. }
         | Order::RemoveCollection { .. }
+        | Order::RemoveCard { .. }
+        | Order::RemoveTerminal { .. }
         | Order::Forget { .. } => need_session(),
     }
 }
@@ -172,6 +188,9 @@ impl Ctx {
             Order::ChangeCardPin => plain(self.change_card_pin().await),
             Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
             Order::Forget { terminal } => plain(self.forget(&terminal).await),
+            Order::AddCard => plain(self.add_card().await),
+            Order::RemoveCard { card } => plain(self.remove_card(&card).await),
+            Order::RemoveTerminal { terminal } => plain(self.remove_terminal(&terminal).await),
         }
     }
 
@@ -328,6 +347,7 @@ impl Ctx {
         let leave = |body: &mut KeyObjectBody| {
             body.terminals.retain(|t| t.id() != own);
             body.flags |= simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
+            Ok(Vec::new())
         };
         let options = SyncOptions {
             closing: true,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simsync_card::client::{Info, Pin, Puk};
+use simsync_card::client::{Info, ListedTerminal, Pin, Puk};
 use simsync_card::ids::Hash;
 use simsync_card::sign::SecretKey;
+use simsync_card::status::Status;
 use simsync_card::text::{self, CardKeys};
 use simsync_protocol::address::ServerAddress;
 use simsync_protocol::api::{B64, PairRequest};
@@ -14,6 +15,7 @@ use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
 use super::card_ops::{self};
+use super::lists::tries_left;
 use super::opening::CARD_DEADLINE;
 use super::reasons::engine_reason;
 use super::reasons::{card_reason, server_reason};
@@ -42,9 +44,10 @@ pub(super) fn failure(e: &EngineError) -> Failure {
     engine_reason(e).into()
 }
 
+/// What a card says of itself.
 pub(super) struct CardView {
-    info: Info,
-    keys: CardKeys,
+    pub(super) info: Info,
+    pub(super) keys: CardKeys,
 }
 
 impl Ctx {
@@ -77,9 +80,14 @@ impl Ctx {
         let pairing = match terminal.pairing.clone() {
             Some(p) if p.card.id == card.id && p.subscriber == view.info.subscriber => p,
             _ => {
-                let p = self
+                let mut p = self
                     .join(reader, &pin, &view.info, card, &key, &label)
                     .await?;
+                // Another card of the same person: what this terminal knows of the vault stays.
+                if let Some(before) = &terminal.pairing {
+                    p.complete = before.complete;
+                    p.known_cards.clone_from(&before.known_cards);
+                }
                 terminal.pairing = Some(p.clone());
                 self.save(&terminal)?;
                 p
@@ -163,19 +171,9 @@ impl Ctx {
                     return Ok((pin, CardView { info, keys }));
                 }
                 Err(e) => {
-                    let reason = card_reason(&e);
-                    let left =
-                        match &e {
-                            crate::card::CardError::Client(c) => match c.status() {
-                                Some(simsync_card::status::Status::Wrong {
-                                    tries_left, ..
-                                }) if tries_left > 0 => Some(tries_left),
-                                _ => None,
-                            },
-                            _ => None,
-                        };
+                    let left = tries_left(&e);
                     if left.is_none() {
-                        return Err(reason.into());
+                        return Err(card_reason(&e).into());
                     }
                     tries = left;
                 }
@@ -293,10 +291,14 @@ impl Ctx {
                 let mut applet = card_ops::transaction(card)?;
                 applet.select()?;
                 applet.verify(&p)?;
-                Ok(applet.add_terminal(&point, &l, &binding)?)
+                match applet.add_terminal(&point, &l, &binding) {
+                    Err(e) if e.status() == Some(Status::Full) => Ok(Err(applet.terminals()?)),
+                    other => Ok(Ok(other?)),
+                }
             })
             .await
-            .map_err(|e| card_reason(&e))?;
+            .map_err(|e| card_reason(&e))?
+            .map_err(|there| card_full(&there))?;
         let request = PairRequest {
             subscriber: info.subscriber.clone(),
             card: info.card,
@@ -315,6 +317,7 @@ impl Ctx {
             server_id: nonce.server,
             certificate: answer.certificate,
             complete: false,
+            known_cards: Vec::new(),
         })
     }
 
@@ -356,6 +359,22 @@ impl Ctx {
             "this terminal's key was revoked and is discarded now; run `simsync pair` once more to pair with a new one",
         )
     }
+}
+
+/// No slot is free: the owner decides which terminal goes.
+fn card_full(there: &[ListedTerminal]) -> Failure {
+    let names: Vec<String> = there
+        .iter()
+        .map(|t| format!("{} ({})", t.label, t.terminal.short()))
+        .collect();
+    Failure::new(
+        "card-full",
+        format!(
+            "the card holds {} terminals, as many as it can: {}; take one off that you no longer use (`simsync terminals remove` on another terminal, or `simsync-card terminal remove`), then pair again",
+            there.len(),
+            names.join(", ")
+        ),
+    )
 }
 
 /// Eight digits.

@@ -9,11 +9,10 @@ use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
 
+use super::Ctx;
 use super::entering::next;
-use super::opening::CARD_DEADLINE;
 use super::reasons::{engine_reason, server_reason};
-use super::{Ctx, card_ops};
-use crate::api::{Failure, SecretKind};
+use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions, fresh_rng};
 
 fn failure(e: impl Into<EngineError>) -> Failure {
@@ -29,15 +28,19 @@ impl Ctx {
             .is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0)
     }
 
-    /// Makes epoch + 1: a new vault key, wrapped anew for every recipient of the list, signed by the card, committed.
+    /// Makes epoch + 1, without what was revoked at the server.
     pub async fn rekey(self: &Arc<Self>, reader: &str, pin: Option<Pin>) -> Result<(), Failure> {
-        let pin = match pin {
-            Some(pin) => pin,
-            None => {
-                self.ask_card_pin(SecretKind::CardPin, None, false, reader)
-                    .await?
-            }
-        };
+        self.new_epoch(reader, pin, &Revoked::default()).await
+    }
+
+    /// Makes epoch + 1: a new vault key, wrapped anew for every recipient of the list but those that were revoked or are
+    /// named here, signed by the card, committed. Answers when the card carries the new head.
+    pub(super) async fn new_epoch(
+        self: &Arc<Self>,
+        reader: &str,
+        pin: Option<Pin>,
+        without: &Revoked,
+    ) -> Result<(), Failure> {
         let mut objects = self.store.key_objects().map_err(failure)?;
         let newest = objects
             .last()
@@ -48,10 +51,13 @@ impl Ctx {
             None => return Err(failure(EngineError::Cancelled)),
         };
         let answer = conn.key_object().await.map_err(|e| server_reason(&e))?;
+        let mut revoked = answer.revoked;
+        revoked.cards.extend(&without.cards);
+        revoked.terminals.extend(&without.terminals);
         let old = self.keys.with(|k| k.newest().clone()).map_err(failure)?;
         let new = VaultKey::generate(&mut fresh_rng());
-        let (body, wraps) = next_epoch(&newest, card, &answer.revoked, &old, &new)?;
-        let object = self.sign_key_object(reader, &pin, body).await?;
+        let (body, wraps) = next_epoch(&newest, card, &revoked, &old, &new)?;
+        let (object, pin) = self.sign_list(reader, body, pin).await?;
         objects.push(object.clone());
         let ring = KeyRing::new(new, &objects).map_err(failure)?;
         self.keys.put(Box::new(ring));
@@ -69,42 +75,10 @@ impl Ctx {
             return Err(failure(e));
         }
         tracing::info!("the vault has a new key");
-        if let Err(e) = self.remove_former(reader, pin, &objects).await {
+        if let Err(e) = self.tidy_slots(reader, &card, Some(&pin)).await {
             tracing::warn!(error = %e, "former terminals stay on the card for now");
         }
         Ok(())
-    }
-
-    /// Takes those terminals off the card that a key object named once and the newest names no more. A terminal that no
-    /// key object ever named is being paired: it stays.
-    async fn remove_former(
-        &self,
-        reader: &str,
-        pin: Pin,
-        objects: &[KeyObject],
-    ) -> Result<(), crate::card::CardError> {
-        let Some((newest, before)) = objects.split_last() else {
-            return Ok(());
-        };
-        let named = before.iter().flat_map(|o| &o.body.terminals);
-        let former: Vec<_> = named
-            .map(|t| t.id())
-            .filter(|id| newest.body.terminal(id).is_none())
-            .collect();
-        if former.is_empty() {
-            return Ok(());
-        }
-        let remove = move |card: &mut crate::card::OpenCard<'_>| {
-            let mut applet = card_ops::transaction(card)?;
-            for listed in applet.terminals()? {
-                if former.contains(&listed.terminal) {
-                    applet.verify(&pin)?;
-                    applet.remove_terminal(&listed.terminal)?;
-                }
-            }
-            Ok(())
-        };
-        self.card.run(reader, CARD_DEADLINE, remove).await
     }
 }
 

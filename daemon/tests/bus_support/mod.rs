@@ -216,6 +216,13 @@ async fn serve(
                     time_ms: 1_790_000_000_000,
                 }]));
             }
+            Request::Cards(reply) => {
+                let _ = reply.send(Ok(vec![simsyncd::api::VaultCard {
+                    card: "c0ffee".repeat(5),
+                    in_use: true,
+                    used_here: true,
+                }]));
+            }
             Request::Stop => return,
         }
     }

@@ -11,6 +11,7 @@ fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
         let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), over());
         let again = Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: true,
         };
         assert_eq!(actions, [again]);
@@ -105,6 +106,7 @@ fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
         reduce(&mut s, looked(result)),
         [Action::Open {
             reader: R.into(),
+            card: CardId([1; 16]),
             again: false
         }]
     );
@@ -115,6 +117,7 @@ fn an_agent_that_comes_while_nobody_was_there_is_asked() {
     let mut s = paired_state();
     let opening = [Action::Open {
         reader: R.into(),
+        card: CardId([1; 16]),
         again: false,
     }];
     assert_eq!(insert(&mut s), opening);

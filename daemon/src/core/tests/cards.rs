@@ -1,0 +1,92 @@
+//! More than one card of a person.
+
+use super::*;
+
+#[test]
+fn one_session_at_a_time_and_the_second_card_waits() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    let second = "Reader 2";
+    reduce(&mut s, Event::Card(CardEvent::ReaderAdded(second.into())));
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(second.into())));
+    let result = Looked::Paired {
+        card: CardId([2; 16]),
+        tries: 3,
+        pin_must_change: false,
+    };
+    assert_eq!(
+        reduce(
+            &mut s,
+            Event::Looked {
+                reader: second.into(),
+                result
+            }
+        ),
+        []
+    );
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
+}
+
+#[test]
+fn m7_a_card_that_a_newer_key_object_names_is_looked_at_again() {
+    let mut s = paired_state();
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
+    let unpaired = Event::Looked {
+        reader: R.into(),
+        result: Looked::Unpaired,
+    };
+    assert_eq!(reduce(&mut s, unpaired), []);
+    assert!(codes(&s).contains(&"card-not-paired".to_owned()));
+    assert_eq!(reduce(&mut s, Event::CardsNamed), [Action::Look(R.into())]);
+    // One that is known stays as it is.
+    let mut s = paired_state();
+    open(&mut s);
+    assert_eq!(reduce(&mut s, Event::CardsNamed), []);
+}
+
+#[test]
+fn b8_after_a_card_was_revoked_another_one_is_asked_without_the_users_word() {
+    let mut s = paired_state();
+    open(&mut s);
+    let actions = reduce(&mut s, Event::Revoked);
+    assert!(actions.contains(&Action::Wipe), "{actions:?}");
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    end(&mut s, Work::Tail, Outcome::Done);
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(insert(&mut s), []);
+    assert!(codes(&s).contains(&"revoked".to_owned()));
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+
+    let spare = CardId([2; 16]);
+    reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
+    let looked = Event::Looked {
+        reader: R.into(),
+        result: Looked::Paired {
+            card: spare,
+            tries: 3,
+            pin_must_change: false,
+        },
+    };
+    let open = Action::Open {
+        reader: R.into(),
+        card: spare,
+        again: false,
+    };
+    assert_eq!(reduce(&mut s, looked), [open]);
+    assert!(!codes(&s).contains(&"revoked".to_owned()));
+}
+
+#[test]
+fn a_session_that_is_over_while_its_card_is_looked_at_ends() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    s.readers.insert(R.into(), Some(CardPhase::Looking));
+    let over = Outcome::SessionOver(Reason::new("grant-required", "why"));
+    let actions = end(&mut s, Work::Sync(SyncWhy::Retry), over);
+    assert!(actions.contains(&Action::Wipe), "{actions:?}");
+    assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
+    assert_eq!(s.session, SessionPhase::None);
+}

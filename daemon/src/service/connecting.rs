@@ -1,0 +1,91 @@
+//! The way to the server that a pairing names: one connection, kept while it lives, and nonces on it.
+
+use simsync_card::ids::Hash;
+use simsync_card::text;
+use simsync_protocol::address::ServerAddress;
+use simsync_protocol::client::{Client, ClientError, Connection};
+use simsync_protocol::tls::Identity;
+
+use super::Ctx;
+use crate::api::Reason;
+use crate::identity::{Pairing, Terminal};
+
+/// What a session is opened with.
+pub(super) struct Prepared {
+    pub(super) conn: Connection,
+    pub(super) nonce: simsync_protocol::api::Nonce,
+    pub(super) binding: Hash,
+}
+
+impl Ctx {
+    /// The terminal's file and pairing; a reason if there is none.
+    pub fn pairing(&self) -> Result<(Terminal, Pairing), Reason> {
+        let terminal = self.terminal();
+        let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
+        match (terminal, pairing) {
+            (Some(t), Some(p)) => Ok((t, p)),
+            _ => Err(Reason::new(
+                "not-paired",
+                "this terminal is not paired; run `simsync pair`",
+            )),
+        }
+    }
+
+    /// The client and identity that a pairing gives.
+    pub fn client(&self, pairing: &Pairing) -> Result<(Client, Identity), ClientError> {
+        let address: ServerAddress = pairing
+            .server
+            .parse()
+            .map_err(|e| ClientError::Protocol(format!("the stored server address: {e}")))?;
+        let key = self
+            .key()
+            .ok_or_else(|| ClientError::Protocol("the terminal's key is sealed".to_owned()))?;
+        let identity = Identity {
+            certificate: pairing.certificate.0.clone(),
+            key: (*key).clone(),
+        };
+        Ok((Client::new(address, pairing.ca_pin), identity))
+    }
+
+    /// The living connection, or a new one.
+    pub async fn connect(&self, pairing: &Pairing) -> Result<Connection, ClientError> {
+        if let Some(conn) = self.conn() {
+            return Ok(conn);
+        }
+        let (client, identity) = self.client(pairing)?;
+        let conn = client.connect(Some(&identity)).await?;
+        self.set_conn(Some(conn.clone()));
+        Ok(conn)
+    }
+
+    pub(super) async fn prepare(&self, pairing: &Pairing) -> Result<Prepared, ClientError> {
+        let mut conn = self.connect(pairing).await?;
+        let answer = match conn.nonce().await {
+            Ok(answer) => answer,
+            // The connection died unseen, perhaps with the server: a new one, once.
+            Err(e) if e.is_transient() => {
+                self.set_conn(None);
+                conn = self.connect(pairing).await?;
+                conn.nonce().await?
+            }
+            Err(e) => return Err(e),
+        };
+        if answer.server != pairing.server_id {
+            return Err(ClientError::Protocol(
+                "it is another server than the one that this terminal was paired with".to_owned(),
+            ));
+        }
+        let certificate = Hash::of(&pairing.certificate.0);
+        let binding = text::binding(
+            &conn.exporter(),
+            &answer.server,
+            &answer.nonce.0,
+            &certificate,
+        );
+        Ok(Prepared {
+            conn,
+            nonce: answer.nonce,
+            binding,
+        })
+    }
+}

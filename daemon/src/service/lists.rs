@@ -1,0 +1,100 @@
+//! Key objects that this terminal makes: signed by the card, in force with the commit that first names them.
+
+use std::sync::Arc;
+
+use simsync_card::client::{Pin, SignDomain};
+use simsync_card::status::Status;
+use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
+
+use super::entering::next;
+use super::opening::CARD_DEADLINE;
+use super::reasons::{card_reason, engine_reason};
+use super::{Ctx, card_ops};
+use crate::api::{Failure, SecretKind};
+use crate::card::CardError;
+use crate::engine::{EngineError, SyncOptions, SyncReport};
+
+impl Ctx {
+    /// The reader and card of the open session.
+    pub(super) fn session_card(&self) -> Result<(String, simsync_card::ids::CardId), Failure> {
+        match &*self.live() {
+            Some(l) => Ok((l.reader.clone(), l.session.card.id)),
+            None => Err(Failure::new(
+                "locked",
+                "no session is open; run `simsync unlock`",
+            )),
+        }
+    }
+
+    /// Asks for the PIN and signs the next key object of the same epoch. `change` makes it another one, and answers wraps
+    /// for recipients that it adds.
+    pub(super) async fn commit_key_object(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
+        options: SyncOptions,
+    ) -> Result<SyncReport, Failure> {
+        let engine = |e: EngineError| Failure::from(engine_reason(&e));
+        let (reader, card) = self.session_card()?;
+        let newest = self.newest_list().map_err(engine)?;
+        let newest = newest.ok_or_else(|| engine(EngineError::NotInVault))?;
+        let mut body = next(&newest, card);
+        let mut wraps = change(&mut body)?;
+        for recipient in &body.recipients {
+            let kept = self.store.wrap(&recipient.id);
+            let kept = kept.map_err(|e| Failure::new("store", e.to_string()))?;
+            wraps.extend(kept.filter(|w| w.hash() == recipient.wrap_hash));
+        }
+        let (object, _) = self.sign_list(&reader, body, None).await?;
+        let options = SyncOptions {
+            key_object: Some((object, wraps)),
+            ..options
+        };
+        self.run_sync(options, None).await.map_err(engine)
+    }
+
+    /// VERIFY, SIGN over a key object. The PIN is asked for if it is not known yet, and again after a wrong one while the
+    /// card has tries; the right one is answered.
+    pub(super) async fn sign_list(
+        &self,
+        reader: &str,
+        body: KeyObjectBody,
+        mut pin: Option<Pin>,
+    ) -> Result<(KeyObject, Pin), Failure> {
+        let (_, hash) = body.to_sign();
+        let mut tries = None;
+        loop {
+            let pin = match pin.take() {
+                Some(pin) => pin,
+                None => {
+                    self.ask_card_pin(SecretKind::CardPin, tries, tries.is_some(), reader)
+                        .await?
+                }
+            };
+            let p = pin.clone();
+            let signed = self
+                .card
+                .run(reader, CARD_DEADLINE, move |c| {
+                    card_ops::sign(c, &p, SignDomain::KeyObject, &hash)
+                })
+                .await;
+            match signed {
+                Ok(sig) => return Ok((KeyObject::from_parts(body, sig), pin)),
+                Err(e) => match tries_left(&e) {
+                    Some(left) => tries = Some(left),
+                    None => return Err(card_reason(&e).into()),
+                },
+            }
+        }
+    }
+}
+
+/// After a wrong PIN with tries left: how many.
+pub(super) fn tries_left(e: &CardError) -> Option<u8> {
+    let CardError::Client(e) = e else {
+        return None;
+    };
+    match e.status() {
+        Some(Status::Wrong { tries_left, .. }) if tries_left > 0 => Some(tries_left),
+        _ => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! A card's terminal slots, brought in line with the key object that the person's cards signed (flow 8).
+
+use std::sync::Arc;
+
+use simsync_card::client::Pin;
+use simsync_card::ids::{CardId, TerminalId};
+use simsync_protocol::api::{PairingsRequest, TerminalPairing};
+use simsync_protocol::client::Connection;
+use simsync_protocol::problem::Code;
+use simsync_vault::keyobject::{KeyObject, TerminalEntry};
+
+use super::opening::CARD_DEADLINE;
+use super::reasons::{card_failure, engine_failure, server_failure};
+use super::{Ctx, card_ops};
+use crate::card::CardError;
+use crate::core::OpenFailure;
+use crate::engine::{EngineError, TrustedCard};
+use crate::identity::Pairing;
+
+/// Key objects may follow each other while the card takes terminals in.
+const ATTEMPTS: usize = 3;
+
+impl Ctx {
+    /// The card with the keys that this terminal trusts: read from the card itself at pairing, or signed into the newest
+    /// key object by another card of the person.
+    pub(super) fn trusted(
+        &self,
+        pairing: &Pairing,
+        card: &CardId,
+    ) -> Result<TrustedCard, EngineError> {
+        if pairing.card.id == *card {
+            return Ok(pairing.card);
+        }
+        let objects = self.store.key_objects()?;
+        let found = objects.last().and_then(|o| o.body.recipient(card));
+        let found = found.ok_or(EngineError::NotInVault)?;
+        Ok(TrustedCard {
+            id: *card,
+            keys: found.keys,
+        })
+    }
+
+    /// Whether a card that does not know this terminal may be asked to take it in: a spare card that was never used here.
+    /// Where a card was, and knows the terminal no more, its owner took the terminal off it.
+    pub(super) fn is_new_here(&self, pairing: &Pairing, card: &CardId) -> bool {
+        pairing.card.id != *card && pairing.known_card(card).is_none()
+    }
+
+    /// A spare card takes in the terminals of the key object, which names both, and the server is told so.
+    pub(super) async fn enlist(
+        &self,
+        reader: &str,
+        pin: &Pin,
+        pairing: &Pairing,
+        card: &TrustedCard,
+        conn: &Connection,
+    ) -> Result<(), OpenFailure> {
+        for _ in 0..ATTEMPTS {
+            self.fetch_list(pairing, conn)
+                .await
+                .map_err(|e| engine_failure(&e))?;
+            let list = self
+                .newest_list()
+                .map_err(|e| engine_failure(&e))?
+                .filter(|o| o.body.recipient(&card.id).map(|r| r.keys) == Some(card.keys));
+            let list = list.ok_or_else(|| engine_failure(&EngineError::NotInVault))?;
+            let (binding, entries) = (list.hash(), own_first(&list, self.terminal_id()));
+            let p = pin.clone();
+            let taken = self
+                .card
+                .run(reader, CARD_DEADLINE, move |c| {
+                    card_ops::take_in(c, &p, &entries, &binding)
+                })
+                .await
+                .map_err(|e| card_failure(&e))?;
+            let pairings = taken
+                .into_iter()
+                .map(|(terminal, statement)| TerminalPairing {
+                    terminal,
+                    statement,
+                })
+                .collect();
+            let request = PairingsRequest {
+                card: card.id,
+                pairings,
+            };
+            match conn.post_pairings(&request).await {
+                Ok(()) => return Ok(()),
+                Err(e) if e.code() == Some(Code::ListMoved) => {}
+                Err(e) => return Err(server_failure(&e)),
+            }
+        }
+        Err(engine_failure(&EngineError::Busy))
+    }
+
+    /// The newest verified key object.
+    pub(super) fn newest_list(&self) -> Result<Option<KeyObject>, EngineError> {
+        Ok(self.store.key_objects()?.pop())
+    }
+
+    /// Fetches key objects that are newer than the newest known one. Answers whether there were any.
+    pub(super) async fn fetch_list(
+        &self,
+        pairing: &Pairing,
+        conn: &Connection,
+    ) -> Result<bool, EngineError> {
+        let engine = self.side_engine().ok_or(EngineError::Cancelled)?;
+        let mut any = false;
+        for _ in 0..ATTEMPTS {
+            let known = self.store.witness()?.list_number;
+            let objects = conn.key_objects(known).await?;
+            let Some(last) = objects.key_objects.last() else {
+                break;
+            };
+            let newest = conn.key_object().await?;
+            // Else another one came in between, and the wraps are that one's.
+            let fits = *last == newest.signed;
+            engine.accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)?;
+            any = true;
+            if fits {
+                break;
+            }
+        }
+        Ok(any)
+    }
+
+    /// After a session opened: takes terminals off the card that a key object named once and the newest names no more, and
+    /// notes that this was looked after. Without a PIN it is left for the next session.
+    pub(super) async fn tidy_slots(
+        self: &Arc<Self>,
+        reader: &str,
+        card: &CardId,
+        pin: Option<&Pin>,
+    ) -> Result<(), CardError> {
+        let (Ok((_, pairing)), Ok(objects)) = (self.pairing(), self.store.key_objects()) else {
+            return Ok(());
+        };
+        let Some(newest) = objects.last() else {
+            return Ok(());
+        };
+        let known = pairing.known_card(card).map_or(0, |k| k.list_number);
+        if known == newest.body.list_number {
+            return Ok(());
+        }
+        let former = former(&objects, known);
+        if !former.is_empty() {
+            let Some(pin) = pin.cloned() else {
+                return Ok(());
+            };
+            self.card
+                .run(reader, CARD_DEADLINE, move |c| {
+                    card_ops::take_off(c, &pin, &former)
+                })
+                .await?;
+        }
+        if let Err(error) = self.update_pairing(|p| p.note_card(card, &newest.body)) {
+            tracing::warn!(%error, "it is looked again whether the card's terminals are right");
+        }
+        Ok(())
+    }
+}
+
+/// Terminals that a key object from `since` on named and the newest names no more. A terminal that none ever named is
+/// being paired: it stays.
+fn former(objects: &[KeyObject], since: u32) -> Vec<TerminalId> {
+    let Some((newest, before)) = objects.split_last() else {
+        return Vec::new();
+    };
+    let named = before
+        .iter()
+        .filter(|o| o.body.list_number >= since)
+        .flat_map(|o| &o.body.terminals);
+    let mut out: Vec<_> = named
+        .map(TerminalEntry::id)
+        .filter(|id| newest.body.terminal(id).is_none())
+        .collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// All terminals of the list, this one first: if the card has not room for all, it works here.
+fn own_first(list: &KeyObject, own: Option<TerminalId>) -> Vec<TerminalEntry> {
+    let mut entries = list.body.terminals.clone();
+    entries.sort_by_key(|e| Some(e.id()) != own);
+    entries
+}
