@@ -87,9 +87,12 @@ pub enum Command {
     /// Choose what this terminal syncs
     #[command(subcommand)]
     Collections(CollectionsCommand),
-    /// Show your terminals
+    /// Your terminals
     #[command(subcommand)]
     Terminals(TerminalsCommand),
+    /// Your cards: add a spare one, remove a lost one
+    #[command(subcommand)]
+    Card(CardCommand),
     /// Stop waiting for what a terminal had not uploaded
     Forget(ForgetArgs),
     /// Show the newest commits
@@ -204,6 +207,59 @@ pub struct RemoveArgs {
 pub enum TerminalsCommand {
     /// Show your terminals
     List,
+    /// Take a lost terminal off your card and out of the vault, which gets a new key
+    Remove(TerminalRemoveArgs),
+}
+
+/// `terminals remove`
+#[derive(Debug, Args)]
+pub struct TerminalRemoveArgs {
+    /// The terminal's label, its ID, or the ID's beginning
+    pub terminal: String,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `card`
+#[derive(Debug, Subcommand)]
+pub enum CardCommand {
+    /// Make another card of yours open the vault, too
+    ///
+    /// One reader is enough: the new card is put in first, then your usual card, then the new one again. Each asks for its
+    /// own PIN. Interrupted anywhere, run it again.
+    Add(CardAddArgs),
+    /// Show your cards
+    List,
+    /// Take a lost card out of the vault, which gets a new key; another card of yours has to be in
+    Remove(CardRemoveArgs),
+}
+
+/// `card add`
+#[derive(Debug, Args)]
+pub struct CardAddArgs {
+    /// Do the one step that the card in the reader is for, and say which is next
+    #[arg(long)]
+    pub step: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+}
+
+/// `card remove`
+#[derive(Debug, Args)]
+pub struct CardRemoveArgs {
+    /// The card's ID, or its beginning
+    pub card: String,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// `forget`
@@ -264,6 +320,10 @@ impl Command {
             Self::Collections(CollectionsCommand::List) => "collections list",
             Self::Collections(CollectionsCommand::Remove(_)) => "collections remove",
             Self::Terminals(TerminalsCommand::List) => "terminals list",
+            Self::Terminals(TerminalsCommand::Remove(_)) => "terminals remove",
+            Self::Card(CardCommand::Add(_)) => "card add",
+            Self::Card(CardCommand::List) => "card list",
+            Self::Card(CardCommand::Remove(_)) => "card remove",
             Self::Forget(_) => "forget",
             Self::Log(_) => "log",
             Self::Conflicts => "conflicts",

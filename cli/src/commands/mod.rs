@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod card;
 mod collections;
 mod completions;
 mod conflicts;
@@ -16,7 +17,7 @@ mod terminals;
 mod unlock;
 mod unpair;
 
-use crate::args::{CollectionsCommand, Command, Common, PinCommand, TerminalsCommand};
+use crate::args::{CardCommand, CollectionsCommand, Command, Common, PinCommand, TerminalsCommand};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -39,6 +40,12 @@ pub async fn run(common: &Common, command: Command, output: &Output) -> Outcome<
             collections::remove(common, output, &args).await
         }
         Command::Terminals(TerminalsCommand::List) => terminals::list(common, output).await,
+        Command::Terminals(TerminalsCommand::Remove(args)) => {
+            terminals::remove(common, output, &args).await
+        }
+        Command::Card(CardCommand::Add(args)) => card::add(common, output, &args).await,
+        Command::Card(CardCommand::List) => card::list(common, output).await,
+        Command::Card(CardCommand::Remove(args)) => card::remove(common, output, &args).await,
         Command::Forget(args) => forget::run(common, output, &args).await,
         Command::Log(args) => log::run(common, output, &args).await,
         Command::Conflicts => conflicts::run(common, output).await,

@@ -1,10 +1,11 @@
 //! `simsync terminals`
 
-use crate::args::Common;
+use crate::args::{Common, TerminalRemoveArgs};
 use crate::client::Client;
 use crate::commands::status;
 use crate::failure::Outcome;
 use crate::output::{Output, table};
+use crate::run::Ordering;
 
 /// Shows the person's terminals.
 pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
@@ -17,5 +18,30 @@ pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
             table(&status::terminals(&snapshot))
         }
     });
+    Ok(())
+}
+
+/// Takes a lost terminal out.
+pub async fn remove(common: &Common, output: &Output, args: &TerminalRemoveArgs) -> Outcome<()> {
+    let question = format!(
+        "The terminal {} will sync nothing any more, and has to be paired anew to come back. Remove it?",
+        args.terminal
+    );
+    let ordering = Ordering {
+        yes: args.yes,
+        question: Some(&question),
+        ..Ordering::new(common, output, &args.secrets)
+    };
+    if let Some(job) = ordering
+        .give("RemoveTerminal", &(args.terminal.as_str(),))
+        .await?
+    {
+        output.result("job", &job, || {
+            format!(
+                "The terminal {} is none of yours any more; your vault has a new key.",
+                args.terminal
+            )
+        });
+    }
     Ok(())
 }

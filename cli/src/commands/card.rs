@@ -1,0 +1,168 @@
+//! `simsync card`
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::args::{CardAddArgs, CardRemoveArgs, Common};
+use crate::client::{Client, Properties, ROOT, Signal};
+use crate::failure::{Failure, Outcome};
+use crate::job::JobView;
+use crate::output::{Output, table};
+use crate::run::Ordering;
+use crate::snapshot::{Card, get};
+
+/// One of the person's cards.
+#[derive(Debug, Serialize)]
+struct Entry {
+    card: String,
+    in_use: bool,
+    used_here: bool,
+}
+
+/// Shows the person's cards.
+pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let entries: Vec<Properties> = client.call("Cards", &()).await?;
+    let entries: Vec<Entry> = entries
+        .iter()
+        .map(|p| Entry {
+            card: get(p, "card"),
+            in_use: get(p, "in_use"),
+            used_here: get(p, "used_here"),
+        })
+        .collect();
+    output.result("cards", &entries, || {
+        if entries.is_empty() {
+            return "No card is known; pair this terminal: simsync pair".to_owned();
+        }
+        let word = |e: &Entry| {
+            match (e.in_use, e.used_here) {
+                (true, _) => "in use",
+                (false, true) => "used here before",
+                (false, false) => "never used here",
+            }
+            .to_owned()
+        };
+        let rows: Vec<_> = entries
+            .iter()
+            .map(|e| vec![e.card.clone(), word(e)])
+            .collect();
+        table(&rows)
+    });
+    Ok(())
+}
+
+/// Adds a card: one step, or all of them while the person changes cards.
+pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcome<()> {
+    if !args.step && args.secrets.pin_fd.is_some() {
+        return Err(Failure::new(
+            "usage",
+            "each card has a PIN of its own: with --pin-fd, add it step by step with --step",
+        ));
+    }
+    loop {
+        let ordering = Ordering::new(common, output, &args.secrets);
+        let job = match ordering.give("AddCard", &()).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return Ok(()),
+            Err(failure) if failure.code == "no-new-card" && !args.step && !output.json() => {
+                output.line("Take this card out and put the new card in.");
+                wait_for_card(common, |c| c.state == "unpaired").await?;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let card = job.value("card").to_owned();
+        let named = job.value("next") == "new-card";
+        if args.step {
+            output.result("job", &job, || told(&job, named));
+            return Ok(());
+        }
+        if !named {
+            output.line("The new card's keys are read. Take it out and put your usual card in.");
+            wait_for_card(common, |c| {
+                c.state == "paired" && c.id.as_ref() != Some(&card)
+            })
+            .await?;
+            continue;
+        }
+        let polite = Ordering::new(common, output, &args.secrets);
+        polite.give("Eject", &()).await?;
+        output.line("Your cards know the new one. Take this card out and put the new card in.");
+        wait_for_card(common, |c| {
+            c.state == "paired" && c.id.as_ref() == Some(&card)
+        })
+        .await?;
+        let unlock = Ordering::new(common, output, &args.secrets);
+        if let Some(opened) = unlock.give("Unlock", &()).await? {
+            output.result("job", &opened, || {
+                format!("The card {card} is one of yours; it opened its first session.")
+            });
+        }
+        return Ok(());
+    }
+}
+
+fn told(job: &JobView, named: bool) -> String {
+    if named {
+        format!(
+            "The card {} is one of yours now. Put it in and run `simsync unlock`; it takes your terminals in then.",
+            job.value("card")
+        )
+    } else {
+        format!(
+            "The keys of the card {} are read. Put your usual card in and run the same command again.",
+            job.value("card")
+        )
+    }
+}
+
+/// Waits until such a card is in.
+async fn wait_for_card(common: &Common, wanted: impl Fn(&Card) -> bool) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let coming = async {
+        let mut signals = client.signals(ROOT).await?;
+        loop {
+            if client.snapshot().await?.cards.iter().any(&wanted) {
+                return Ok(());
+            }
+            if signals.next().await != Signal::Changed {
+                return Err(Failure::no_daemon("it stopped while a card was waited for"));
+            }
+        }
+    };
+    let over = async {
+        match common.timeout.map(Duration::from_secs) {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = coming => result,
+        () = over => Err(Failure::new("no-card", "no card was put in in time; run it again to go on")),
+        _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled; run it again to go on")),
+    }
+}
+
+/// Takes a lost card out.
+pub async fn remove(common: &Common, output: &Output, args: &CardRemoveArgs) -> Outcome<()> {
+    let question = format!(
+        "The card {} will open nothing any more, and cannot come back. Remove it?",
+        args.card
+    );
+    let ordering = Ordering {
+        yes: args.yes,
+        question: Some(&question),
+        ..Ordering::new(common, output, &args.secrets)
+    };
+    if let Some(job) = ordering.give("RemoveCard", &(args.card.as_str(),)).await? {
+        output.result("job", &job, || {
+            format!(
+                "The card {} is none of yours any more; your vault has a new key.",
+                job.value("card")
+            )
+        });
+    }
+    Ok(())
+}
