@@ -8,8 +8,9 @@
 )]
 
 use serde_json::Value;
-use simsync_card::client::Applet;
+use simsync_card::client::{Applet, Pin};
 use simsync_card::ids::Hash;
+use simsync_card::sign::SecretKey;
 use simsync_card::status::Status as CardStatus;
 use simsync_protocol::problem::Code;
 use simsync_rig::demo::{Person, add_collection, eject, insert, pair, provision, pull, unlock};
@@ -347,4 +348,44 @@ fn m13_a_terminal_that_goes_to_another_person_takes_nothing_along() {
     );
     assert!(!own.join("first.txt").exists());
     assert!(!a.data.join("his.txt").exists());
+}
+
+#[test]
+fn m8_a_full_card_says_which_terminals_it_holds_and_takes_another_after_one_is_gone() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    {
+        let mut applet = Applet::new(rig.bridge.lend("card").unwrap());
+        applet.select().unwrap();
+        let pin = Pin::parse(person.pin.as_bytes()).unwrap();
+        for n in 1..16u8 {
+            let key = SecretKey::from_bytes(&[n; 32]).unwrap();
+            applet.verify(&pin).unwrap();
+            let label = format!("old {n}");
+            applet
+                .add_terminal(&key.point(), &label, &Hash([n; 32]))
+                .unwrap();
+        }
+    }
+    let b = rig.terminal("B").unwrap();
+    insert(&mut rig, &b, &person).unwrap();
+    let refused = b.simsync(&["pair"], &person.secrets()).unwrap();
+    assert_eq!(refused.code, 9, "{}", refused.json);
+    let sentence = refused.json["error"]["sentence"].as_str().unwrap();
+    for word in ["16 terminals", "A (", "old 1 (", "old 15 (", "simsync-card"] {
+        assert!(sentence.contains(word), "{word}: {sentence}");
+    }
+    b.card_tool(
+        &["terminal", "remove", "old 7"],
+        &Secrets::give("--pin-fd", &person.pin),
+    )
+    .unwrap()
+    .ok("simsync-card terminal remove")
+    .unwrap();
+    pair(&b, &mut person, false).unwrap();
+    let on_card = on_card(&b, &person);
+    assert_eq!(on_card.len(), 16);
+    assert!(on_card.contains(&"B".to_owned()) && on_card.contains(&"A".to_owned()));
+    drop(a);
 }

@@ -1,0 +1,309 @@
+//! Spare and lost cards, lost terminals: with one reader, from the command to what card, server and other terminals know.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test is told by its panic"
+)]
+
+use serde_json::Value;
+use simsync_card::client::Applet;
+use simsync_protocol::problem::Code;
+use simsync_rig::demo::{
+    Person, add_collection, eject, insert, pair, provisioned, pull, try_provision, unlock,
+};
+use simsync_rig::impostor::{Impostor, opening, refused, run};
+use simsync_rig::rig::{CliResult, Enrolment, Rig, Secrets, Terminal};
+use simsync_rig::scene::{equal, joined, paired, seed};
+
+fn write(terminal: &Terminal, name: &str) {
+    std::fs::write(terminal.data.join(name), name).unwrap();
+}
+
+fn has(terminal: &Terminal, name: &str) -> bool {
+    std::fs::read_to_string(terminal.data.join(name)).is_ok_and(|text| text == name)
+}
+
+/// Another card of the same person, provisioned at this terminal's reader and out again.
+fn spare_for(rig: &mut Rig, desk: &Terminal, person: &Person, name: &str) -> Person {
+    let code = rig
+        .server
+        .admin(&["subscriber", "code", &person.subscriber])
+        .unwrap();
+    let enrolment = Enrolment {
+        subscriber: person.subscriber.clone(),
+        code: code["code"].as_str().unwrap().to_owned(),
+    };
+    let secret = rig.bridge.blank(name).unwrap();
+    rig.bridge.insert(name, desk.port).unwrap();
+    desk.wait_status("the blank card", |s| {
+        s["cards"].as_array().is_some_and(|c| !c.is_empty())
+    })
+    .unwrap();
+    try_provision(rig, desk, (name, &secret), &enrolment)
+        .unwrap()
+        .ok("simsync-card provision")
+        .unwrap();
+    let spare = provisioned(rig, name, &enrolment).unwrap();
+    pull(rig, desk, &spare).unwrap();
+    spare
+}
+
+fn step(terminal: &Terminal, person: &Person) -> CliResult {
+    let secrets = person
+        .secrets()
+        .and("--new-pin-fd", "1357")
+        .take("--puk-fd");
+    terminal
+        .simsync(&["card", "add", "--step"], &secrets)
+        .unwrap()
+}
+
+fn next(done: &CliResult) -> &str {
+    done.json["job"]["result"]["next"].as_str().unwrap()
+}
+
+/// The new card's keys are read, and the card in use names it. The usual card is out afterwards.
+fn add(rig: &mut Rig, terminal: &Terminal, person: &Person, spare: &mut Person) -> String {
+    insert(rig, terminal, spare).unwrap();
+    let read = step(terminal, spare).ok("card add, the new card").unwrap();
+    assert_eq!(next(&read), "main-card");
+    spare.pin = "1357".to_owned();
+    pull(rig, terminal, spare).unwrap();
+    insert(rig, terminal, person).unwrap();
+    let named = step(terminal, person)
+        .ok("card add, the usual card")
+        .unwrap();
+    assert_eq!(next(&named), "new-card");
+    eject(rig, terminal, person).unwrap();
+    named.json["job"]["result"]["card"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn cards(terminal: &Terminal) -> Vec<Value> {
+    let shown = terminal
+        .simsync(&["card", "list"], &Secrets::default())
+        .unwrap()
+        .ok("simsync card list")
+        .unwrap();
+    shown.json["cards"].as_array().unwrap().clone()
+}
+
+/// Labels of the terminals on the card that is in.
+fn on_card(terminal: &Terminal, person: &Person) -> Vec<String> {
+    let shown = terminal
+        .card_tool(
+            &["terminal", "list"],
+            &Secrets::give("--pin-fd", &person.pin),
+        )
+        .unwrap()
+        .ok("simsync-card terminal list")
+        .unwrap();
+    let list = shown.json["terminals"].as_array().unwrap();
+    let mut labels: Vec<String> = list
+        .iter()
+        .map(|t| t["label"].as_str().unwrap().to_owned())
+        .collect();
+    labels.sort();
+    labels
+}
+
+#[test]
+fn b8_a_spare_card_opens_the_vault_on_every_terminal_and_the_lost_one_nothing() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    let b = joined(&mut rig, &mut person, "B").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare");
+    let id = add(&mut rig, &a, &person, &mut spare);
+
+    // At its first use the spare card takes in every terminal.
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    assert_eq!(on_card(&a, &spare), ["A", "B"]);
+    let all = cards(&a);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all.iter().any(|c| c["card"] == id && c["in_use"] == true));
+    write(&a, "with the spare.txt");
+    eject(&mut rig, &a, &spare).unwrap();
+    // B never saw it, and needs nothing but its PIN.
+    insert(&mut rig, &b, &spare).unwrap();
+    unlock(&b, &spare).unwrap();
+    assert!(has(&b, "with the spare.txt"));
+    write(&b, "from B.txt");
+    eject(&mut rig, &b, &spare).unwrap();
+    // The usual card is behind now, and not wrong.
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert!(has(&a, "from B.txt"));
+    let lost = a.status().unwrap()["cards"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // It is not taken out with itself in the reader.
+    let own = a
+        .simsync(&["card", "remove", "--yes", &lost], &person.secrets())
+        .unwrap();
+    assert_eq!(own.code, 9, "{}", own.stderr);
+    eject(&mut rig, &a, &person).unwrap();
+
+    // It is lost. Somebody who finds it, and knows its PIN and a terminal's key, gets nothing any more.
+    let finder = Impostor::of(&b, &person).unwrap();
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    a.simsync(&["card", "remove", "--yes", &lost[..8]], &spare.secrets())
+        .unwrap()
+        .ok("simsync card remove")
+        .unwrap();
+    assert_eq!(cards(&a).len(), 1);
+    let at_server = rig.server.admin(&["card", "list"]).unwrap();
+    let row = at_server["cards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["card"] == lost.as_str())
+        .unwrap()
+        .clone();
+    assert_eq!(row["state"], "revoked");
+    write(&a, "after the loss.txt");
+    eject(&mut rig, &a, &spare).unwrap();
+    let mut applet = Applet::new(rig.bridge.lend("card").unwrap());
+    run(async {
+        let connection = finder.connect(&rig.server).await.unwrap();
+        let (nonce, binding) = finder.binding(&connection).await.unwrap();
+        let card = finder.pairing.card.id;
+        // The card itself was never told.
+        let (statement, _) = finder
+            .open_at_card(&mut applet, &card, &person.pin, &binding)
+            .unwrap();
+        let opened = connection.open_session(&opening(&statement, nonce)).await;
+        refused(opened, Code::CardRevoked);
+    })
+    .unwrap();
+    drop(applet);
+
+    // B learns of it with the spare card, and knows the lost one for none of its own.
+    insert(&mut rig, &b, &spare).unwrap();
+    unlock(&b, &spare).unwrap();
+    equal(&a, &b).unwrap();
+    eject(&mut rig, &b, &spare).unwrap();
+    let (status, _) = insert(&mut rig, &b, &person).unwrap();
+    assert_eq!(status["cards"][0]["state"], "unpaired", "{status}");
+}
+
+#[test]
+fn b8_only_a_card_of_ones_own_is_added_and_each_step_may_be_repeated() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A").unwrap();
+    // Another person's card.
+    let stranger = simsync_rig::demo::provision(&mut rig, &a, "stranger").unwrap();
+    insert(&mut rig, &a, &stranger).unwrap();
+    let refused = step(&a, &stranger);
+    assert_eq!(refused.code, 7, "{}", refused.stderr);
+    let sentence = refused.json["error"]["sentence"].as_str().unwrap();
+    assert!(sentence.contains("ask the operator"), "{sentence}");
+    pull(&mut rig, &a, &stranger).unwrap();
+    // Nothing was read: the usual card has nothing to name.
+    insert(&mut rig, &a, &person).unwrap();
+    let refused = step(&a, &person);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    eject(&mut rig, &a, &person).unwrap();
+
+    let mut spare = spare_for(&mut rig, &a, &person, "spare");
+    insert(&mut rig, &a, &spare).unwrap();
+    // A wrong PIN costs a try of the new card and reads nothing.
+    let mut wrong = spare.clone();
+    wrong.pin = "0000".to_owned();
+    let refused = step(&a, &wrong);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    let read = step(&a, &spare).ok("card add").unwrap();
+    spare.pin = "1357".to_owned();
+    // Again, with the card still in: no PIN is asked for.
+    let again = a
+        .simsync(&["card", "add", "--step"], &Secrets::default())
+        .unwrap()
+        .ok("card add, again")
+        .unwrap();
+    assert_eq!(again.json["job"]["result"], read.json["job"]["result"]);
+    pull(&mut rig, &a, &spare).unwrap();
+    // The usual card is pulled in the middle, and put in again.
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    pull(&mut rig, &a, &person).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    let named = step(&a, &person).ok("card add, the usual card").unwrap();
+    assert_eq!(next(&named), "new-card");
+    // Named twice is not wanted twice.
+    let refused = step(&a, &person);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert_eq!(cards(&a).len(), 2);
+    eject(&mut rig, &a, &person).unwrap();
+
+    // A terminal that is paired with the spare card joins the same vault.
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    eject(&mut rig, &a, &spare).unwrap();
+    let c = rig.terminal("C").unwrap();
+    insert(&mut rig, &c, &spare).unwrap();
+    pair(&c, &mut spare, false).unwrap();
+    unlock(&c, &spare).unwrap();
+    add_collection(&c, &spare, "Documents").unwrap();
+    eject(&mut rig, &c, &spare).unwrap();
+    equal(&a, &c).unwrap();
+    // And the usual card, which C never saw, opens it there.
+    insert(&mut rig, &c, &person).unwrap();
+    unlock(&c, &person).unwrap();
+    assert_eq!(on_card(&c, &person), ["A", "C"]);
+}
+
+#[test]
+fn b8_a_lost_terminal_is_out_everywhere() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    let b = joined(&mut rig, &mut person, "B").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare");
+    add(&mut rig, &a, &person, &mut spare);
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    eject(&mut rig, &a, &spare).unwrap();
+
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    let own = a
+        .simsync(&["terminals", "remove", "--yes", "A"], &person.secrets())
+        .unwrap();
+    assert_eq!(own.code, 9, "{}", own.stderr);
+    a.simsync(&["terminals", "remove", "--yes", "B"], &person.secrets())
+        .unwrap()
+        .ok("simsync terminals remove")
+        .unwrap();
+    assert_eq!(on_card(&a, &person), ["A"]);
+    let all = rig.server.admin(&["terminal", "list"]).unwrap();
+    let row = all["terminals"].as_array().unwrap().clone();
+    let row = row.iter().find(|t| t["label"] == "B").unwrap();
+    assert_eq!(row["state"], "revoked");
+    eject(&mut rig, &a, &person).unwrap();
+    // The spare card's slot goes at its next session.
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    assert_eq!(on_card(&a, &spare), ["A"]);
+    eject(&mut rig, &a, &spare).unwrap();
+    // B opens nothing, and no card takes it in again by itself.
+    b.wait_status("B to know that it was revoked", |s| {
+        s["reasons"]
+            .as_array()
+            .is_some_and(|r| r.iter().any(|r| r["code"] == "revoked"))
+    })
+    .unwrap();
+    insert(&mut rig, &b, &person).unwrap();
+    let refused = b.simsync(&["unlock"], &person.secrets()).unwrap();
+    assert_eq!(refused.code, 4, "{} {}", refused.stderr, refused.json);
+    pull(&mut rig, &b, &person).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    assert_eq!(on_card(&a, &person), ["A"]);
+}
