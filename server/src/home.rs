@@ -115,9 +115,7 @@ impl Home {
         home.store()?;
         home.blobs()?;
         // Last: a folder without it is not a server's, so an interrupted `init` is noticed.
-        let json = serde_json::to_vec_pretty(&home.settings)
-            .map_err(|e| HomeError::Damaged(home.path("server.json"), e.into()))?;
-        home.write("server.json", &json)?;
+        home.write_settings()?;
         Ok(home)
     }
 
@@ -144,6 +142,28 @@ impl Home {
             ca: read_credential(&dir.join("ca.crt"), &dir.join("ca.key"))?,
             dir: dir.to_owned(),
         })
+    }
+
+    /// The same server under another name: a new leaf, and settings. Refused while it is served.
+    pub fn arrive(
+        mut self,
+        host: &ServerAddress,
+        listen: Option<String>,
+    ) -> Result<Self, HomeError> {
+        let _lock = self.lock()?;
+        host.host().clone_into(&mut self.settings.host);
+        if let Some(listen) = listen {
+            self.settings.listen = listen;
+        }
+        self.renew_leaf()?;
+        self.write_settings()?;
+        Ok(self)
+    }
+
+    fn write_settings(&self) -> Result<(), HomeError> {
+        let json = serde_json::to_vec_pretty(&self.settings)
+            .map_err(|e| HomeError::Damaged(self.path("server.json"), e.into()))?;
+        self.write("server.json", &json)
     }
 
     /// The server's leaf; a new one if it is missing or about to expire. The flag says whether it is new.

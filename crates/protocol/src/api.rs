@@ -14,6 +14,8 @@ use simsync_vault::ids::PackId;
 use simsync_vault::keyobject::Wrap;
 use simsync_vault::statement::SessionStatement;
 
+use crate::address::ServerAddress;
+
 /// Header that carries a grant.
 pub const GRANT_HEADER: &str = "simsync-grant";
 /// Header by which the packs of a tail are let in after the grant is gone: the session's statement, as JSON.
@@ -71,6 +73,18 @@ pub struct NonceAnswer {
     pub server: ServerId,
     /// A fresh nonce.
     pub nonce: Nonce,
+    /// The operator announces that the server moves. The terminal's owner decides what to make of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<MovingTo>,
+}
+
+/// Where a server will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingTo {
+    /// Its new address.
+    pub address: ServerAddress,
+    /// The pin of its CA there.
+    pub ca_pin: Hash,
 }
 
 /// `POST /v1/enrol` (open). Idempotent for equal code, card and keys.

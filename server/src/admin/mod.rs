@@ -6,6 +6,7 @@ pub mod socket;
 
 use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_protocol::api::MovingTo;
 use simsync_protocol::problem::{Code, Problem};
 
 use crate::code::{CODE_SECONDS, EnrolmentCode};
@@ -81,6 +82,13 @@ pub enum Order {
         /// Which.
         terminal: TerminalId,
     },
+    /// Announces where the server moves, or takes it back.
+    Move {
+        /// Where to.
+        to: Option<MovingTo>,
+    },
+    /// What is announced.
+    Moving,
     /// The audit log, and whether its chains hold.
     Audit,
 }
@@ -142,6 +150,8 @@ pub enum Outcome {
         /// Where a chain is broken.
         broken: Option<BrokenChain>,
     },
+    /// Where the server moves, as terminals are told.
+    Moving(Option<MovingTo>),
     /// Done.
     Done,
 }
@@ -196,6 +206,11 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
                 .or_problem()?;
             Ok(Outcome::Done)
         }
+        Order::Move { to } => {
+            store.set_moving(to.clone(), now).await.or_problem()?;
+            Ok(Outcome::Moving(to))
+        }
+        Order::Moving => Ok(Outcome::Moving(store.moving().await.or_problem()?)),
         Order::Audit => audit_log(store).await,
     }
 }

@@ -7,7 +7,7 @@ mod run;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use simsync_card::ids::{CardId, SubscriberId, TerminalId};
+use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::ServerAddress;
 
 pub use run::main;
@@ -72,6 +72,9 @@ enum Command {
     /// Paired terminals.
     #[command(subcommand)]
     Terminal(Terminal),
+    /// Move the server to another machine or name, with its folder.
+    #[command(subcommand)]
+    Move(Move),
     /// The audit log.
     Audit {
         /// Check the chains, print their ends.
@@ -156,6 +159,34 @@ enum Card {
     Revoke {
         /// Which.
         card: CardId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Move {
+    /// Announce it: terminals show it to their owners, and find the server there after they agreed.
+    To {
+        /// Host name, or IP address, and port.
+        address: ServerAddress,
+        /// The pin of the CA there, if it is another one than this server's.
+        #[arg(long, value_name = "HEX")]
+        ca_pin: Option<Hash>,
+    },
+    /// Take the announcement back.
+    Cancel,
+    /// Show what is announced.
+    Show,
+    /// On the new machine, with the copied folder, before `serve`: it is known by this name from now on.
+    ///
+    /// Stop the old server first, and never start it again: two servers with one past fork every vault, which cards and
+    /// terminals notice.
+    Arrive {
+        /// Host name, or IP address, under which terminals reach this server.
+        #[arg(long, value_name = "HOST")]
+        name: ServerAddress,
+        /// Where `serve` listens.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<String>,
     },
 }
 

@@ -113,6 +113,11 @@ pub fn outcome(outcome: &Outcome, shape: Shape, as_json: bool) {
                 None => {}
             }
         }
+        Outcome::Moving(Some(to)) => line(&format!(
+            "terminals are told that this server moves to {}\nCA pin there  {}",
+            to.address, to.ca_pin
+        )),
+        Outcome::Moving(None) => line("nothing is announced"),
         Outcome::Done => line("done"),
     }
 }
@@ -178,6 +183,7 @@ fn to_json(outcome: &Outcome, shape: Shape) -> Value {
                 json!({ "count": entries.len(), "ends": ends, "broken": broken })
             }
         },
+        Outcome::Moving(to) => json!({ "moving": to }),
         Outcome::Done => json!({ "done": true }),
     }
 }

@@ -5,20 +5,21 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use serde_json::json;
+use simsync_protocol::api::MovingTo;
 use simsync_protocol::problem::{Code, Problem};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::import;
 use super::print::{self, Shape};
-use super::{Card, Cli, Command, Import, Subscriber, Terminal};
+use super::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
 use crate::admin::{self, Order, Outcome, socket};
 use crate::app::system_clock;
 use crate::config::Limits;
 use crate::home::{Home, HomeError};
 use crate::notify::notify;
 use crate::server::{self, StartError};
-use crate::store::StoreError;
 use crate::store::types::SubscriberState;
+use crate::store::{Store as _, StoreError};
 
 /// Why a command failed: exit code and sentence.
 pub(super) struct Failure {
@@ -170,6 +171,16 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Terminal(Terminal::Revoke { terminal }) => {
             (Order::TerminalRevoke { terminal }, Shape::Table)
         }
+        Command::Move(Move::Arrive { name, listen }) => {
+            let home = Home::open(&dir)?.arrive(&name, listen)?;
+            home.store()?
+                .set_moving(None, system_clock()())
+                .await
+                .map_err(HomeError::from)?;
+            print::init(&home, &home.ca_pin()?, cli.json);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Move(c) => (move_order(&dir, c)?, Shape::Table),
         Command::Audit { verify: true } => (Order::Audit, Shape::Verification),
         Command::Audit { verify: false } => (Order::Audit, Shape::Table),
     };
@@ -186,6 +197,22 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         ExitCode::from(6)
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+fn move_order(dir: &Path, command: Move) -> Result<Order, Failure> {
+    Ok(match command {
+        Move::To { address, ca_pin } => {
+            let ca_pin = match ca_pin {
+                Some(pin) => pin,
+                None => Home::open(dir)?.ca_pin()?,
+            };
+            Order::Move {
+                to: Some(MovingTo { address, ca_pin }),
+            }
+        }
+        Move::Cancel => Order::Move { to: None },
+        Move::Show | Move::Arrive { .. } => Order::Moving,
     })
 }
 

@@ -64,6 +64,7 @@ pub async fn nonce(call: &mut Call) -> Reply {
     reply::json(&NonceAnswer {
         server: call.app.server,
         nonce,
+        moving: call.app.store.moving().await.or_problem()?,
     })
 }
 

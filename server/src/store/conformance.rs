@@ -1,18 +1,20 @@
 //! What every store must do, whatever it is made of. Each suite takes a fresh, empty store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod packs;
+
+pub use packs::blobs;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use simsync_card::ids::{Hash, SubscriberId, TerminalId};
-use simsync_protocol::api::{ServerEvent, SessionState};
+use simsync_protocol::api::{MovingTo, ServerEvent, SessionState};
 use simsync_protocol::problem::Code;
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use simsync_vault::keyobject::TerminalEntry;
 use simsync_vault::tail::Tail;
 
-use super::blobs::{BlobKey, Blobs};
 use super::events::Notice;
 use super::types::{
     Actor, AddSubscriber, BeginPack, CompletePacks, ConnectionId, Enrol, Known, NewCode, NewGrant,
@@ -57,6 +59,7 @@ pub async fn store(store: Arc<dyn Store>) {
     f.packs().await;
     f.commits().await;
     f.tails().await;
+    f.moving().await;
     f.operator().await;
 }
 
@@ -441,6 +444,24 @@ impl Fixture {
         refused(unknown.await, Code::NoSuchObject);
     }
 
+    async fn moving(&self) {
+        let s = &self.store;
+        assert_eq!(s.moving().await.unwrap(), None);
+        for address in ["new.example.org", "other.example.org:7444"] {
+            let to = MovingTo {
+                address: address.parse().unwrap(),
+                ca_pin: Hash([7; 32]),
+            };
+            s.set_moving(Some(to.clone()), 48).await.unwrap();
+            assert_eq!(s.moving().await.unwrap(), Some(to));
+        }
+        s.set_moving(None, 49).await.unwrap();
+        assert_eq!(s.moving().await.unwrap(), None);
+        let log = s.audit_log().await.unwrap();
+        let told = |r: &&audit::AuditRow| r.action == "moving-announced";
+        assert_eq!(log.iter().filter(told).count(), 3);
+    }
+
     async fn operator(&self) {
         let s = &self.store;
         let mut events = s.subscribe(&self.sub);
@@ -470,60 +491,4 @@ impl Fixture {
         set(SubscriberState::Removed).await.unwrap();
         refused(set(SubscriberState::Active).await, Code::SubscriberInactive);
     }
-}
-
-/// Runs packs through a blob store.
-pub async fn blobs(blobs: Arc<dyn Blobs>) {
-    let (seed, sub) = (Seed::new(), "..".parse::<SubscriberId>().unwrap());
-    let key = |n: u8| BlobKey {
-        subscriber: sub.clone(),
-        pack: PackId([n; 16]),
-    };
-    let bytes: Vec<Bytes> = (0..20).map(|n| seed.blob(100 + n)).collect();
-    for range in [0..3, 3..20, 0..2] {
-        let packs = range
-            .clone()
-            .map(|n| (key(u8::try_from(n).unwrap()), bytes[n].clone()));
-        let staged = blobs.stage(packs.collect()).await.unwrap();
-        for (aside, n) in staged.iter().zip(range) {
-            assert_eq!(aside.hash(), Hash::of(&bytes[n]));
-        }
-        blobs.publish(staged).await.unwrap();
-    }
-    assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
-    let aside = blobs.stage(vec![(key(0), seed.blob(100))]).await.unwrap();
-    refused(blobs.publish(aside).await, Code::PackExists);
-    drop(blobs.stage(vec![(key(99), seed.blob(10))]).await.unwrap());
-    let read = blobs
-        .read(vec![(key(1), 0..101), (key(0), 10..20)])
-        .await
-        .unwrap();
-    assert_eq!(read, [bytes[1].clone(), bytes[0].slice(10..20)]);
-    assert!(blobs.read(vec![(key(1), 0..102)]).await.is_err());
-    assert!(blobs.read(vec![(key(99), 0..1)]).await.is_err());
-
-    // In parts, with a step back, and finished twice.
-    let whole = seed.blob(1000);
-    assert_eq!(blobs.sync_parts(key(50)).await.unwrap(), 0);
-    blobs.append(key(50), 0, whole.slice(..400)).await.unwrap();
-    assert_eq!(blobs.sync_parts(key(50)).await.unwrap(), 400);
-    refused(
-        blobs.append(key(50), 500, whole.slice(500..)).await,
-        Code::BadRequest,
-    );
-    blobs
-        .append(key(50), 300, whole.slice(300..600))
-        .await
-        .unwrap();
-    assert!(blobs.finish(key(50), 1000).await.is_err());
-    blobs
-        .append(key(50), 600, whole.slice(600..))
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        assert_eq!(blobs.finish(key(50), 1000).await.unwrap(), Hash::of(&whole));
-    }
-    assert_eq!(blobs.read(vec![(key(50), 0..1000)]).await.unwrap(), [whole]);
-    blobs.delete(vec![key(50), key(51), key(0)]).await.unwrap();
-    assert_eq!(blobs.list(sub).await.unwrap().len(), 19);
 }

@@ -10,7 +10,7 @@ pub mod types;
 
 use async_trait::async_trait;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
-use simsync_protocol::api::{HeadInfo, SessionInfo, SessionState};
+use simsync_protocol::api::{HeadInfo, MovingTo, SessionInfo, SessionState};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::CollectionId;
@@ -109,6 +109,10 @@ pub trait Store: Send + Sync + 'static {
         by: types::Actor,
         now: Seconds,
     ) -> Result<()>;
+    /// Announces to terminals where the server moves, or takes that back.
+    async fn set_moving(&self, to: Option<MovingTo>, now: Seconds) -> Result<()>;
+    /// What is announced.
+    async fn moving(&self) -> Result<Option<MovingTo>>;
     /// Appends to the audit log.
     async fn audit(&self, entry: AuditEntry) -> Result<()>;
     /// The audit log, oldest first within each subscriber.

@@ -1,16 +1,16 @@
 //! The operator's calls: subscribers, codes, revocations.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
-use simsync_card::ids::{CardId, SubscriberId, TerminalId};
-use simsync_protocol::api::ServerEvent;
+use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_protocol::api::{MovingTo, ServerEvent};
 use simsync_protocol::problem::Code;
 use simsync_vault::keyobject::KeyObject;
 
 use super::{Tx, audit, rows};
 use crate::store::events::Notice;
 use crate::store::types::{
-    Actor, AddSubscriber, KeyState, NewCode, PackStatus, Scope, Seconds, SubscriberRow,
+    Actor, AddSubscriber, AuditEntry, KeyState, NewCode, PackStatus, Scope, Seconds, SubscriberRow,
     SubscriberState,
 };
 use crate::store::{Result, StoreError};
@@ -255,5 +255,34 @@ pub(super) fn newest_key_object(db: &Connection, sub: &SubscriberId) -> Result<O
         .next()
         .transpose()?
         .map(|bytes| KeyObject::from_bytes(&bytes).map_err(StoreError::failed))
+        .transpose()
+}
+
+pub(super) fn set_moving(tx: &Tx<'_>, to: Option<&MovingTo>, now: Seconds) -> Result<()> {
+    tx.prepare_cached("DELETE FROM moving")?.execute([])?;
+    if let Some(to) = to {
+        tx.prepare_cached("INSERT INTO moving VALUES (1, ?1, ?2)")?
+            .execute(params![to.address.to_string(), to.ca_pin.0])?;
+    }
+    let entry = AuditEntry {
+        subscriber: None,
+        actor: Actor::Operator,
+        action: "moving-announced",
+        detail: json!({ "to": to.map(|t| t.address.to_string()) }),
+        now,
+    };
+    audit::append(tx, &entry)
+}
+
+pub(super) fn moving(db: &Connection) -> Result<Option<MovingTo>> {
+    let found: Option<(String, Hash)> = db
+        .prepare_cached("SELECT address, ca_pin FROM moving")?
+        .query_row([], |r| Ok((r.get(0)?, rows::id(r, 1)?)))
+        .optional()?;
+    found
+        .map(|(address, ca_pin)| {
+            let address = address.parse().map_err(StoreError::failed)?;
+            Ok(MovingTo { address, ca_pin })
+        })
         .transpose()
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
-use simsync_protocol::api::{HeadInfo, SessionInfo, SessionState};
+use simsync_protocol::api::{HeadInfo, MovingTo, SessionInfo, SessionState};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
@@ -239,6 +239,13 @@ impl Store for SqliteStore {
     ) -> Result<()> {
         self.write(move |tx| admin::revoke_terminal(tx, &subscriber, &terminal, &by, now))
             .await
+    }
+    async fn set_moving(&self, to: Option<MovingTo>, now: Seconds) -> Result<()> {
+        self.write(move |tx| admin::set_moving(tx, to.as_ref(), now))
+            .await
+    }
+    async fn moving(&self) -> Result<Option<MovingTo>> {
+        self.read(admin::moving).await
     }
     async fn audit(&self, entry: AuditEntry) -> Result<()> {
         self.write(move |tx| audit::append(tx, &entry)).await

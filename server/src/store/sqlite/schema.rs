@@ -6,7 +6,7 @@ use super::failed;
 use crate::store::{Result, StoreError};
 
 /// Migration `n` leads from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE subscribers (
@@ -146,6 +146,15 @@ CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+";
+
+/// One row at most: where the server moves.
+const V2: &str = "
+CREATE TABLE moving (
+    one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),
+    address TEXT NOT NULL,
+    ca_pin BLOB NOT NULL
+) STRICT;
 ";
 
 /// Brings the database to the newest version; refuses one that is newer than this program.
