@@ -91,6 +91,8 @@ pub struct Status {
     pub server: Option<String>,
     /// Whether the server answers; none while nobody tried.
     pub online: Option<bool>,
+    /// Where the server announces to move, and its CA's pin there: what the owner has to agree to.
+    pub server_moves: Option<(String, String)>,
     /// Readers by name.
     pub readers: Vec<String>,
     /// Cards in readers.
@@ -237,6 +239,13 @@ pub enum Order {
     RemoveCard {
         /// Card ID, or its first characters.
         card: String,
+    },
+    /// Agree that the server moves where it announced.
+    ConfirmServer {
+        /// Its new address, as it was shown.
+        address: String,
+        /// The pin of its CA there, as it was shown, in hex.
+        ca_pin: String,
     },
     /// Take a lost terminal out of the vault and off the card.
     RemoveTerminal {

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, Hash, Point, ServerId, SubscriberId, TerminalId};
 use simsync_card::sign::SecretKey;
-use simsync_protocol::api::B64;
+use simsync_protocol::api::{B64, MovingTo};
 use simsync_vault::keyobject::KeyObjectBody;
 use zeroize::Zeroizing;
 
@@ -90,6 +90,12 @@ pub struct Pairing {
     /// The person's cards that have opened a session here.
     #[serde(default)]
     pub known_cards: Vec<KnownCard>,
+    /// Where the server will be, as its operator announced and the owner agreed.
+    #[serde(default)]
+    pub next_server: Option<MovingTo>,
+    /// Since the server moved: the cards that carry its new address. None if it never moved.
+    #[serde(default)]
+    pub told_cards: Option<Vec<CardId>>,
 }
 
 /// A card that has opened a session on this terminal.
@@ -106,6 +112,19 @@ impl Pairing {
     /// What is known of a card.
     pub fn known_card(&self, card: &CardId) -> Option<&KnownCard> {
         self.known_cards.iter().find(|k| k.card == *card)
+    }
+
+    /// The server is there now: every card is told at its next session.
+    pub fn moved(&mut self, to: &MovingTo) {
+        self.server = to.address.to_string();
+        self.ca_pin = to.ca_pin;
+        self.next_server = None;
+        self.told_cards = Some(Vec::new());
+    }
+
+    /// Whether a card is to be told where the server is now.
+    pub fn has_news_for(&self, card: &CardId) -> bool {
+        self.told_cards.as_ref().is_some_and(|t| !t.contains(card))
     }
 
     /// Notes that a card's slots are what this key object says. Cards that it no longer names are forgotten.

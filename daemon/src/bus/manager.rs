@@ -277,6 +277,20 @@ impl Manager {
         self.order(conn, Order::AddCard).await
     }
 
+    /// Agrees that the server moves: the address and the pin of ServerMovesTo, as they were shown.
+    #[zbus(out_args("job"))]
+    async fn confirm_server(
+        &self,
+        address: String,
+        ca_pin: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the address", &address, args::TERMINAL_MAX)?;
+        args::some_line("the pin", &ca_pin, args::TERMINAL_MAX)?;
+        self.order(conn, Order::ConfirmServer { address, ca_pin })
+            .await
+    }
+
     /// Takes a lost card out of the vault, by its ID or the ID's beginning: a new key without it, and revoked at the server.
     #[zbus(out_args("job"))]
     async fn remove_card(
@@ -374,6 +388,15 @@ impl Manager {
     #[zbus(property)]
     async fn online(&self) -> String {
         word(self.status().online)
+    }
+
+    /// Where the server announces to move, and the pin of its CA there, in hex; both empty if nothing is to be agreed to.
+    #[zbus(property)]
+    async fn server_moves_to(&self) -> (String, String) {
+        let status = self.status();
+        let to = status.server_moves.as_ref();
+        to.map(|(a, p)| (carried(a), carried(p)))
+            .unwrap_or_default()
     }
 
     /// Whether the login session is the active one: yes, no or unknown.

@@ -1,6 +1,7 @@
 //! What can happen, and what can be ordered.
 
 use simsync_card::ids::CardId;
+use simsync_protocol::api::MovingTo;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
@@ -156,6 +157,8 @@ pub enum Event {
     },
     /// Somebody who can ask for a PIN is there.
     AgentAppeared,
+    /// The server's operator announces that it moves, and the owner has not agreed yet; none: nothing is announced.
+    ServerMoves(Option<MovingTo>),
     /// Paired or unpaired.
     Pairing(bool),
     /// The user asks to open the session.

@@ -71,6 +71,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                 state.hold = None;
             }
         }
+        Event::ServerMoves(to) => state.server_moves = to,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {
             state.hold = None;
@@ -338,6 +339,7 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
     state.paired = paired;
     state.revoked = false;
     state.hold = None;
+    state.server_moves = None;
     if !paired {
         end_session(state, actions);
         state.tail_due = false;

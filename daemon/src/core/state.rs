@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use simsync_card::ids::CardId;
+use simsync_protocol::api::MovingTo;
 
 use super::event::Work;
 use crate::api::Reason;
@@ -111,6 +112,8 @@ pub struct State {
     pub login_locked: Option<bool>,
     /// The server.
     pub server: Server,
+    /// Where the server moves, if that is announced and not agreed to.
+    pub server_moves: Option<MovingTo>,
     /// What runs.
     pub work: Option<Work>,
     /// Orders that wait for it.
@@ -148,6 +151,7 @@ impl State {
             login_active: None,
             login_locked: None,
             server: Server::Unknown,
+            server_moves: None,
             work: None,
             queue: VecDeque::new(),
             dirty: false,
@@ -296,6 +300,15 @@ impl State {
             out.push(Reason::new(
                 "offline",
                 "the server cannot be reached; changes wait here until it can",
+            ));
+        }
+        if let Some(to) = &self.server_moves {
+            out.push(Reason::new(
+                "server-moves",
+                format!(
+                    "the server announces that it moves to {}; ask its operator whether that is so, then run `simsync server confirm`",
+                    to.address
+                ),
             ));
         }
         if self.tails_waiting {

@@ -1,8 +1,8 @@
 //! What is done with the card in one transaction.
 
 use simsync_card::client::{
-    Applet, CardError as AppletError, HeadRecord, OpenRequest, OpenedSession, Pin, Selected,
-    SignDomain, Slots, Token, UnsettledSession,
+    Applet, CardError as AppletError, HeadRecord, Info, OpenRequest, OpenedSession, Pin, Selected,
+    SignDomain, SignedKeys, Slots, Token, UnsettledSession,
 };
 use simsync_card::ids::{CardId, Hash, Point, TerminalId};
 use simsync_card::pcsc::PcscTransaction;
@@ -193,6 +193,33 @@ pub fn sign(
     }
     applet.verify(pin)?;
     Ok(applet.sign(domain, hash)?)
+}
+
+/// SELECT, VERIFY, READ INFO, READ KEYS.
+pub fn read(
+    card: &mut OpenCard<'_>,
+    pin: &Pin,
+    nonce: &[u8; 32],
+) -> Result<(Info, SignedKeys), CardError> {
+    let mut applet = transaction(card)?;
+    applet.select()?;
+    applet.verify(pin)?;
+    Ok((applet.read_info()?, applet.read_keys(nonce)?))
+}
+
+/// VERIFY and SET SERVER.
+pub fn set_server(
+    card: &mut OpenCard<'_>,
+    pin: &Pin,
+    server: &str,
+    ca_pin: &Hash,
+) -> Result<(), CardError> {
+    let mut applet = transaction(card)?;
+    if still_ours(&mut applet)?.is_none() {
+        applet.select()?;
+    }
+    applet.verify(pin)?;
+    Ok(applet.set_server(server, ca_pin)?)
 }
 
 /// VERIFY and ADD TERMINAL for each; a card without room for more has taken in the first ones.

@@ -53,7 +53,11 @@ impl Ctx {
             return Ok(conn);
         }
         let (client, identity) = self.client(pairing)?;
-        let conn = client.connect(Some(&identity)).await?;
+        let conn = match client.connect(Some(&identity)).await {
+            Ok(conn) => conn,
+            Err(e) if e.is_transient() => self.connect_where_it_moved(pairing, e).await?,
+            Err(e) => return Err(e),
+        };
         self.set_conn(Some(conn.clone()));
         Ok(conn)
     }
@@ -70,6 +74,7 @@ impl Ctx {
             }
             Err(e) => return Err(e),
         };
+        self.hear_of_move(pairing, answer.moving.as_ref());
         if answer.server != pairing.server_id {
             return Err(ClientError::Protocol(
                 "it is another server than the one that this terminal was paired with".to_owned(),

@@ -9,6 +9,7 @@ mod jobs;
 mod keeping;
 mod link;
 mod lists;
+mod moving;
 mod opening;
 mod orders;
 mod pairing;

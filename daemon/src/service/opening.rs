@@ -7,6 +7,7 @@ use simsync_card::client::{OpenedSession, Pin, Selected};
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
+use simsync_protocol::client::ClientError;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
@@ -15,6 +16,7 @@ use simsync_vault::statement::SessionStatement;
 
 use super::Ctx;
 use super::card_ops::{self, GoOn, Opened, Opening};
+use super::connecting::Prepared;
 use super::ctx::Live;
 use super::reasons::{card_failure, card_reason, engine_failure, server_failure};
 use crate::api::{Reason, SecretKind};
@@ -131,7 +133,11 @@ impl Ctx {
             let (prepared, pin) = tokio::try_join!(prepare, ask)?;
             (prepared, Some(pin))
         };
-        let mut prepared = prepared.map_err(|e| server_failure(&e))?;
+        let mut prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(e) => self.prepare_by_card(reader, pin.as_ref(), &card, e).await?,
+        };
+        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
         let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
         if self
             .store
@@ -214,6 +220,7 @@ impl Ctx {
                         .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)));
                 }
                 Some(None) => {
+                    self.tell_card(reader, &card.id, typed.as_ref()).await;
                     if let Err(e) = self.tidy_slots(reader, &card.id, typed.as_ref()).await {
                         tracing::warn!(error = %e, "former terminals stay on the card for now");
                     }
@@ -233,6 +240,30 @@ impl Ctx {
             "busy",
             "the vault's keys change too often just now",
         )))
+    }
+
+    /// The server could not be reached: once more where the card says that it is.
+    async fn prepare_by_card(
+        &self,
+        reader: &str,
+        pin: Option<&Pin>,
+        card: &CardId,
+        e: ClientError,
+    ) -> Result<Prepared, OpenFailure> {
+        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        let trusted = self.trusted(&pairing, card);
+        let (Some(pin), Ok(card), true) = (pin, trusted, e.is_transient()) else {
+            return Err(server_failure(&e));
+        };
+        let found = self
+            .connect_where_the_card_says(reader, pin, &pairing, &card)
+            .await;
+        let Some(conn) = found else {
+            return Err(server_failure(&e));
+        };
+        self.set_conn(Some(conn));
+        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        self.prepare(&pairing).await.map_err(|e| server_failure(&e))
     }
 
     pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {

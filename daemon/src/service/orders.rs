@@ -31,6 +31,7 @@ pub fn kind(order: &Order) -> &'static str {
         Order::ChangeTerminalPin => "change-terminal-pin",
         Order::Forget { .. } => "forget",
         Order::AddCard => "add-card",
+        Order::ConfirmServer { .. } => "confirm-server",
         Order::RemoveCard { .. } => "remove-card",
         Order::RemoveTerminal { .. } => "remove-terminal",
     }
@@ -102,6 +103,20 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         }
         Order::Pair { .. } | Order::ChangeCardPin => need_card(),
         Order::ChangeTerminalPin => need_pairing(),
+        Order::ConfirmServer { address, ca_pin } => {
+            need_pairing()?;
+            let announced = state.server_moves.as_ref();
+            if announced.is_some_and(|to| {
+                to.address.to_string() == *address && to.ca_pin.to_string() == *ca_pin
+            }) {
+                Ok(())
+            } else {
+                Err(Failure::new(
+                    "no-server-move",
+                    "the server announces no such move; `simsync server show` tells what it announces",
+                ))
+            }
+        }
         Order::Unpair
         | Order::Sync { .. }
         | Order::Eject
@@ -189,6 +204,9 @@ impl Ctx {
             Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
             Order::Forget { terminal } => plain(self.forget(&terminal).await),
             Order::AddCard => plain(self.add_card().await),
+            Order::ConfirmServer { address, ca_pin } => {
+                plain(self.confirm_server(&address, &ca_pin))
+            }
             Order::RemoveCard { card } => plain(self.remove_card(&card).await),
             Order::RemoveTerminal { terminal } => plain(self.remove_terminal(&terminal).await),
         }

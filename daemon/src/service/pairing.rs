@@ -152,12 +152,7 @@ impl Ctx {
             let read = self
                 .card
                 .run(reader, CARD_DEADLINE, move |card| {
-                    let mut applet = card_ops::transaction(card)?;
-                    applet.select()?;
-                    applet.verify(&p)?;
-                    let info = applet.read_info()?;
-                    let keys = applet.read_keys(&nonce)?;
-                    Ok((info, keys))
+                    card_ops::read(card, &p, &nonce)
                 })
                 .await;
             match read {
@@ -318,6 +313,8 @@ impl Ctx {
             certificate: answer.certificate,
             complete: false,
             known_cards: Vec::new(),
+            next_server: None,
+            told_cards: None,
         })
     }
 

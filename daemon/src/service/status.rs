@@ -32,6 +32,10 @@ impl Ctx {
                 Server::Online => Some(true),
                 Server::Offline => Some(false),
             },
+            server_moves: state
+                .server_moves
+                .as_ref()
+                .map(|to| (to.address.to_string(), to.ca_pin.to_string())),
             readers: state.readers.keys().cloned().collect(),
             cards: cards(state),
             collections: collections

@@ -1,0 +1,149 @@
+//! A server that moves: announced by itself, agreed to by the owner, found at its new address, and told to every card at its
+//! next session. A terminal that was off all the time learns it from a card.
+
+use std::collections::BTreeMap;
+
+use simsync_card::client::Pin;
+use simsync_card::ids::CardId;
+use simsync_protocol::api::MovingTo;
+use simsync_protocol::client::{Client, ClientError, Connection};
+
+use super::opening::CARD_DEADLINE;
+use super::orders::Done;
+use super::pairing::random;
+use super::{Ctx, card_ops};
+use crate::api::Failure;
+use crate::core::Event;
+use crate::engine::TrustedCard;
+use crate::identity::Pairing;
+
+impl Ctx {
+    /// What the server announces is news until the owner agreed to it.
+    pub(super) fn hear_of_move(&self, pairing: &Pairing, to: Option<&MovingTo>) {
+        let here =
+            |to: &MovingTo| to.address.to_string() == pairing.server && to.ca_pin == pairing.ca_pin;
+        let news = to.filter(|to| !here(to) && pairing.next_server.as_ref() != Some(*to));
+        self.emit(Event::ServerMoves(news.cloned()));
+    }
+
+    /// The owner agrees to what was shown. The terminal looks for the server there when it does not answer any more where
+    /// it was.
+    pub(super) fn confirm_server(&self, address: &str, ca_pin: &str) -> Done {
+        let bad = |e: &dyn std::fmt::Display| Failure::new("bad-argument", e.to_string());
+        let to = MovingTo {
+            address: address.parse().map_err(|e| bad(&e))?,
+            ca_pin: ca_pin.parse().map_err(|e| bad(&e))?,
+        };
+        self.update_pairing(|p| p.next_server = Some(to.clone()))
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        self.emit(Event::ServerMoves(None));
+        Ok(BTreeMap::from([(
+            "server".to_owned(),
+            to.address.to_string(),
+        )]))
+    }
+
+    /// The server does not answer where it was; perhaps it is where it announced to be.
+    pub(super) async fn connect_where_it_moved(
+        &self,
+        pairing: &Pairing,
+        unreachable: ClientError,
+    ) -> Result<Connection, ClientError> {
+        match &pairing.next_server {
+            // The first failure says more, if it is in neither place.
+            Some(to) => self
+                .follow(pairing, to)
+                .await
+                .map_err(|e| if e.is_transient() { unreachable } else { e }),
+            None => Err(unreachable),
+        }
+    }
+
+    /// Connects to the server at another address; if it is the same server, that is its address from now on.
+    async fn follow(&self, pairing: &Pairing, to: &MovingTo) -> Result<Connection, ClientError> {
+        let (_, identity) = self.client(pairing)?;
+        let client = Client::new(to.address.clone(), to.ca_pin);
+        let conn = client.connect(Some(&identity)).await?;
+        if conn.nonce().await?.server != pairing.server_id {
+            return Err(ClientError::Protocol(format!(
+                "the server at {} is another one than this terminal was paired with",
+                to.address
+            )));
+        }
+        self.update_pairing(|p| p.moved(to))
+            .map_err(|e| ClientError::Protocol(format!("the new address cannot be kept: {e}")))?;
+        tracing::info!(address = %to.address, "the server has moved");
+        Ok(conn)
+    }
+
+    /// The server does not answer: perhaps the card, which the owner used elsewhere, knows where it is. The card proves
+    /// with its keys that it is the one.
+    pub(super) async fn connect_where_the_card_says(
+        &self,
+        reader: &str,
+        pin: &Pin,
+        pairing: &Pairing,
+        card: &TrustedCard,
+    ) -> Option<Connection> {
+        let (p, nonce) = (pin.clone(), random::<32>());
+        let read = self
+            .card
+            .run(reader, CARD_DEADLINE, move |c| {
+                card_ops::read(c, &p, &nonce)
+            })
+            .await;
+        let (info, signed) = read.ok()?;
+        if signed.of(&card.id, &nonce).ok()? != card.keys || info.subscriber != pairing.subscriber {
+            return None;
+        }
+        let to = MovingTo {
+            address: info.server.parse().ok()?,
+            ca_pin: info.ca_pin,
+        };
+        if to.address.to_string() == pairing.server && to.ca_pin == pairing.ca_pin {
+            return None;
+        }
+        let found = self.follow(pairing, &to).await;
+        if let Err(error) = &found {
+            tracing::info!(%error, address = %to.address, "the server is not where the card says either");
+        }
+        // This card knows already.
+        if found.is_ok() {
+            self.note_told(&card.id);
+        }
+        found.ok()
+    }
+
+    /// After a session opened: the card is told where the server is now.
+    pub(super) async fn tell_card(&self, reader: &str, card: &CardId, pin: Option<&Pin>) {
+        let (Ok((_, pairing)), Some(pin)) = (self.pairing(), pin) else {
+            return;
+        };
+        if !pairing.has_news_for(card) {
+            return;
+        }
+        let (p, server, ca_pin) = (pin.clone(), pairing.server.clone(), pairing.ca_pin);
+        let told = self
+            .card
+            .run(reader, CARD_DEADLINE, move |c| {
+                card_ops::set_server(c, &p, &server, &ca_pin)
+            })
+            .await;
+        match told {
+            Ok(()) => self.note_told(card),
+            Err(error) => tracing::warn!(%error, "the card is told of the server's move next time"),
+        }
+    }
+
+    fn note_told(&self, card: &CardId) {
+        let note = |p: &mut Pairing| {
+            let told = p.told_cards.get_or_insert_default();
+            if !told.contains(card) {
+                told.push(*card);
+            }
+        };
+        if let Err(error) = self.update_pairing(note) {
+            tracing::warn!(%error, "the card is told of the server's move once more");
+        }
+    }
+}
