@@ -93,6 +93,9 @@ pub enum Command {
     /// Your cards: add a spare one, remove a lost one
     #[command(subcommand)]
     Card(CardCommand),
+    /// Where the server is, and where it says that it moves
+    #[command(subcommand)]
+    Server(ServerCommand),
     /// Stop waiting for what a terminal had not uploaded
     Forget(ForgetArgs),
     /// Show the newest commits
@@ -224,6 +227,25 @@ pub struct TerminalRemoveArgs {
     pub secrets: SecretArgs,
 }
 
+/// `server`
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Show where the server is, and where it announces to move
+    Show,
+    /// Agree that the server moves where it announces
+    ///
+    /// Ask its operator first. This terminal then finds it there, and tells every card at its next session.
+    Confirm(ServerConfirmArgs),
+}
+
+/// `server confirm`
+#[derive(Debug, Args)]
+pub struct ServerConfirmArgs {
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `card`
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
@@ -321,6 +343,8 @@ impl Command {
             Self::Collections(CollectionsCommand::Remove(_)) => "collections remove",
             Self::Terminals(TerminalsCommand::List) => "terminals list",
             Self::Terminals(TerminalsCommand::Remove(_)) => "terminals remove",
+            Self::Server(ServerCommand::Show) => "server show",
+            Self::Server(ServerCommand::Confirm(_)) => "server confirm",
             Self::Card(CardCommand::Add(_)) => "card add",
             Self::Card(CardCommand::List) => "card list",
             Self::Card(CardCommand::Remove(_)) => "card remove",

@@ -34,6 +34,15 @@ pub struct Card {
     pub in_use: bool,
 }
 
+/// Where a server announces to move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerMove {
+    /// Its new address.
+    pub address: String,
+    /// The pin of its CA there, in hex.
+    pub ca_pin: String,
+}
+
 /// A collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Collection {
@@ -100,6 +109,8 @@ pub struct Snapshot {
     pub server: Option<String>,
     /// Whether the server answers; none while nobody knows.
     pub online: Option<bool>,
+    /// Where the server announces to move: what the owner has to agree to.
+    pub server_moves_to: Option<ServerMove>,
     /// Whether the login session is active.
     pub login_active: Option<bool>,
     /// Whether the login session is locked.
@@ -236,6 +247,8 @@ impl Snapshot {
             label: text(p, "Label"),
             server: some_text(p, "Server"),
             online: known(p, "Online"),
+            server_moves_to: pair(p, "ServerMovesTo")
+                .map(|(address, ca_pin)| ServerMove { address, ca_pin }),
             login_active: known(p, "LoginActive"),
             login_locked: known(p, "LoginLocked"),
             unsealed: get(p, "Unsealed"),

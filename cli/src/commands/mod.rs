@@ -11,13 +11,16 @@ mod log;
 mod monitor;
 mod pair;
 mod pin;
+mod server;
 mod status;
 mod sync;
 mod terminals;
 mod unlock;
 mod unpair;
 
-use crate::args::{CardCommand, CollectionsCommand, Command, Common, PinCommand, TerminalsCommand};
+use crate::args::{
+    CardCommand, CollectionsCommand, Command, Common, PinCommand, ServerCommand, TerminalsCommand,
+};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -42,6 +45,10 @@ pub async fn run(common: &Common, command: Command, output: &Output) -> Outcome<
         Command::Terminals(TerminalsCommand::List) => terminals::list(common, output).await,
         Command::Terminals(TerminalsCommand::Remove(args)) => {
             terminals::remove(common, output, &args).await
+        }
+        Command::Server(ServerCommand::Show) => server::show(common, output).await,
+        Command::Server(ServerCommand::Confirm(args)) => {
+            server::confirm(common, output, &args).await
         }
         Command::Card(CardCommand::Add(args)) => card::add(common, output, &args).await,
         Command::Card(CardCommand::List) => card::list(common, output).await,

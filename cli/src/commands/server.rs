@@ -1,0 +1,95 @@
+//! `simsync server`
+
+use serde::Serialize;
+
+use crate::args::{Common, ServerConfirmArgs};
+use crate::client::Client;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::run::Ordering;
+use crate::snapshot::ServerMove;
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    address: Option<String>,
+    online: Option<bool>,
+    moves_to: Option<ServerMove>,
+}
+
+/// In groups, so that two people can compare it.
+fn grouped(pin: &str) -> String {
+    let groups: Vec<&str> = pin
+        .as_bytes()
+        .chunks(4)
+        .filter_map(|c| std::str::from_utf8(c).ok())
+        .collect();
+    groups.join(" ")
+}
+
+fn announced(to: &ServerMove) -> String {
+    format!(
+        "It announces that it moves to {}, where its authority's pin is\n  {}\nCompare both with what your operator says, then run `simsync server confirm`.",
+        to.address,
+        grouped(&to.ca_pin)
+    )
+}
+
+/// Shows where the server is, and where it says that it moves.
+pub async fn show(common: &Common, output: &Output) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let snapshot = client.snapshot().await?;
+    let shown = Shown {
+        address: snapshot.server,
+        online: snapshot.online,
+        moves_to: snapshot.server_moves_to,
+    };
+    output.result("server", &shown, || {
+        let Some(address) = &shown.address else {
+            return "No server is known; pair this terminal: simsync pair".to_owned();
+        };
+        let word = match shown.online {
+            Some(true) => "it answers",
+            Some(false) => "it cannot be reached",
+            None => "nobody has asked it yet",
+        };
+        let mut text = format!("The server is {address}; {word}.");
+        if let Some(to) = &shown.moves_to {
+            text.push('\n');
+            text.push_str(&announced(to));
+        }
+        text
+    });
+    Ok(())
+}
+
+/// Agrees to what the server announces.
+pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let Some(to) = client.snapshot().await?.server_moves_to else {
+        return Err(Failure::new(
+            "no-server-move",
+            "the server announces nothing that waits for your word; `simsync server` shows where it is",
+        ));
+    };
+    let question = format!(
+        "The server announces that it moves to {}, where its authority's pin is\n  {}\nIs that what your operator says?",
+        to.address,
+        grouped(&to.ca_pin)
+    );
+    let secrets = crate::args::SecretArgs::default();
+    let ordering = Ordering {
+        yes: args.yes,
+        question: Some(&question),
+        ..Ordering::new(common, output, &secrets)
+    };
+    let body = (to.address.as_str(), to.ca_pin.as_str());
+    if let Some(job) = ordering.give("ConfirmServer", &body).await? {
+        output.result("job", &job, || {
+            format!(
+                "This terminal looks for the server at {} once it has left its old place, and tells each card then.",
+                job.value("server")
+            )
+        });
+    }
+    Ok(())
+}
