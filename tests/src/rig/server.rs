@@ -66,6 +66,26 @@ impl Server {
         Ok(server)
     }
 
+    /// The operator moves it: stopped, its folder copied, and served from there on another port. Terminals need a wire to it.
+    pub fn move_away(&mut self, public_port: u16) -> Result<()> {
+        self.stop()?;
+        let folder = self.dir.with_extension("moved");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(&self.dir)
+            .arg(&folder)
+            .status();
+        if !copied.map_err(|e| e.to_string())?.success() {
+            return Err("the server's folder cannot be copied".to_owned());
+        }
+        self.dir = folder;
+        self.port = free_port()?;
+        self.public_port = public_port;
+        let listen = format!("127.0.0.1:{}", self.port);
+        self.admin(&["move", "arrive", "--name", HOST, "--listen", &listen])?;
+        self.serve()
+    }
+
     /// Starts serving; answers when it is ready.
     pub fn serve(&mut self) -> Result<()> {
         let log = std::fs::File::options()

@@ -86,6 +86,7 @@ pub struct Terminal {
     pub data: PathBuf,
     /// The wire to the server.
     pub wire: Proxy,
+    host: u8,
     dir: PathBuf,
     /// Keeps the mount namespace, which outlives a pcscd.
     namespace: Guarded,
@@ -129,6 +130,12 @@ const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bu
 "#;
 
 impl Terminal {
+    /// A wire to where the server is now.
+    pub fn wire_to(&mut self, server: &Server) -> Result<()> {
+        self.wire = Proxy::start(self.host, server.public_port, server.port)?;
+        Ok(())
+    }
+
     /// Starts reader, bus and daemon.
     pub fn start(
         rig: &Path,
@@ -187,6 +194,7 @@ impl Terminal {
             home,
             data,
             wire,
+            host,
             dir,
             namespace,
             pcscd: None,
@@ -388,10 +396,12 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     rustix::pipe::pipe().map_err(|e| e.to_string())
 }
 
-/// Puts secrets on descriptors from 10 on; answers the first that is free.
-fn give(command: &mut Command, secrets: &Secrets, mappings: &mut Vec<FdMapping>) -> Result<i32> {
-    let mut child_fd = 10;
-    for (option, secret) in &secrets.given {
+/// The first descriptor that secrets are given on.
+const FIRST_FD: i32 = 10;
+
+/// Puts secrets on descriptors from [`FIRST_FD`] on.
+fn give(command: &mut Command, secrets: &Secrets, mappings: &mut Vec<FdMapping>) -> Result<()> {
+    for (child_fd, (option, secret)) in (FIRST_FD..).zip(&secrets.given) {
         let (read, write) = pipe()?;
         // Short enough for the pipe's own buffer.
         File::from(write)
@@ -402,18 +412,18 @@ fn give(command: &mut Command, secrets: &Secrets, mappings: &mut Vec<FdMapping>)
             parent_fd: read,
             child_fd,
         });
-        child_fd += 1;
     }
-    Ok(child_fd)
+    Ok(())
 }
 
-/// Runs a command with secrets on descriptors from 10 on.
+/// Runs a command with secrets on descriptors, and reads those that it writes.
 fn run(mut command: Command, secrets: &Secrets) -> Result<CliResult> {
     let io = |e: std::io::Error| e.to_string();
     let mut mappings = Vec::new();
     let mut readers: Vec<(&'static str, OwnedFd)> = Vec::new();
-    let mut child_fd = give(&mut command, secrets, &mut mappings)?;
-    for option in &secrets.taken {
+    give(&mut command, secrets, &mut mappings)?;
+    let free = (FIRST_FD..).skip(secrets.given.len());
+    for (child_fd, option) in free.zip(&secrets.taken) {
         let (read, write) = pipe()?;
         command.arg(option).arg(child_fd.to_string());
         mappings.push(FdMapping {
@@ -421,7 +431,6 @@ fn run(mut command: Command, secrets: &Secrets) -> Result<CliResult> {
             child_fd,
         });
         readers.push((option, read));
-        child_fd += 1;
     }
     command.fd_mappings(mappings).map_err(|e| e.to_string())?;
     command.stdin(Stdio::null());

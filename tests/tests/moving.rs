@@ -1,0 +1,137 @@
+//! The server moves to another place: announced, agreed to, found there, told to every card; and what does not follow.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test is told by its panic"
+)]
+
+use serde_json::Value;
+use simsync_rig::demo::{Person, eject, insert, pull, unlock};
+use simsync_rig::rig::{Rig, Secrets, Terminal};
+use simsync_rig::scene::{equal, joined, paired, seed};
+
+fn reasons(status: &Value) -> Vec<String> {
+    let list = status["reasons"].as_array().unwrap();
+    list.iter()
+        .map(|r| r["code"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The server that the card in the reader names.
+fn on_card(terminal: &Terminal, person: &Person) -> String {
+    let told = terminal
+        .card_tool(&["info", "--pin"], &Secrets::give("--pin-fd", &person.pin))
+        .unwrap()
+        .ok("simsync-card info")
+        .unwrap();
+    told.json["server"].as_str().unwrap().to_owned()
+}
+
+fn server(terminal: &Terminal) -> Value {
+    let shown = terminal
+        .simsync(&["server", "show"], &Secrets::default())
+        .unwrap()
+        .ok("simsync server show")
+        .unwrap();
+    shown.json["server"].clone()
+}
+
+fn confirm(terminal: &Terminal) -> i32 {
+    let done = terminal.simsync(&["server", "confirm", "--yes"], &Secrets::default());
+    done.unwrap().code
+}
+
+#[test]
+fn m19_a_server_that_moves_is_followed_on_the_owners_word_and_told_to_the_card() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, mut person) = paired(&mut rig, "A").unwrap();
+    let mut b = joined(&mut rig, &mut person, "B").unwrap();
+    let (old_port, new_port) = (rig.server.public_port, rig.server.public_port + 500);
+    let address = |port: u16| format!("server.simsync.test:{port}");
+    let new = address(new_port);
+    // Nothing is announced: nothing can be agreed to.
+    assert_eq!(confirm(&a), 2);
+    rig.server.admin(&["move", "to", &new]).unwrap();
+
+    insert(&mut rig, &a, &person).unwrap();
+    let status = unlock(&a, &person).unwrap();
+    assert!(
+        reasons(&status).contains(&"server-moves".to_owned()),
+        "{status}"
+    );
+    assert_eq!(server(&a)["moves_to"]["address"], new);
+    assert_eq!(server(&a)["moves_to"]["ca_pin"], rig.server.ca_pin);
+    assert_eq!(confirm(&a), 0);
+    let status = a
+        .wait_status("nothing to agree to any more", |s| {
+            !reasons(s).contains(&"server-moves".to_owned())
+        })
+        .unwrap();
+    // It is where it was, and so says the card.
+    assert_eq!(status["server"], address(old_port));
+    assert_eq!(on_card(&a, &person), address(old_port));
+    std::fs::write(a.data.join("before.txt"), "before").unwrap();
+    eject(&mut rig, &a, &person).unwrap();
+
+    rig.server.move_away(new_port).unwrap();
+    assert!(rig.server.admin(&["move", "show"]).unwrap()["moving"].is_null());
+    a.wire_to(&rig.server).unwrap();
+    b.wire_to(&rig.server).unwrap();
+    // A finds it by itself.
+    a.wait_status("A to find the server", |s| {
+        s["online"] == true && s["server"] == new
+    })
+    .unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(on_card(&a, &person), new);
+    std::fs::write(a.data.join("after.txt"), "after").unwrap();
+    eject(&mut rig, &a, &person).unwrap();
+
+    // B heard nothing, and goes nowhere by itself: the card tells it.
+    let status = b
+        .wait_status("B to miss the server", |s| s["online"] == false)
+        .unwrap();
+    assert_eq!(status["server"], address(old_port));
+    insert(&mut rig, &b, &person).unwrap();
+    unlock(&b, &person).unwrap();
+    assert_eq!(b.status().unwrap()["server"], new);
+    equal(&a, &b).unwrap();
+    eject(&mut rig, &b, &person).unwrap();
+}
+
+#[test]
+fn m19_another_server_at_the_announced_place_is_not_taken_for_ours() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    rig.server.admin(&["move", "to", &new]).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(confirm(&a), 0);
+    eject(&mut rig, &a, &person).unwrap();
+    // The old one is gone, and somebody else answers there.
+    rig.server.stop().unwrap();
+    let mut other = Rig::start().unwrap();
+    other.server.public_port = port;
+    a.wire_to(&other.server).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    let refused = a.simsync(&["unlock"], &person.secrets()).unwrap();
+    assert_eq!(refused.code, 9, "{}", refused.json);
+    assert_eq!(refused.json["error"]["code"], "server-not-trusted");
+    let status = a.status().unwrap();
+    assert_ne!(status["server"], new, "{status}");
+    assert!(status["session"].is_null(), "{status}");
+    pull(&mut rig, &a, &person).unwrap();
+    // An announcement that is taken back is no longer shown.
+    rig.server.serve().unwrap();
+    rig.server.admin(&["move", "cancel"]).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    let status = unlock(&a, &person).unwrap();
+    assert!(!reasons(&status).contains(&"server-moves".to_owned()));
+}
