@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, unlock};
-use simsync_rig::rig::{Result, Rig, Secrets, Terminal, program};
+use simsync_rig::rig::{DEADLINE, Guarded, Result, Rig, Secrets, Terminal, program, wait_for};
 use simsync_rig::scene;
 
 use super::{Plan, Report};
@@ -26,7 +26,7 @@ fn command(t: &Terminal, doing: &str) -> Result<Command> {
     let mut command = match doing {
         "opensc-tool" => {
             let mut c = t.inside("opensc-tool".as_ref());
-            c.args(["--atr", "--wait"]);
+            c.args(["--atr", "--reader", "0"]);
             c
         }
         "pcsc_scan" => {
@@ -87,9 +87,7 @@ fn one(
     (round, doing, forgets, cut): (u64, &str, bool, bool),
 ) -> Result<()> {
     let before = t.status()?;
-    let mut other = command(t, doing)?
-        .spawn()
-        .map_err(|e| format!("cannot be started: {e}"))?;
+    let mut other = Guarded::spawn(doing, command(t, doing)?)?;
     if cut {
         t.wire.set_down(true);
     }
@@ -98,7 +96,9 @@ fn one(
     if cut {
         t.wait_status("the server to be missed", |s| s["online"] == false)?;
     }
-    other.wait().map_err(|e| e.to_string())?;
+    wait_for(&format!("the end of {doing}"), DEADLINE, || {
+        (!other.is_running()).then_some(())
+    })?;
     if cut {
         t.wire.set_down(false);
     }
