@@ -22,7 +22,7 @@ pub struct Reason {
 pub struct Card {
     /// The reader.
     pub reader: String,
-    /// `looking`, `foreign`, `unpaired`, `paired`, `blocked` or `failed`.
+    /// `looking`, `foreign`, `sim`, `unpaired`, `paired`, `blocked` or `failed`.
     pub state: String,
     /// PIN tries left, when known.
     pub pin_tries: Option<i32>,
@@ -41,6 +41,17 @@ pub struct ServerMove {
     pub address: String,
     /// The pin of its CA there, in hex.
     pub ca_pin: String,
+}
+
+/// A SIM that is in: presence, and nothing that unlocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sim {
+    /// The last digits of its number.
+    pub iccid: String,
+    /// `modem` or `reader`, and its name.
+    pub place: String,
+    /// The owner registered it.
+    pub registered: bool,
 }
 
 /// A collection.
@@ -139,6 +150,8 @@ pub struct Snapshot {
     pub readers: Vec<String>,
     /// Cards.
     pub cards: Vec<Card>,
+    /// SIMs in modems and readers.
+    pub sims: Vec<Sim>,
     /// Collections, by name.
     pub collections: Vec<Collection>,
     /// Terminals, this one first.
@@ -238,6 +251,7 @@ impl Snapshot {
             .collect();
         jobs.sort_by_key(|j| j.id);
         let reasons: Vec<(String, String)> = get(p, "PauseReasons");
+        let sims: Vec<(String, String, bool)> = get(p, "Sims");
         Self {
             version: text(p, "Version"),
             state: text(p, "State"),
@@ -272,6 +286,14 @@ impl Snapshot {
                     pin_must_change: get(&p, "PinMustChange"),
                     id: some_text(&p, "Id"),
                     in_use: get(&p, "InUse"),
+                })
+                .collect(),
+            sims: sims
+                .into_iter()
+                .map(|(iccid, place, registered)| Sim {
+                    iccid,
+                    place,
+                    registered,
                 })
                 .collect(),
             collections,

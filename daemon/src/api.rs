@@ -34,7 +34,7 @@ impl Reason {
 pub struct CardStatus {
     /// The reader.
     pub reader: String,
-    /// `looking`, `foreign` (no applet of ours), `unpaired`, `paired`, `blocked`, `failed`.
+    /// `looking`, `foreign` (no applet of ours), `sim` (a SIM, without it), `unpaired`, `paired`, `blocked`, `failed`.
     pub state: String,
     /// PIN tries left, when known.
     pub pin_tries: Option<u8>,
@@ -44,6 +44,17 @@ pub struct CardStatus {
     pub card: Option<String>,
     /// It carries the open session.
     pub in_use: bool,
+}
+
+/// A SIM without our applet that is in: presence, and nothing that unlocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimStatus {
+    /// The last digits of its number.
+    pub iccid: String,
+    /// `modem` or `reader`, and its name.
+    pub place: String,
+    /// The owner registered it.
+    pub registered: bool,
 }
 
 /// A collection.
@@ -97,6 +108,8 @@ pub struct Status {
     pub readers: Vec<String>,
     /// Cards in readers.
     pub cards: Vec<CardStatus>,
+    /// SIMs in modems and readers.
+    pub sims: Vec<SimStatus>,
     /// Collections that are known here.
     pub collections: Vec<CollectionStatus>,
     /// The person's terminals.

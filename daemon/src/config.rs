@@ -1,8 +1,10 @@
 //! What the owner sets: `config.json`, all of it optional.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use simsync_card::sim::is_iccid;
 
 /// Newest version of the file.
 pub const CONFIG_VERSION: u32 = 1;
@@ -18,6 +20,17 @@ pub enum LoginPolicy {
     Required,
     /// Do not look.
     Off,
+}
+
+/// What a registered SIM may set going. It never unlocks anything: its number can be copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SimTrigger {
+    /// Nothing.
+    #[default]
+    Off,
+    /// It starts, and its removal stops, what needs no key.
+    TriggerOnly,
 }
 
 /// The file.
@@ -48,6 +61,10 @@ pub struct Config {
     pub prefetch: bool,
     /// Size at which a pack is sent, in bytes.
     pub pack_target: usize,
+    /// What a registered SIM may set going.
+    pub sim_trigger: SimTrigger,
+    /// ICCIDs of the SIMs that the owner registered; others do nothing.
+    pub presence_sims: BTreeSet<String>,
 }
 
 impl Default for Config {
@@ -65,6 +82,8 @@ impl Default for Config {
             put_head_interval_s: 300,
             prefetch: true,
             pack_target: 8 << 20,
+            sim_trigger: SimTrigger::default(),
+            presence_sims: BTreeSet::new(),
         }
     }
 }
@@ -89,6 +108,9 @@ pub enum ConfigError {
         why: String,
     },
 }
+
+/// Most SIMs that can be registered.
+const SIMS_MAX: usize = 16;
 
 /// Largest file of ours that is read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -141,6 +163,14 @@ impl Config {
         if !(64 << 10..=48 << 20).contains(&config.pack_target) {
             return Err(invalid("pack_target must lie between 65536 and 50331648"));
         }
+        if config.presence_sims.len() > SIMS_MAX {
+            return Err(invalid("presence_sims holds more than 16 SIMs"));
+        }
+        if !config.presence_sims.iter().all(|n| is_iccid(n)) {
+            return Err(invalid(
+                "presence_sims must hold ICCIDs, 18 to 20 digits each, without spaces",
+            ));
+        }
         if config.label.is_empty() {
             let name = rustix::system::uname();
             config.label = name.nodename().to_string_lossy().into_owned();
@@ -167,6 +197,9 @@ mod tests {
             (r#"{"version": 9}"#, "update simsync"),
             (r#"{"no_such_thing": 1}"#, "no_such_thing"),
             (r#"{"pack_target": 1}"#, "pack_target"),
+            (r#"{"sim_trigger": "unlock"}"#, "unlock"),
+            (r#"{"presence_sims": ["89 01"]}"#, "ICCID"),
+            (r#"{"presence_sims": ["89010000000000000000x"]}"#, "ICCID"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Config::load(&path).unwrap_err().to_string();

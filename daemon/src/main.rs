@@ -190,7 +190,10 @@ fn start_watchers(running: &Running) {
     tokio::spawn(watch::reader::run(move |e| send(&events, e)));
     let events = running.events.clone();
     let bus = watch::login::Bus::System;
-    tokio::spawn(watch::login::run(bus, move |e| send(&events, e)));
+    tokio::spawn(watch::login::run(bus.clone(), move |e| send(&events, e)));
+    let events = running.events.clone();
+    let pace = watch::modem::Pace::default();
+    tokio::spawn(watch::modem::run(bus, pace, move |e| send(&events, e)));
 }
 
 /// Tells the service manager, if there is one.

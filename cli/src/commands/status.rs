@@ -49,6 +49,7 @@ pub fn card_sentence(card: &Card) -> String {
     let mut out = match card.state.as_str() {
         "looking" => "being looked at".to_owned(),
         "foreign" => "not a simsync card".to_owned(),
+        "sim" => "a SIM, not a simsync card".to_owned(),
         "unpaired" => "a simsync card, not paired with this terminal".to_owned(),
         "paired" if card.in_use => "yours, in use".to_owned(),
         "paired" => "yours".to_owned(),
@@ -113,6 +114,7 @@ pub fn text(s: &Snapshot, output: &Output) -> String {
         }
     };
     out.push_str(&section("Cards", cards(s)));
+    out.push_str(&section("SIMs", sims(s)));
     out.push_str(&section("Collections", collections(s)));
     out.push_str(&section("Terminals", terminals(s)));
     out
@@ -154,6 +156,21 @@ fn cards(s: &Snapshot) -> Vec<Vec<String>> {
             let card = s.cards.iter().find(|c| c.reader == *reader);
             let what = card.map_or_else(|| "no card".to_owned(), card_sentence);
             vec![reader.clone(), what]
+        })
+        .collect()
+}
+
+/// SIMs, one a row.
+fn sims(s: &Snapshot) -> Vec<Vec<String>> {
+    s.sims
+        .iter()
+        .map(|sim| {
+            let what = if sim.registered {
+                "registered; it unlocks nothing"
+            } else {
+                "not registered"
+            };
+            vec![sim.iccid.clone(), sim.place.clone(), what.to_owned()]
         })
         .collect()
 }

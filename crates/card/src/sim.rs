@@ -280,7 +280,12 @@ fn bcd(bytes: &[u8]) -> Option<String> {
 }
 
 fn iccid_digits(bytes: &[u8]) -> Option<String> {
-    bcd(bytes).filter(|digits| digits.len() >= 18)
+    bcd(bytes).filter(|digits| is_iccid(digits))
+}
+
+/// Whether a text can be an ICCID: 18 to 20 digits (ITU-T E.118 with its check digit, and what is in use beyond it).
+pub fn is_iccid(text: &str) -> bool {
+    (18..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Length, then the digits; the first half byte is parity and type (3GPP TS 31.102, 4.2.2).

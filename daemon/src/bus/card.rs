@@ -46,7 +46,7 @@ impl Card {
         carried(&self.0.get().reader)
     }
 
-    /// looking, foreign (no applet of ours), unpaired, paired, blocked or failed.
+    /// looking, foreign (no applet of ours), sim (a SIM, without it), unpaired, paired, blocked or failed.
     #[zbus(property)]
     async fn state(&self) -> String {
         carried(&self.0.get().state)

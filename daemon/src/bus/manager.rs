@@ -13,7 +13,9 @@ use super::job;
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, Status, VaultCard};
+use crate::api::{
+    ConflictEntry, Handle, LogEntry, Order, Reason, SimStatus, Status, VaultCard,
+};
 
 /// The object.
 pub struct Manager {
@@ -464,6 +466,15 @@ impl Manager {
     #[zbus(property)]
     async fn last_tail(&self) -> BTreeMap<String, u64> {
         self.status().last_tail.clone()
+    }
+
+    /// SIMs in modems and readers: the last digits of the number, where it is, and whether the owner registered it. They
+    /// are presence, and unlock nothing.
+    #[zbus(property)]
+    async fn sims(&self) -> Vec<(String, String, bool)> {
+        let status = self.status();
+        let line = |s: &SimStatus| (carried(&s.iccid), carried(&s.place), s.registered);
+        status.sims.iter().map(line).collect()
     }
 
     /// Jobs that run.

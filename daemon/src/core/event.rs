@@ -1,16 +1,26 @@
 //! What can happen, and what can be ordered.
 
+use std::collections::BTreeMap;
+
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
 
+/// SIMs in modems: the ICCID of each, and what its modem is called.
+pub type Sims = BTreeMap<String, String>;
+
 /// What a SELECT showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Looked {
     /// No applet of ours.
     Foreign,
+    /// No applet of ours: a SIM, which is presence and no more.
+    Sim {
+        /// Its number, digits only.
+        iccid: String,
+    },
     /// Our applet, but not of this terminal's subscriber (M7), or the terminal is paired with nobody.
     Unpaired,
     /// A card of this terminal's subscriber.
@@ -155,6 +165,8 @@ pub enum Event {
         /// Locked; none if nobody can tell.
         locked: Option<bool>,
     },
+    /// The SIMs in modems now; none if nobody can tell.
+    Sims(Option<Sims>),
     /// Somebody who can ask for a PIN is there.
     AgentAppeared,
     /// The server's operator announces that it moves, and the owner has not agreed yet; none: nothing is announced.
@@ -197,6 +209,8 @@ pub enum Action {
     Wipe,
     /// Deliver tails that wait.
     DeliverTails,
+    /// Whether ciphertext may be fetched ahead; where it may, now is the time to look.
+    Prefetch(bool),
     /// The card is out: drop the connection to it.
     Forget(String),
     /// Renew the grant.

@@ -3,10 +3,12 @@
 //! No input or output, no clock: what time brings comes as an event.
 
 mod event;
+mod presence;
 mod reduce;
 mod state;
 
-pub use event::{Action, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+pub use event::{Action, Event, Looked, OpenFailure, Outcome, Sims, SyncWhy, Timer, Work};
+pub use presence::{SeenSim, SimPlace};
 pub use reduce::reduce;
 pub use state::{CardPhase, Policy, Server, SessionPhase, State};
 

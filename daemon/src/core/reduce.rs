@@ -1,6 +1,7 @@
 //! The rules.
 
 use super::event::{Action, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+use super::presence;
 use super::state::{CardPhase, Server, SessionPhase, State};
 use crate::api::Reason;
 use crate::card::CardEvent;
@@ -8,6 +9,7 @@ use crate::card::CardEvent;
 /// What follows from an event. The state is changed in place.
 pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
     let mut actions = Vec::new();
+    let before = state.presence();
     match event {
         Event::Card(e) => card_event(state, e, &mut actions),
         Event::ReaderHint => actions.push(Action::LookForReaders),
@@ -65,6 +67,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Login { active, locked } => {
             (state.login_active, state.login_locked) = (active, locked);
         }
+        Event::Sims(sims) => state.sims = sims,
         Event::AgentAppeared => {
             state.asker_came = true;
             if state.hold.as_ref().is_some_and(|r| r.code == "no-agent") {
@@ -103,6 +106,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             end_session(state, &mut actions);
         }
     }
+    presence::follow(state, &before, &mut actions);
     go_on(state, &mut actions);
     actions
 }
@@ -189,6 +193,7 @@ fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<A
     }
     let phase = match result {
         Looked::Foreign => CardPhase::Foreign,
+        Looked::Sim { iccid } => CardPhase::Sim { iccid },
         Looked::Unpaired => CardPhase::Unpaired,
         Looked::Failed(reason) => CardPhase::Failed(reason),
         Looked::Paired {

@@ -1,13 +1,13 @@
 //! What the rules need to know, and the reasons that they give.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
-use super::event::Work;
+use super::event::{Sims, Work};
 use crate::api::Reason;
-use crate::config::LoginPolicy;
+use crate::config::{LoginPolicy, SimTrigger};
 
 /// The owner's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct Policy {
     pub on_change: bool,
     /// Download when another terminal wrote.
     pub on_head_moved: bool,
+    /// What a registered SIM may set going.
+    pub sim_trigger: SimTrigger,
+    /// ICCIDs of the registered SIMs.
+    pub presence_sims: BTreeSet<String>,
 }
 
 /// What is known of a card.
@@ -29,6 +33,11 @@ pub enum CardPhase {
     Looking,
     /// Not one of ours.
     Foreign,
+    /// A SIM without our applet: presence, and no card of anybody's.
+    Sim {
+        /// Its number.
+        iccid: String,
+    },
     /// Ours, but not this terminal's.
     Unpaired,
     /// This terminal's subscriber's.
@@ -110,6 +119,8 @@ pub struct State {
     pub login_active: Option<bool>,
     /// The login session is locked; none if nobody can tell.
     pub login_locked: Option<bool>,
+    /// SIMs in modems; none if nobody can tell.
+    pub sims: Option<Sims>,
     /// The server.
     pub server: Server,
     /// Where the server moves, if that is announced and not agreed to.
@@ -150,6 +161,7 @@ impl State {
             asker_came: false,
             login_active: None,
             login_locked: None,
+            sims: None,
             server: Server::Unknown,
             server_moves: None,
             work: None,
@@ -317,6 +329,7 @@ impl State {
                 "changes of the last session wait, sealed, to be delivered to the server",
             ));
         }
+        out.extend(self.presence_reason());
         out
     }
 }

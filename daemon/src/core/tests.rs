@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::Reason;
 use crate::card::CardEvent;
-use crate::config::LoginPolicy;
+use crate::config::{LoginPolicy, SimTrigger};
 use simsync_card::ids::CardId;
 
 const R: &str = "Reader 1";
@@ -14,6 +14,8 @@ fn policy() -> Policy {
         on_insertion: true,
         on_change: true,
         on_head_moved: true,
+        sim_trigger: SimTrigger::Off,
+        presence_sims: Default::default(),
     }
 }
 
@@ -478,3 +480,4 @@ fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
 
 mod cards;
 mod openings;
+mod sims;

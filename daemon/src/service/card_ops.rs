@@ -48,6 +48,16 @@ pub fn look(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
     select(&mut transaction(card)?)
 }
 
+/// The number of a SIM without our applet. None: no SIM, or one that does not tell.
+pub fn read_sim(card: &mut OpenCard<'_>) -> Result<Option<String>, CardError> {
+    match card.card().transaction() {
+        Ok(_) | Err(TransportError::ResetByOther) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let sim = simsync_card::sim::read(&mut card.card().transaction()?)?;
+    Ok(sim.and_then(|s| s.iccid.digits().map(str::to_owned)))
+}
+
 fn select(applet: &mut Applet<PcscTransaction<'_>>) -> Result<Option<Selected>, CardError> {
     match applet.select() {
         Ok(selected) => Ok(Some(selected)),

@@ -95,6 +95,8 @@ pub struct Ctx {
     pub delivering: Arc<tokio::sync::Mutex<()>>,
     /// Folders of the collections, for whoever watches them.
     pub roots: tokio::sync::watch::Sender<Vec<std::path::PathBuf>>,
+    /// Whether ciphertext may be fetched ahead of the card. Each change is also the word to do it now.
+    pub prefetching: tokio::sync::watch::Sender<bool>,
     readers: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -155,6 +157,7 @@ impl Ctx {
             last_sync: std::sync::atomic::AtomicI64::new(0),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::new(Vec::new()),
+            prefetching: tokio::sync::watch::Sender::new(true),
             readers: Mutex::new(std::collections::BTreeSet::new()),
         }))
     }

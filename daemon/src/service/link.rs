@@ -29,8 +29,12 @@ pub async fn keep(ctx: Arc<Ctx>) {
             Err(e) => tracing::info!(error = %e, "no connection to the server"),
         }
         ctx.emit(Event::Server(false));
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF_MAX);
+        // A SIM that comes is a reason not to wait.
+        let mut prefetching = ctx.prefetching.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(BACKOFF_MAX),
+            _ = prefetching.changed() => pause = BACKOFF,
+        }
     }
 }
 
@@ -52,7 +56,20 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
     *pause = BACKOFF;
     ctx.emit(Event::Server(true));
     let own = ctx.terminal_id();
-    while let Some(event) = events.next().await? {
+    let mut prefetching = ctx.prefetching.subscribe();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event?,
+            _ = prefetching.changed() => {
+                if *prefetching.borrow_and_update() {
+                    prefetch(ctx, &conn).await;
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else {
+            return Ok(());
+        };
         match event {
             ServerEvent::Hello { head } => {
                 let known = ctx.store.witness().map_or(0, |w| w.sequence);
@@ -79,7 +96,6 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
             ServerEvent::Shutdown => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Fetches the newest key object with its wraps before a card comes (B7): it may name a card that is in already. With a
@@ -105,8 +121,13 @@ async fn prefetch(ctx: &Arc<Ctx>, conn: &Connection) {
     if !ctx.config.prefetch || ctx.live().is_some() {
         return;
     }
-    if let Err(e) = try_prefetch(ctx, conn).await {
-        tracing::info!(error = %e, "prefetch");
+    let mut may = ctx.prefetching.subscribe();
+    tokio::select! {
+        biased;
+        _ = may.wait_for(|may| !may) => tracing::debug!("no prefetch: no registered SIM is in"),
+        done = try_prefetch(ctx, conn) => if let Err(e) = done {
+            tracing::info!(error = %e, "prefetch");
+        },
     }
 }
 

@@ -68,6 +68,8 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
         on_insertion: parts.config.sync_on_insertion,
         on_change: parts.config.sync_on_change,
         on_head_moved: parts.config.sync_on_head_moved,
+        sim_trigger: parts.config.sim_trigger,
+        presence_sims: parts.config.presence_sims.clone(),
     };
     let ctx = Ctx::open(parts, card, events_tx.clone())?;
     ctx.collections_changed();
@@ -78,6 +80,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
     state.tails_waiting = ctx.tails_waiting();
+    ctx.prefetching.send_replace(state.may_prefetch());
     let service = Service {
         state,
         ctx,
@@ -212,6 +215,9 @@ impl Service {
             Action::StopWork => self.ctx.stop_work(),
             Action::Wipe => self.ctx.wipe(),
             Action::DeliverTails => self.ctx.clone().deliver_tails(),
+            Action::Prefetch(may) => {
+                self.ctx.prefetching.send_replace(may);
+            }
             Action::Forget(reader) => self.ctx.card.disconnect(&reader),
             Action::Renew => self.ctx.clone().renew(),
             Action::After(timer) => self.after(timer),

@@ -34,7 +34,7 @@ impl Ctx {
         tokio::spawn(async move {
             let looked = self.select(&reader).await;
             let result = match looked {
-                Ok(None) => Looked::Foreign,
+                Ok(None) => self.look_for_sim(&reader).await,
                 Ok(Some(selected)) => {
                     let card = self.terminal().and_then(|t| t.pairing).and_then(|p| {
                         // M7: the subscriber that this terminal stored, and every card of its newest key object.
@@ -56,6 +56,16 @@ impl Ctx {
             };
             self.emit(Event::Looked { reader, result });
         });
+    }
+
+    /// A card without our applet may be a SIM, which is presence.
+    async fn look_for_sim(&self, reader: &str) -> Looked {
+        let read = self.card.run(reader, CARD_DEADLINE, card_ops::read_sim);
+        match read.await {
+            Ok(Some(iccid)) => Looked::Sim { iccid },
+            // Not every card takes a SIM's commands well; that it is none of ours is known.
+            Ok(None) | Err(_) => Looked::Foreign,
+        }
     }
 
     /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.

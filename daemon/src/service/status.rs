@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::Ctx;
 use crate::api::{
-    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, Status, TerminalStatus,
+    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, SimStatus, Status,
+    TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State, Work};
 use crate::store::StoreError;
@@ -38,6 +39,7 @@ impl Ctx {
                 .map(|to| (to.address.to_string(), to.ca_pin.to_string())),
             readers: state.readers.keys().cloned().collect(),
             cards: cards(state),
+            sims: sims(state),
             collections: collections
                 .iter()
                 .map(|c| CollectionStatus {
@@ -183,6 +185,23 @@ fn state_word(state: &State) -> &'static str {
     }
 }
 
+/// Digits of a SIM's number that are shown: enough to tell one's own apart, too few to copy.
+const SHOWN_DIGITS: usize = 4;
+
+fn sims(state: &State) -> Vec<SimStatus> {
+    let shown = |iccid: &str| {
+        let from = iccid.len().saturating_sub(SHOWN_DIGITS);
+        format!("…{}", iccid.get(from..).unwrap_or_default())
+    };
+    let sims = state.seen_sims().into_iter();
+    sims.map(|s| SimStatus {
+        iccid: shown(&s.iccid),
+        place: s.place.to_string(),
+        registered: s.registered,
+    })
+    .collect()
+}
+
 fn cards(state: &State) -> Vec<CardStatus> {
     let in_use = state.session_reader();
     state
@@ -193,6 +212,7 @@ fn cards(state: &State) -> Vec<CardStatus> {
             let (word, tries, due, id) = match card {
                 CardPhase::Looking => ("looking", None, false, None),
                 CardPhase::Foreign => ("foreign", None, false, None),
+                CardPhase::Sim { .. } => ("sim", None, false, None),
                 CardPhase::Unpaired => ("unpaired", None, false, None),
                 CardPhase::Failed(_) => ("failed", None, false, None),
                 CardPhase::Paired {

@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How long logind may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Which bus logind is on.
+/// Which bus logind, or another service of the system, is on.
 #[derive(Debug, Clone)]
 pub enum Bus {
     /// The system bus.

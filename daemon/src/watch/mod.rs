@@ -2,4 +2,5 @@
 
 pub mod data;
 pub mod login;
+pub mod modem;
 pub mod reader;
