@@ -11,6 +11,16 @@ pub const MAX_ANSWER: u16 = 256;
 
 const HEADER: usize = 4;
 
+/// A class byte without the number of the logical channel in it (ISO 7816-4, 5.4.1: channels 0 to 3 in the two lowest bits,
+/// 4 to 19 in the four lowest and bit 7).
+pub fn without_channel(cla: u8) -> u8 {
+    if cla & 0x40 == 0 {
+        cla & 0xFC
+    } else {
+        cla & 0xB0
+    }
+}
+
 /// Bytes or lengths that no short APDU has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApduError {
@@ -215,6 +225,27 @@ mod tests {
         assert!(command.expecting(256).is_ok());
         assert_eq!(Response::decode(&[]), Err(ApduError::BadResponse(0)));
         assert_eq!(Response::decode(&[0x90]), Err(ApduError::BadResponse(1)));
+    }
+
+    #[test]
+    fn a_channel_is_taken_out_of_the_class_and_nothing_else() {
+        for (cla, basic) in [
+            (0x00, 0x00),
+            (0x03, 0x00),
+            (0x4F, 0x00),
+            (0x80, 0x80),
+            (0x82, 0x80),
+            (0xC5, 0x80),
+            // Secure messaging, chaining, and both on higher channels.
+            (0x04, 0x04),
+            (0x0D, 0x0C),
+            (0x10, 0x10),
+            (0x61, 0x20),
+            (0x50, 0x10),
+            (0xA0, 0xA0),
+        ] {
+            assert_eq!(without_channel(cla), basic, "{cla:02X}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use simsync_card::apdu::{Command, Response};
+use simsync_card::apdu::{Command, Response, without_channel};
 use simsync_card::ids::CardId;
 use simsync_card::model::{Life, Model};
 
@@ -251,7 +251,7 @@ pub fn undocumented(counts: &Counts) -> Result<Vec<String>> {
 /// With T=0 the card cannot tell Lc from Le: a command that takes no data takes none, whatever comes.
 fn as_understood(protocol: Protocol, command: &Command) -> Command {
     let [cla, ins, p1, p2] = command.header();
-    match (protocol, cla, ins) {
+    match (protocol, without_channel(cla), ins) {
         (Protocol::T0, 0x80, 0x20 | 0x32 | 0x34 | 0x84) => {
             Command::new(cla, ins, p1, p2).expecting_any()
         }

@@ -13,7 +13,7 @@ pub use state::Life;
 
 use zeroize::Zeroizing;
 
-use crate::apdu::{Command, Response};
+use crate::apdu::{Command, Response, without_channel};
 use crate::client::APPLET_AID;
 use crate::transport::{Transport, TransportError};
 
@@ -120,7 +120,7 @@ impl<C: Chip> Model<C> {
                 Err(BAD_P1P2)
             }
         };
-        match (cla, ins) {
+        match (without_channel(cla), ins) {
             (0x00, 0xA4) => exactly((4, 0)).and(Err(NOT_FOUND)),
             (0x00, 0x20) => exactly((0, 0x81)).and_then(|()| self.verify(data)),
             (0x00, 0x24) => exactly((0, 0x81)).and_then(|()| self.change(data)),

@@ -112,7 +112,7 @@ public class SimsyncApplet extends Applet {
     private void dispatch(APDU apdu, boolean direct) {
         byte[] header = apdu.getBuffer();
         byte instruction = header[ISO7816.OFFSET_INS];
-        switch (header[ISO7816.OFFSET_CLA]) {
+        switch (basicClass(header[ISO7816.OFFSET_CLA])) {
             case Proto.CLA_ISO:
                 dispatchIso(apdu, instruction);
                 break;
@@ -122,6 +122,15 @@ public class SimsyncApplet extends Applet {
             default:
                 ISOException.throwIt(Proto.SW_BAD_CLA);
         }
+    }
+
+    /**
+     * The class without the number of the logical channel, which the runtime leaves in it (ISO 7816-4: channels 0 to 3 in the
+     * two lowest bits, 4 to 19 in the four lowest and bit 7). Chaining and secure messaging stay, and are refused.
+     */
+    private static byte basicClass(byte cla) {
+        byte kept = (byte) (cla & (byte) 0x40) == 0 ? (byte) 0xFC : (byte) 0xB0;
+        return (byte) (cla & kept);
     }
 
     private void dispatchIso(APDU apdu, byte instruction) {

@@ -80,9 +80,28 @@ class DispatchTest {
     void otherClassesAreUnknown() {
         Host host = Host.enrolled();
         for (int cla = 0; cla < 256; cla++) {
-            if (cla != 0x00 && cla != 0x80) {
+            boolean onAChannel = (cla & 0x7C) == 0 || (cla & 0x70) == 0x40;
+            if (!onAChannel) {
                 assertSw(0x6E00, host.card.send(cla, 0x84, 0, 0), "class " + cla);
             }
+        }
+    }
+
+    /** The runtime leaves the number of the logical channel in the class byte, as a modem's MANAGE CHANNEL gave it. */
+    @Test
+    void theClassMayCarryALogicalChannel() {
+        Host host = Host.enrolled();
+        List<Integer> channels = new ArrayList<>(List.of(0x01, 0x02, 0x03));
+        for (int channel = 0x40; channel <= 0x4F; channel++) {
+            channels.add(channel);
+        }
+        for (int channel : channels) {
+            host.select();
+            assertSw(0x6D00, host.card.send(channel, 0x84, 0, 0), "ISO class " + channel);
+            assertSw(0x6A86, host.card.send(channel, 0x20, 0, 0), "ISO class " + channel);
+            assertEquals(16, host.card.send(0x80 | channel, 0x84, 0, 0).data().length, "own class " + channel);
+            // A VERIFY there counts there, and is no VERIFY of another class.
+            assertSw(0x6982, host.card.send(0x80 | channel, 0x20, 0, 0), "own class " + channel);
         }
     }
 
