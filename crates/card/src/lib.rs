@@ -8,6 +8,7 @@ pub mod client;
 pub mod ids;
 #[cfg(feature = "model")]
 pub mod model;
+pub mod modem;
 pub mod pcsc;
 pub mod sign;
 pub mod sim;

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::apdu::{ApduError, Command, MAX_ANSWER, Response};
+use crate::modem::ModemError;
 
 /// Longest answer put together from `61XX` pieces; no command of ours comes near it.
 const MAX_CHAINED: usize = 8192;
@@ -42,6 +43,9 @@ pub enum TransportError {
     /// What should be sent is no short APDU.
     #[error("the command cannot be sent")]
     Apdu(#[from] ApduError),
+    /// The modem that the card is in said no, or nothing.
+    #[error(transparent)]
+    Modem(#[from] ModemError),
     /// A replayed transcript has another command here.
     #[error("the transcript has no such command at this place: {0}")]
     NotInTranscript(String),

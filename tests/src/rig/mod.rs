@@ -1,6 +1,7 @@
 //! One rig: a server, a bridge with cards, terminals.
 
 mod bridge;
+mod modem;
 mod monitor;
 mod process;
 mod proxy;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use bridge::{Bridge, CardStats};
+pub use modem::{Manner, Modem};
 pub use process::Guarded;
 pub use proxy::Proxy;
 pub use reader::Reader;

@@ -9,8 +9,12 @@
 
 mod bridge;
 mod life;
+#[path = "../../../../tests/src/rig/modem.rs"]
+#[allow(dead_code)]
+mod modem;
 
 use simsync_card::model::Model;
+use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::transport::{Recorder, Replay, Transcript};
 
 use bridge::Bridge;
@@ -34,6 +38,17 @@ fn a_life_with_the_real_applet() {
         );
         std::fs::write(file, text).unwrap();
     }
+}
+
+#[test]
+fn m18_a_life_with_the_real_applet_in_a_modem() {
+    let bridge = Bridge::start();
+    let modem = modem::Modem::start(bridge.insert_blank("card")).unwrap();
+    let card = ModemCard::open(modem.device(), Deadlines::default()).unwrap();
+    whole_life(card);
+    // The modem put its channel into every class, the card's runtime left it there, and the applet understood.
+    let classes: Vec<u8> = modem.classes().into_iter().collect();
+    assert_eq!(classes, [0x01, 0x81]);
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! Questions and answers of a modem, one at a time (ITU-T V.250, 3GPP TS 27.007).
+
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::error::ModemError;
+use super::port::Port;
+
+/// Longest line: an echo of the longest AT+CGLA, which is longer than any answer.
+const LINE_MAX: usize = 1024;
+/// Lines that may come before the final one: unsolicited ones among them.
+const LINES_MAX: usize = 64;
+
+/// How a modem says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The number of `+CME ERROR`, if it gives one.
+    pub code: Option<u32>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(code) = self.code else {
+            return f.write_str("ERROR");
+        };
+        write!(f, "+CME ERROR {code}")?;
+        // 3GPP TS 27.007, 9.2.
+        let meaning = match code {
+            3 => "operation not allowed",
+            4 => "operation not supported",
+            13 => "SIM failure",
+            14 => "SIM busy",
+            15 => "SIM wrong",
+            20 => "memory full",
+            22 => "not found",
+            50 => "incorrect parameters",
+            100 => "unknown error",
+            _ => return Ok(()),
+        };
+        write!(f, ", {meaning}")
+    }
+}
+
+/// A line as it is understood.
+enum Line {
+    Ok,
+    Refused(Refusal),
+    Other(Zeroizing<String>),
+}
+
+/// The modem, asked one thing at a time.
+pub struct At {
+    port: Port,
+    /// Bytes that came and are no whole line yet.
+    rest: Zeroizing<Vec<u8>>,
+}
+
+impl At {
+    /// On this port.
+    pub fn new(port: Port) -> Self {
+        // Reserved at once: a vector that grows leaves copies behind.
+        let rest = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));
+        Self { port, rest }
+    }
+
+    /// Sends a command and waits for its final line; answers the lines before it without the echo. Lines that nobody asked
+    /// for may be among them.
+    pub fn ask(
+        &mut self,
+        command: &str,
+        deadline: Duration,
+    ) -> Result<Result<Vec<Zeroizing<String>>, Refusal>, ModemError> {
+        let end = Instant::now() + deadline;
+        let late = |error| match error {
+            ModemError::Silent(_) => ModemError::Silent(deadline),
+            other => other,
+        };
+        // What came unasked before this command is no answer to it.
+        self.rest.clear();
+        self.port.flush()?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(command.len() + 1));
+        bytes.extend_from_slice(command.as_bytes());
+        bytes.push(b'\r');
+        self.port.write(&bytes, end).map_err(late)?;
+        let mut lines = Vec::new();
+        loop {
+            match self.line(end).map_err(late)? {
+                Line::Ok => return Ok(Ok(lines)),
+                Line::Refused(refusal) => return Ok(Err(refusal)),
+                Line::Other(line) if *line == command => {}
+                Line::Other(_) if lines.len() == LINES_MAX => return Err(ModemError::Flood),
+                Line::Other(line) => lines.push(line),
+            }
+        }
+    }
+
+    /// The next line that is not empty.
+    fn line(&mut self, end: Instant) -> Result<Line, ModemError> {
+        loop {
+            if let Some(at) = self.rest.iter().position(|b| matches!(b, b'\r' | b'\n')) {
+                let line = text(&self.rest[..at]);
+                self.rest.drain(..=at);
+                match line {
+                    Some(line) if line.is_empty() => continue,
+                    Some(line) => return Ok(understood(line)),
+                    None => return Err(ModemError::Nonsense("it is no text")),
+                }
+            }
+            if self.rest.len() > LINE_MAX {
+                return Err(ModemError::Flood);
+            }
+            let mut piece = Zeroizing::new([0; LINE_MAX]);
+            let count = self.port.read(&mut *piece, end)?;
+            self.rest.extend_from_slice(&piece[..count]);
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.is_ascii()
+        .then(|| Zeroizing::new(text.trim().to_owned()))
+}
+
+fn understood(line: Zeroizing<String>) -> Line {
+    let refused = |code| Line::Refused(Refusal { code });
+    if let Some(code) = line.strip_prefix("+CME ERROR:") {
+        return refused(code.trim().parse().ok());
+    }
+    match line.as_str() {
+        "OK" => Line::Ok,
+        "ERROR" | "COMMAND NOT SUPPORT" | "NO CARRIER" => refused(None),
+        text if text.starts_with("+CMS ERROR:") => refused(None),
+        _ => Line::Other(line),
+    }
+}
