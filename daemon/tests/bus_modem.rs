@@ -1,32 +1,20 @@
-//! The watch of SIMs in modems against python-dbusmock's ModemManager, which has the objects and signals of the real one.
-//! Debian's python3-dbusmock lacks it: `scripts/setup` fetches a newer one to target/python.
+//! The watch of SIMs in modems against python-dbusmock's ModemManager.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bus_support;
+mod modem_manager;
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bus_support::{Bus, DEADLINE};
+use modem_manager::{
+    MODEL, MODEM, ModemManager, Properties, ROOT, SIM, TEMPLATE_MODEM, TEMPLATE_SIM, model, object,
+};
 use simsyncd::core::{Event, Sims};
 use simsyncd::watch::login::Bus as At;
 use simsyncd::watch::modem::{self, Pace};
 use tokio::sync::mpsc;
-use zbus::{Connection, DynamicType, ObjectPath, Variant};
-
-const NAME: &str = "org.freedesktop.ModemManager1";
-const ROOT: &str = "/org/freedesktop/ModemManager1";
-const MODEM: &str = "org.freedesktop.ModemManager1.Modem";
-const SIM: &str = "org.freedesktop.ModemManager1.Sim";
-const MOCK: &str = "org.freedesktop.DBus.Mock";
-/// What the template's modem is called, and where it and its SIM are.
-const TEMPLATE_MODEM: &str = "/org/freedesktop/ModemManager1/Modems/8";
-const TEMPLATE_SIM: &str = "/org/freedesktop/ModemManager1/SIM/2";
-const MODEL: &str = "E1750";
-/// Debian's: dbus-python is not for any other.
-const PYTHON: &str = "/usr/bin/python3";
+use zbus::Variant;
 
 const A: &str = "8901000000000000801";
 const B: &str = "89010000000000008022";
@@ -35,161 +23,6 @@ const B: &str = "89010000000000008022";
 const NOW: Duration = Duration::ZERO;
 /// Longer than any test: what settles only after it does not settle in it.
 const NEVER: Duration = Duration::from_secs(3600);
-
-type Properties = HashMap<&'static str, Variant<'static>>;
-
-fn object(path: &str) -> ObjectPath<'static> {
-    ObjectPath::try_from(path.to_owned()).unwrap()
-}
-
-/// A ModemManager that is no real one; it ends with this value.
-struct ModemManager {
-    child: Child,
-    conn: Connection,
-}
-
-impl Drop for ModemManager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl ModemManager {
-    async fn start(bus: &Bus) -> Self {
-        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python");
-        assert!(
-            packages
-                .join("dbusmock/templates/modemmanager.py")
-                .is_file(),
-            "python-dbusmock with a ModemManager is needed for this test: run scripts/setup"
-        );
-        let conn = bus.connect().await;
-        let child = Command::new(PYTHON)
-            .args(["-m", "dbusmock", "--template", "modemmanager"])
-            .env("PYTHONPATH", packages)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address)
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let this = Self { child, conn };
-        let start = Instant::now();
-        // It is ready when its template is loaded.
-        let objects = "org.freedesktop.DBus.ObjectManager";
-        while let Err(error) = this.call(ROOT, objects, "GetManagedObjects", &()).await {
-            assert!(start.elapsed() < DEADLINE, "it does not come: {error}");
-            tokio::task::yield_now().await;
-        }
-        this
-    }
-
-    async fn call<B>(&self, path: &str, interface: &str, method: &str, body: &B) -> zbus::Result<()>
-    where
-        B: serde::Serialize + DynamicType + Sync,
-    {
-        let call = self
-            .conn
-            .call_method(Some(NAME), path, Some(interface), method, body);
-        tokio::time::timeout(DEADLINE, call)
-            .await
-            .expect("in time")?;
-        Ok(())
-    }
-
-    /// How often the watch has looked.
-    async fn looks(&self) -> usize {
-        let calls = self.conn.call_method(
-            Some(NAME),
-            ROOT,
-            Some(MOCK),
-            "GetMethodCalls",
-            &("GetManagedObjects",),
-        );
-        let reply = tokio::time::timeout(DEADLINE, calls).await;
-        let reply = reply.expect("in time").unwrap();
-        let calls: Vec<(u64, Vec<zbus::OwnedVariant>)> = reply.body().deserialize().unwrap();
-        calls.len()
-    }
-
-    /// Waits until the watch has looked at what is now: the first look that is counted may have begun before.
-    async fn is_looked_at(&self) {
-        let before = self.looks().await;
-        let start = Instant::now();
-        while self.looks().await < before + 2 {
-            assert!(start.elapsed() < DEADLINE, "nobody looks");
-            let changed = vec![object(ROOT).into(), vec![MODEM].into()];
-            self.signal("InterfacesRemoved", "oas", changed).await;
-        }
-    }
-
-    async fn mock<B>(&self, path: &str, method: &str, body: &B)
-    where
-        B: serde::Serialize + DynamicType + Sync,
-    {
-        self.call(path, MOCK, method, body).await.unwrap();
-    }
-
-    /// Changes properties and signals it, as ModemManager does.
-    async fn update(&self, path: &str, interface: &str, properties: Properties) {
-        self.mock(path, "UpdateProperties", &(interface, properties))
-            .await;
-    }
-
-    async fn add(&self, path: &str, interface: &str, properties: Properties) {
-        let methods: Vec<(&str, &str, &str, &str)> = Vec::new();
-        self.mock(ROOT, "AddObject", &(path, interface, properties, methods))
-            .await;
-    }
-
-    async fn signal(&self, member: &str, signature: &str, args: Vec<Variant<'static>>) {
-        let manager = "org.freedesktop.DBus.ObjectManager";
-        self.mock(ROOT, "EmitSignal", &(manager, member, signature, args))
-            .await;
-    }
-
-    /// The template's modem, with a SIM of this number.
-    async fn add_template_modem(&self, iccid: &str) {
-        self.mock(ROOT, "AddSimpleModem", &()).await;
-        self.mock(
-            TEMPLATE_SIM,
-            "AddProperty",
-            &(SIM, "SimIdentifier", Variant::from("")),
-        )
-        .await;
-        let number = Properties::from([("SimIdentifier", Variant::from(iccid.to_owned()))]);
-        self.update(TEMPLATE_SIM, SIM, number).await;
-    }
-
-    /// A modem of a test's making, as it is after ModemManager found it.
-    async fn add_modem(&self, number: u8, sim: Option<(&str, &str)>, more: Properties) {
-        let path = format!("{ROOT}/Modems/{number}");
-        let mut modem = Properties::from([("State", Variant::from(8i32))]);
-        modem.insert("Sim", object(sim.map_or("/", |(path, _)| path)).into());
-        if let Some((path, iccid)) = sim {
-            let number = Properties::from([("SimIdentifier", Variant::from(iccid.to_owned()))]);
-            self.add(path, SIM, number).await;
-        }
-        modem.extend(more);
-        self.add(&path, MODEM, modem).await;
-        let nothing: HashMap<String, HashMap<String, Variant<'static>>> = HashMap::new();
-        let args = vec![object(&path).into(), nothing.into()];
-        self.signal("InterfacesAdded", "oa{sa{sv}}", args).await;
-    }
-
-    /// The modem's object goes, and its SIM with it: so it begins when a SIM is taken out.
-    async fn remove_modem(&self, modem: &str, sim: Option<&str>) {
-        for path in [Some(modem), sim].into_iter().flatten() {
-            self.mock(ROOT, "RemoveObject", &(path,)).await;
-        }
-        let args = vec![object(modem).into(), vec![MODEM].into()];
-        self.signal("InterfacesRemoved", "oas", args).await;
-    }
-}
-
-fn model(name: &str) -> Properties {
-    Properties::from([("Model", Variant::from(name.to_owned()))])
-}
 
 struct Watch(mpsc::UnboundedReceiver<Event>);
 
@@ -225,7 +58,7 @@ async fn with_a_sim(debounce: Duration) -> (Bus, ModemManager, Watch) {
     let bus = Bus::start();
     let mut watch = Watch::on(&bus, debounce);
     watch.tells(None).await;
-    let manager = ModemManager::start(&bus).await;
+    let manager = ModemManager::start(&bus.address).await;
     watch.tells(Some(&[])).await;
     manager.add_template_modem(A).await;
     watch.tells(Some(&[(A, MODEL)])).await;
@@ -298,7 +131,7 @@ async fn m14_another_sim_in_the_same_modem_is_seen_at_once_and_the_old_one_goes_
 async fn m14_modemmanager_restarts_and_the_sim_was_never_away() {
     let (bus, manager, mut watch) = with_a_sim(NEVER).await;
     drop(manager);
-    let manager = ModemManager::start(&bus).await;
+    let manager = ModemManager::start(&bus.address).await;
     // It runs, and knows of no modem yet.
     manager.is_looked_at().await;
     manager.add_template_modem(A).await;
@@ -314,7 +147,7 @@ async fn m14_without_modemmanager_nobody_can_tell_and_its_coming_is_seen() {
     let (bus, manager, mut watch) = with_a_sim(NOW).await;
     drop(manager);
     watch.tells(None).await;
-    let manager = ModemManager::start(&bus).await;
+    let manager = ModemManager::start(&bus.address).await;
     watch.tells(Some(&[])).await;
     manager.add_template_modem(A).await;
     watch.tells(Some(&[(A, MODEL)])).await;

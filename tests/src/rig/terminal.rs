@@ -248,6 +248,8 @@ impl Terminal {
             .arg("--bus")
             .arg(self.bus_address())
             .args(["--log", "info,simsyncd=debug"])
+            // Services of the system, where a test has any, are on the terminal's own bus.
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus_address())
             .stdin(Stdio::null());
         self.daemon = Some(Guarded::start(
             "simsyncd",
