@@ -22,6 +22,10 @@ pub struct Args {
     /// Use this reader (its name, or a part of it that no other has).
     #[arg(long, global = true)]
     pub reader: Option<String>,
+    /// Use the SIM in the modem with this AT port (a device, for example /dev/ttyUSB2), if it runs the applet: with info, pin,
+    /// terminal, terminate and doctor.
+    #[arg(long, global = true, value_name = "DEVICE", conflicts_with = "reader")]
+    pub modem: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long, global = true)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! Failures, as people and scripts see them.
 
 use simsync_card::client::CardError;
+use simsync_card::modem::ModemError;
 use simsync_card::status::Status;
 use simsync_card::transport::TransportError;
 use simsync_globalplatform::error::GpError;
@@ -100,6 +101,11 @@ impl ToolError {
 
 fn transport_code(t: &TransportError) -> u8 {
     match t {
+        TransportError::Modem(m) => match m {
+            ModemError::NoSim | ModemError::NoApplet(_) => 4,
+            ModemError::Refused(..) | ModemError::Locked | ModemError::Broken => 1,
+            _ => 3,
+        },
         TransportError::ServiceGone | TransportError::ReaderGone => 3,
         TransportError::RemovedCard | TransportError::NoAnswer(_) | TransportError::BrokenOff => 4,
         _ => 1,
@@ -112,9 +118,31 @@ mod tests {
     use simsync_globalplatform::kdf::Diversification;
     use simsync_globalplatform::keys::Scp;
 
-    /// docs/errors.md has a row for each of the card manager's errors, with its exit code and how its sentence begins.
+    fn modem_errors() -> impl Iterator<Item = ToolError> {
+        let device = || "/dev/ttyUSB2".to_owned();
+        let cause = || "ERROR".to_owned();
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let errors = [
+            ModemError::Open(device(), missing),
+            ModemError::NoPort(device()),
+            ModemError::Taken(device()),
+            ModemError::Silent(std::time::Duration::from_secs(3)),
+            ModemError::Gone,
+            ModemError::Flood,
+            ModemError::Nonsense("it is no text"),
+            ModemError::Refused("the card's command", cause()),
+            ModemError::NoSim,
+            ModemError::Locked,
+            ModemError::NoChannels(cause()),
+            ModemError::NoApplet(cause()),
+        ];
+        errors.into_iter().map(|e| TransportError::from(e).into())
+    }
+
+    /// docs/errors.md has a row for each of the card manager's and a modem's errors, with its exit code and how its
+    /// sentence begins.
     #[test]
-    fn the_card_managers_errors_are_those_of_the_document() {
+    fn the_errors_of_card_manager_and_modem_are_those_of_the_document() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
         let text = std::fs::read_to_string(path).unwrap();
         let rows: Vec<(u8, Vec<&str>)> = text
@@ -161,9 +189,10 @@ mod tests {
                 sw: 0x6985,
             },
         ];
-        for error in errors {
+        let errors = errors.into_iter().map(ToolError::from);
+        for error in errors.chain(modem_errors()) {
             let sentence = error.to_string();
-            let exit = ToolError::from(error).exit_code();
+            let exit = error.exit_code();
             let begins = |b: &&str| {
                 b.split('…').all(|part| sentence.contains(part.trim()))
                     && sentence.starts_with(b.split('…').next().unwrap_or_default().trim())

@@ -1,17 +1,89 @@
-//! Readers, and the card in the one that is meant.
+//! Readers, and the card in the one that is meant; or in a modem.
 
 use std::ffi::{CStr, CString};
+use std::path::Path;
 
 use pcsc::{Context, Scope};
-use simsync_card::client::{Applet, Lifecycle, Selected};
+use simsync_card::client::{Applet, Lifecycle};
+use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::pcsc::{PcscCard, PcscTransaction};
-use simsync_card::transport::TransportError;
+use simsync_card::transport::{Transport, TransportError};
 
 use crate::error::ToolError;
+use crate::issue::Slot;
+pub use crate::issue::select;
 use crate::trace::Traced;
 
 /// The card while it is this program's alone; -vv shows what is said.
 pub type Taken<'card> = Traced<PcscTransaction<'card>>;
+
+/// Where the card is.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In the reader of this name, or in the only one with a card in.
+    Reader(Option<&'a str>),
+    /// On the SIM of the modem with this AT port.
+    Modem(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    /// For commands that only a reader serves: what they do needs the card itself, and not one application on it.
+    pub fn reader(self) -> Result<Option<&'a str>, ToolError> {
+        match self {
+            Self::Reader(name) => Ok(name),
+            Self::Modem(_) => Err(ToolError::Usage(
+                "--modem serves info, pin, terminal, terminate and doctor; for this put the SIM into a card reader"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// A card that was reached.
+pub enum Reached {
+    /// In a reader.
+    Reader(PcscCard),
+    /// In a modem: its applet only, on a logical channel.
+    Modem(Box<ModemCard>),
+}
+
+/// The card that is meant.
+pub fn reach(place: Place<'_>) -> Result<Reached, ToolError> {
+    Ok(match place {
+        Place::Reader(name) => Reached::Reader(connect(name)?),
+        Place::Modem(device) => {
+            let card = ModemCard::open(device, Deadlines::default());
+            Reached::Modem(Box::new(card.map_err(TransportError::from)?))
+        }
+    })
+}
+
+/// The way to a card that was reached.
+pub enum Way<'card> {
+    /// A transaction of the reader's.
+    Reader(PcscTransaction<'card>),
+    /// The channel, which is this program's alone.
+    Modem(&'card mut ModemCard),
+}
+
+impl Transport for Way<'_> {
+    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, TransportError> {
+        match self {
+            Self::Reader(transaction) => transaction.transmit(apdu),
+            Self::Modem(channel) => channel.transmit(apdu),
+        }
+    }
+}
+
+impl Slot for Reached {
+    type Taken<'a> = Traced<Way<'a>>;
+    fn take(&mut self) -> Result<Traced<Way<'_>>, ToolError> {
+        Ok(Traced::new(match self {
+            Self::Reader(card) => Way::Reader(begin(card)?),
+            Self::Modem(channel) => Way::Modem(channel),
+        }))
+    }
+}
 
 /// A context; says what to do when pcscd does not run.
 pub fn context() -> Result<Context, ToolError> {
@@ -73,26 +145,23 @@ pub fn connect(wanted: Option<&str>) -> Result<PcscCard, ToolError> {
     }
 }
 
-/// Takes the card for a while; a reset by another program is over then.
-pub fn take(card: &mut PcscCard) -> Result<Taken<'_>, ToolError> {
+/// Begins a transaction; a reset by another program is over then.
+fn begin(card: &mut PcscCard) -> Result<PcscTransaction<'_>, ToolError> {
     match card.transaction() {
         Ok(_) | Err(TransportError::ResetByOther) => {}
         Err(e) => return Err(e.into()),
     }
-    Ok(Traced::new(card.transaction()?))
+    Ok(card.transaction()?)
+}
+
+/// Takes the card for a while.
+pub fn take(card: &mut PcscCard) -> Result<Taken<'_>, ToolError> {
+    begin(card).map(Traced::new)
 }
 
 /// The same, for our applet.
-pub fn transaction(card: &mut PcscCard) -> Result<Applet<Taken<'_>>, ToolError> {
-    take(card).map(Applet::new)
-}
-
-/// SELECT; a card without our applet is said to be one.
-pub fn select(applet: &mut Applet<Taken<'_>>) -> Result<Selected, ToolError> {
-    applet.select().map_err(|e| match e.status() {
-        Some(_) => ToolError::NoCard("the card in this reader has no simsync applet".to_owned()),
-        None => e.into(),
-    })
+pub fn transaction<S: Slot>(card: &mut S) -> Result<Applet<S::Taken<'_>>, ToolError> {
+    card.take().map(Applet::new)
 }
 
 /// A lifecycle in words.

@@ -8,10 +8,14 @@ use pcsc::{Attribute, Context, Protocol, Protocols, ShareMode};
 use serde::Serialize;
 use serde_json::json;
 use simsync_card::client::{Applet, Lifecycle, Pin, Selected};
+use simsync_card::modem::{Deadlines, ModemCard, ModemError};
 use simsync_card::pcsc::PcscCard;
+use simsync_card::transport::Transport;
 
 use crate::error::ToolError;
 use crate::output::Output;
+use crate::reader::Place;
+use crate::trace::Traced;
 use crate::{reader, secrets};
 
 /// Signing more slowly than this makes people wait; the slowest cards that are known to work take half of it.
@@ -84,7 +88,7 @@ impl Checks {
 
 /// Checks, and ends with a failure if one failed.
 pub fn run(
-    wanted: Option<&str>,
+    place: Place<'_>,
     with_pin: bool,
     pin_fd: Option<i32>,
     out: &Output,
@@ -95,12 +99,46 @@ pub fn run(
         None
     };
     let mut checks = Checks::default();
-    if let Some(context) = service(&mut checks) {
-        readers(&mut checks, &context, wanted, pin.as_ref());
+    match place {
+        Place::Reader(wanted) => {
+            if let Some(context) = service(&mut checks) {
+                readers(&mut checks, &context, wanted, pin.as_ref());
+            }
+        }
+        Place::Modem(device) => modem(&mut checks, device, pin.as_ref()),
     }
     let failed = checks.0.iter().any(|c| c.finding == Finding::Failed);
     out.result(json!({ "ok": !failed, "checks": checks.0 }), &checks.text());
     if failed { Err(ToolError::Told) } else { Ok(()) }
+}
+
+/// From the modem's port to the applet on its SIM.
+fn modem(checks: &mut Checks, device: &Path, pin: Option<&Pin>) {
+    match ModemCard::open(device, Deadlines::default()) {
+        Ok(mut card) => {
+            checks.ok("modem", "it opened a logical channel to the applet");
+            if let Err(e) = examine(checks, &mut Applet::new(Traced::new(&mut card)), pin) {
+                let remedy = "begin again; `-vv` shows every command";
+                checks.failed("applet", e.to_string(), remedy);
+            }
+        }
+        Err(e) => {
+            let (name, remedy) = match &e {
+                ModemError::NoSim => ("SIM", "put it in; some modems see it after a restart only"),
+                ModemError::Locked => ("SIM", "give it its PIN: mmcli --sim=N --pin=PIN"),
+                ModemError::NoApplet(_) => (
+                    "applet",
+                    "put the SIM into a card reader: `simsync-card lock-info` and `install` tell more there",
+                ),
+                ModemError::NoChannels(_) => ("modem", "put the SIM into a card reader"),
+                _ => (
+                    "modem",
+                    "try its other ports, for example /dev/ttyUSB0 to 3; `mmcli -m N` lists which are AT ports",
+                ),
+            };
+            checks.failed(name, e.to_string(), remedy);
+        }
+    }
 }
 
 fn service(checks: &mut Checks) -> Option<Context> {
@@ -298,7 +336,20 @@ fn applet(
     pin: Option<&Pin>,
 ) -> Result<(), ToolError> {
     let mut card = PcscCard::connect(context, name)?;
-    let mut applet = reader::transaction(&mut card)?;
+    examine(checks, &mut reader::transaction(&mut card)?, pin)?;
+    // Looked at only: whatever another program verified stays. A PIN of ours does not.
+    if pin.is_none() {
+        card.leave()?;
+    }
+    Ok(())
+}
+
+/// The applet, wherever it is.
+fn examine<T: Transport>(
+    checks: &mut Checks,
+    applet: &mut Applet<T>,
+    pin: Option<&Pin>,
+) -> Result<(), ToolError> {
     let start = Instant::now();
     let selected = match applet.select() {
         Ok(selected) => selected,
@@ -317,12 +368,7 @@ fn applet(
     checks.ok("time to answer", milliseconds(answered));
     if selected.lifecycle == Lifecycle::Enrolled {
         tries(checks, &selected);
-        time_to_sign(checks, &mut applet, &selected, pin)?;
-    }
-    drop(applet);
-    // Looked at only: whatever another program verified stays. A PIN of ours does not.
-    if pin.is_none() {
-        card.leave()?;
+        time_to_sign(checks, applet, &selected, pin)?;
     }
     Ok(())
 }
@@ -374,9 +420,9 @@ fn tries(checks: &mut Checks, selected: &Selected) {
 }
 
 /// The card signs its keys: a signature that changes nothing. It needs the PIN.
-fn time_to_sign(
+fn time_to_sign<T: Transport>(
     checks: &mut Checks,
-    applet: &mut Applet<reader::Taken<'_>>,
+    applet: &mut Applet<T>,
     selected: &Selected,
     pin: Option<&Pin>,
 ) -> Result<(), ToolError> {

@@ -4,22 +4,24 @@ use serde_json::json;
 use simsync_card::sim::{self, Read, Sim};
 
 use crate::error::ToolError;
+use crate::issue::Slot;
 use crate::output::Output;
+use crate::reader::Place;
 use crate::{reader, secrets};
 
 /// Shows the card; with the PIN, whose it is.
 pub fn run(
-    wanted: Option<&str>,
+    place: Place<'_>,
     with_pin: bool,
     pin_fd: Option<i32>,
     out: &Output,
 ) -> Result<(), ToolError> {
-    let mut card = reader::connect(wanted)?;
+    let mut card = reader::reach(place)?;
     let found = reader::select(&mut reader::transaction(&mut card)?);
     let selected = match found {
         Ok(selected) => selected,
         Err(e @ ToolError::NoCard(_)) => {
-            let told = sim::read(&mut reader::take(&mut card)?)?;
+            let told = sim::read(&mut card.take()?)?;
             return told.map_or(Err(e), |told| {
                 show_sim(&told, out);
                 Ok(())

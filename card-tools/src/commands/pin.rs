@@ -5,17 +5,18 @@ use simsync_card::client::Puk;
 
 use crate::error::ToolError;
 use crate::output::Output;
+use crate::reader::Place;
 use crate::{reader, secrets};
 
 /// Changes the PIN; the first change sets a new PUK, too.
 pub fn change(
-    wanted: Option<&str>,
+    place: Place<'_>,
     pin_fd: Option<i32>,
     new_pin_fd: Option<i32>,
     puk_fd: Option<i32>,
     out: &Output,
 ) -> Result<(), ToolError> {
-    let mut card = reader::connect(wanted)?;
+    let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
     let old = secrets::pin(pin_fd, &format!("PIN ({} tries left)", selected.pin_tries))?;
     let new = secrets::new_pin(new_pin_fd)?;
@@ -41,12 +42,12 @@ pub fn change(
 
 /// Sets a new PIN with the PUK.
 pub fn unblock(
-    wanted: Option<&str>,
+    place: Place<'_>,
     puk_fd: Option<i32>,
     new_pin_fd: Option<i32>,
     out: &Output,
 ) -> Result<(), ToolError> {
-    let mut card = reader::connect(wanted)?;
+    let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
     out.step(&format!("PUK tries left: {}", selected.puk_tries));
     let puk = secrets::puk(puk_fd)?;

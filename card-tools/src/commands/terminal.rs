@@ -5,11 +5,12 @@ use simsync_card::client::ListedTerminal;
 
 use crate::error::ToolError;
 use crate::output::Output;
+use crate::reader::Place;
 use crate::{reader, secrets};
 
 /// Lists the terminals that the card knows.
-pub fn list(wanted: Option<&str>, pin_fd: Option<i32>, out: &Output) -> Result<(), ToolError> {
-    let mut card = reader::connect(wanted)?;
+pub fn list(place: Place<'_>, pin_fd: Option<i32>, out: &Output) -> Result<(), ToolError> {
+    let mut card = reader::reach(place)?;
     let pin = secrets::pin(pin_fd, "PIN")?;
     let mut applet = reader::transaction(&mut card)?;
     reader::select(&mut applet)?;
@@ -40,12 +41,12 @@ pub fn list(wanted: Option<&str>, pin_fd: Option<i32>, out: &Output) -> Result<(
 
 /// Removes one terminal from the card.
 pub fn remove(
-    wanted: Option<&str>,
+    place: Place<'_>,
     which: &str,
     pin_fd: Option<i32>,
     out: &Output,
 ) -> Result<(), ToolError> {
-    let mut card = reader::connect(wanted)?;
+    let mut card = reader::reach(place)?;
     let pin = secrets::pin(pin_fd, "PIN")?;
     let mut applet = reader::transaction(&mut card)?;
     reader::select(&mut applet)?;

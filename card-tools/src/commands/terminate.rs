@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::error::ToolError;
 use crate::output::Output;
+use crate::reader::Place;
 use crate::{reader, secrets};
 
 /// Wipes the card with its PUK, or without one if the PUK is blocked.
 pub fn run(
-    wanted: Option<&str>,
+    place: Place<'_>,
     destroy_keys: bool,
     puk_fd: Option<i32>,
     out: &Output,
@@ -19,7 +20,7 @@ pub fn run(
                 .to_owned(),
         ));
     }
-    let mut card = reader::connect(wanted)?;
+    let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
     let puk = if selected.puk_tries == 0 {
         out.step("The PUK is blocked: it is not needed.");
