@@ -13,9 +13,7 @@ use super::job;
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{
-    ConflictEntry, Handle, LogEntry, Order, Reason, SimStatus, Status, VaultCard,
-};
+use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, SimStatus, Status, VaultCard};
 
 /// The object.
 pub struct Manager {
