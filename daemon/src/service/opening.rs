@@ -21,6 +21,7 @@ use super::ctx::Live;
 use super::reasons::{card_failure, card_reason, engine_failure, server_failure};
 use crate::api::{Reason, SecretKind};
 use crate::card::CardError;
+use crate::config::SimTrigger;
 use crate::core::{Event, Looked, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
 use crate::identity::Pairing;
@@ -58,8 +59,12 @@ impl Ctx {
         });
     }
 
-    /// A card without our applet may be a SIM, which is presence.
+    /// A card without our applet may be a SIM, which is presence. Asked only where SIMs count: the questions change what
+    /// another program selected on a card that is none of ours.
     async fn look_for_sim(&self, reader: &str) -> Looked {
+        if self.config.sim_trigger == SimTrigger::Off {
+            return Looked::Foreign;
+        }
         let read = self.card.run(reader, CARD_DEADLINE, card_ops::read_sim);
         match read.await {
             Ok(Some(iccid)) => Looked::Sim { iccid },
