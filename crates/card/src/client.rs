@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 
 use crate::apdu::Command;
 use crate::ids::{CardId, Hash, Point, TerminalId};
+use crate::pinpad::{Control, PinPad};
 use crate::sign::Sig;
 use crate::status::{Secret, Status};
-use crate::transport::{Transport, exchange};
+use crate::transport::{Transport, TransportError, exchange};
 use answers::{read_card_info, read_keys, read_opened_session, read_selected, read_slot};
 use fields::Fields;
 
@@ -426,6 +427,38 @@ impl<T: Transport> Applet<T> {
         let name = Name("TERMINATE", Secret::Puk);
         let data = Data::new().put(puk.map_or(&[], Puk::bytes));
         self.tell(name, Command::new(OWN, 0x50, 0, 0), data)
+    }
+}
+
+/// With the PIN typed on the reader's own keys. *Direct* holds for these too: the card sees the same commands.
+impl<T: Control> Applet<T> {
+    /// The PIN pad of the card's reader. The card is told nothing.
+    pub fn pin_pad(&mut self) -> Option<PinPad> {
+        PinPad::find(&mut self.transport)
+    }
+
+    /// VERIFY. Blocks until the person is done, or the reader gives up.
+    pub fn verify_on_pad(&mut self, pad: &PinPad) -> Result<(), CardError> {
+        let sw = pad.verify(&mut self.transport);
+        told_by_pad("VERIFY", sw)
+    }
+
+    /// CHANGE REFERENCE DATA, for a PIN that is not due (the new PUK of the first change cannot be typed there). None: the
+    /// pad takes no new PINs.
+    pub fn change_pin_on_pad(&mut self, pad: &PinPad) -> Option<Result<(), CardError>> {
+        let sw = pad.modify(&mut self.transport)?;
+        Some(told_by_pad("CHANGE REFERENCE DATA", sw))
+    }
+}
+
+fn told_by_pad(command: &'static str, sw: Result<u16, TransportError>) -> Result<(), CardError> {
+    match sw {
+        Ok(0x9000) => Ok(()),
+        Ok(sw) => Err(CardError::Refused {
+            command,
+            status: Status::of_pad(sw),
+        }),
+        Err(source) => Err(CardError::Transport { command, source }),
     }
 }
 

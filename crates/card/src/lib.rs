@@ -10,6 +10,7 @@ pub mod ids;
 pub mod model;
 pub mod modem;
 pub mod pcsc;
+pub mod pinpad;
 pub mod sign;
 pub mod sim;
 pub mod status;

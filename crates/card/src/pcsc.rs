@@ -8,7 +8,23 @@ use std::ffi::CStr;
 use pcsc::{Card, Context, Disposition, Error, MAX_BUFFER_SIZE, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
+use crate::pinpad::{ANSWER_MAX, Control, GET_FEATURE_REQUEST, PinPad};
 use crate::transport::{Transport, TransportError};
+
+/// The PIN pad of a reader, with a card in or not. Not for asking again and again while cards come and go: pcscd 1.9.9 can
+/// lose sight of a card that comes just when somebody is connected to its reader alone.
+pub fn pin_pad(context: &Context, reader: &CStr) -> Option<PinPad> {
+    let reader = PcscCard::connect(context, reader).or_else(|_| {
+        // The reader alone.
+        let direct = context.connect(reader, ShareMode::Direct, Protocols::UNDEFINED);
+        direct.map(|card| PcscCard { card })
+    });
+    let reader = reader.ok()?;
+    let pad = reader.pin_pad();
+    // A reader that went away in this moment has no pad.
+    reader.leave().ok()?;
+    pad
+}
 
 /// A connected card, shared with other programs. When it is dropped the card is reset, so that no PIN stays verified.
 pub struct PcscCard {
@@ -36,6 +52,11 @@ impl PcscCard {
             }
             Err((_, error)) => Err(error.into()),
         }
+    }
+
+    /// The PIN pad of its reader.
+    pub fn pin_pad(&self) -> Option<PinPad> {
+        PinPad::find(&mut Controlled(&self.card))
     }
 
     /// The answer to reset.
@@ -67,6 +88,32 @@ impl Transport for PcscTransaction<'_> {
     }
 }
 
+impl Control for PcscTransaction<'_> {
+    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+        Controlled(&self.transaction).features()
+    }
+
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, TransportError> {
+        Controlled(&self.transaction).control(code, data)
+    }
+}
+
+/// What the reader itself is told, in a transaction or not.
+struct Controlled<'a>(&'a Card);
+
+impl Control for Controlled<'_> {
+    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+        let mut buffer = [0; ANSWER_MAX];
+        let code = pcsc::ctl_code(GET_FEATURE_REQUEST.into());
+        Ok(self.0.control(code, &[], &mut buffer)?.to_vec())
+    }
+
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let mut buffer = Zeroizing::new([0; ANSWER_MAX]);
+        Ok(self.0.control(code.into(), data, &mut *buffer)?.to_vec())
+    }
+}
+
 impl From<Error> for TransportError {
     fn from(error: Error) -> Self {
         match error {
@@ -82,6 +129,7 @@ impl From<Error> for TransportError {
             Error::SharingViolation => Self::SharingViolation,
             Error::NotTransacted | Error::CommDataLost => Self::BrokenOff,
             Error::UnresponsiveCard | Error::UnpoweredCard => Self::Unresponsive,
+            Error::UnsupportedFeature => Self::Unsupported,
             other => Self::Other(Box::new(other)),
         }
     }
@@ -105,6 +153,7 @@ mod tests {
         assert_eq!(of(Error::SharingViolation), "SharingViolation");
         assert_eq!(of(Error::NotTransacted), "BrokenOff");
         assert_eq!(of(Error::UnresponsiveCard), "Unresponsive");
+        assert_eq!(of(Error::UnsupportedFeature), "Unsupported");
         assert!(of(Error::NoMemory).starts_with("Other"));
     }
 }

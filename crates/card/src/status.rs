@@ -80,6 +80,9 @@ pub enum Status {
         "the card does not know this command ({0:04X}); another program may have selected its own applet, or the versions differ"
     )]
     NotUnderstood(u16),
+    /// The reader's own word about its PIN pad.
+    #[error(transparent)]
+    Pad(Pad),
     /// A status word that the applet never answers.
     #[error(
         "the card answered {0:04X}, which the applet never does; take it out and put it in again"
@@ -87,7 +90,41 @@ pub enum Status {
     Unexpected(u16),
 }
 
+/// Why a reader's PIN pad gave the card nothing (PC/SC part 10); no try was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Pad {
+    /// 6400: nobody typed in time.
+    #[error("nobody typed the PIN on the reader in time; try again")]
+    TimedOut,
+    /// 6401: the cancel key.
+    #[error("the PIN entry was cancelled on the reader")]
+    Cancelled,
+    /// 6402: the new PIN and its repetition.
+    #[error(
+        "the two new PINs that were typed on the reader differ; nothing was changed, try again"
+    )]
+    Differ,
+    /// 6403, and the card's 6A80: too short or too long.
+    #[error("a card PIN has 4 to 8 digits; no try was used up, type it again")]
+    Length,
+    /// 6B80: the reader does not take a PIN of this kind.
+    #[error("the reader's PIN pad cannot be used with this card; do without it")]
+    Refused,
+}
+
 impl Status {
+    /// The meaning of a status word other than 9000 that came by way of a reader's PIN pad: the reader's own, or the card's.
+    pub fn of_pad(sw: u16) -> Self {
+        Self::Pad(match sw {
+            0x6400 => Pad::TimedOut,
+            0x6401 => Pad::Cancelled,
+            0x6402 => Pad::Differ,
+            0x6403 | 0x6A80 => Pad::Length,
+            0x6B80 => Pad::Refused,
+            of_the_card => return Self::of(of_the_card, Secret::Pin),
+        })
+    }
+
     /// The meaning of a status word other than 9000, for a command that asks for this secret.
     pub fn of(sw: u16, secret: Secret) -> Self {
         match sw {
@@ -129,6 +166,28 @@ mod tests {
         for sw in [0x6F00, 0x6400, 0x63D0, 0x63BF, 0x0000, 0xFFFF] {
             assert_eq!(Status::of(sw, Secret::Pin), Status::Unexpected(sw));
         }
+    }
+
+    #[test]
+    fn a_pin_pad_has_words_of_its_own() {
+        for (sw, pad) in [
+            (0x6400, Pad::TimedOut),
+            (0x6401, Pad::Cancelled),
+            (0x6402, Pad::Differ),
+            (0x6403, Pad::Length),
+            (0x6A80, Pad::Length),
+            (0x6B80, Pad::Refused),
+        ] {
+            assert_eq!(Status::of_pad(sw), Status::Pad(pad));
+            assert!(!matches!(Status::of(sw, Secret::Pin), Status::Pad(_)));
+        }
+        for sw in [0x63C1, 0x6983, 0x6984, 0x6985, 0x6D00, 0x6F00, 0x6404] {
+            assert_eq!(Status::of_pad(sw), Status::of(sw, Secret::Pin));
+        }
+        assert_eq!(
+            Status::of_pad(0x6401).to_string(),
+            "the PIN entry was cancelled on the reader"
+        );
     }
 
     #[test]

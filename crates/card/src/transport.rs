@@ -49,6 +49,9 @@ pub enum TransportError {
     /// A replayed transcript has another command here.
     #[error("the transcript has no such command at this place: {0}")]
     NotInTranscript(String),
+    /// The reader or its driver cannot do what it was asked for.
+    #[error("the card reader cannot do this; use another one")]
+    Unsupported,
     /// Anything else; the source says what.
     #[error("the card reader reports an error")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
