@@ -12,7 +12,7 @@ use crate::letter::Format;
 /// never arguments.
 ///
 /// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no pcscd or no reader; 4 no card, or not a simsync card; 5 PIN or PUK
-/// wrong or blocked; 6 the server refused or cannot be reached; 7 the card manager's keys are wrong or blocked.
+/// wrong, blocked or not usable; 6 the server refused or cannot be reached; 7 the card manager's keys are wrong or blocked.
 #[derive(Debug, Parser)]
 #[command(name = "simsync-card", version, about, long_about)]
 pub struct Args {
@@ -26,6 +26,9 @@ pub struct Args {
     /// terminal, terminate and doctor.
     #[arg(long, global = true, value_name = "DEVICE", conflicts_with = "reader")]
     pub modem: Option<PathBuf>,
+    /// Ask for the card's PIN here, even if the reader has a PIN pad. A descriptor named by an option goes before a PIN pad, too.
+    #[arg(long, global = true)]
+    pub no_pin_pad: bool,
     /// One JSON object instead of text.
     #[arg(long, global = true)]
     pub json: bool,

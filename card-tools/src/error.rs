@@ -2,7 +2,7 @@
 
 use simsync_card::client::CardError;
 use simsync_card::modem::ModemError;
-use simsync_card::status::Status;
+use simsync_card::status::{Pad, Status};
 use simsync_card::transport::TransportError;
 use simsync_globalplatform::error::GpError;
 use simsync_protocol::client::ClientError;
@@ -42,6 +42,7 @@ pub enum ToolError {
 /// The command's own cause says what happened and what to do.
 fn card_sentence(e: &CardError) -> String {
     match (e.status(), e.transport()) {
+        (Some(status @ Status::Pad(Pad::Refused)), _) => format!("{status}: --no-pin-pad"),
         (Some(status), _) => status.to_string(),
         (None, Some(transport)) => transport.to_string(),
         (None, None) => e.to_string(),
@@ -61,9 +62,15 @@ impl ToolError {
             Self::Reader(_) => 3,
             Self::NoCard(_) => 4,
             Self::Card(e) => match (e.status(), e.transport()) {
-                (Some(Status::Wrong { .. } | Status::Blocked(_) | Status::PinMustBeChanged), _) => {
-                    5
-                }
+                (
+                    Some(
+                        Status::Wrong { .. }
+                        | Status::Blocked(_)
+                        | Status::PinMustBeChanged
+                        | Status::Pad(Pad::Length | Pad::Differ),
+                    ),
+                    _,
+                ) => 5,
                 (None, Some(t)) => transport_code(t),
                 _ => 1,
             },

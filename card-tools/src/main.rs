@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod card_pin;
 mod cli;
 mod commands;
 mod error;

@@ -7,6 +7,7 @@ use pcsc::{Context, Scope};
 use simsync_card::client::{Applet, Lifecycle};
 use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::pcsc::{PcscCard, PcscTransaction};
+use simsync_card::pinpad::{Control, PinPad};
 use simsync_card::transport::{Transport, TransportError};
 
 use crate::error::ToolError;
@@ -47,6 +48,16 @@ pub enum Reached {
     Modem(Box<ModemCard>),
 }
 
+impl Reached {
+    /// The PIN pad of its reader, if it has one.
+    pub fn pin_pad(&self) -> Option<PinPad> {
+        match self {
+            Self::Reader(card) => card.pin_pad(),
+            Self::Modem(_) => None,
+        }
+    }
+}
+
 /// The card that is meant.
 pub fn reach(place: Place<'_>) -> Result<Reached, ToolError> {
     Ok(match place {
@@ -71,6 +82,22 @@ impl Transport for Way<'_> {
         match self {
             Self::Reader(transaction) => transaction.transmit(apdu),
             Self::Modem(channel) => channel.transmit(apdu),
+        }
+    }
+}
+
+impl Control for Way<'_> {
+    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+        match self {
+            Self::Reader(transaction) => transaction.features(),
+            Self::Modem(_) => Err(TransportError::Unsupported),
+        }
+    }
+
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, TransportError> {
+        match self {
+            Self::Reader(transaction) => transaction.control(code, data),
+            Self::Modem(_) => Err(TransportError::Unsupported),
         }
     }
 }

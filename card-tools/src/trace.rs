@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use simsync_card::apdu::{Command, Response};
 use simsync_card::client::APPLET_AID;
+use simsync_card::pinpad::Control;
 use simsync_card::transport::{Transport, TransportError};
 
 /// A transport whose exchanges are shown.
@@ -115,6 +116,31 @@ impl<T: Transport> Transport for Traced<T> {
                     tracing::trace!(target: "apdu", "< {}", answer_line(&answer, shown));
                 }
                 Err(e) => tracing::trace!(target: "apdu", "< {e}"),
+            },
+            Err(e) => tracing::trace!(target: "apdu", "< {e}"),
+        }
+        result
+    }
+}
+
+/// Orders to the reader show their code and lengths, and a status word: an order for a PIN holds none, but what a reader
+/// answers is not known here.
+impl<T: Control> Control for Traced<T> {
+    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.inner.features()
+    }
+
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, TransportError> {
+        tracing::trace!(target: "apdu", "> to the reader: {code:08X} [{} bytes]", data.len());
+        let result = self.inner.control(code, data);
+        match &result {
+            Ok(answer) => match answer.as_slice() {
+                word @ [_, _] => {
+                    tracing::trace!(target: "apdu", "< from the reader: {}", hex::encode_upper(word));
+                }
+                other => {
+                    tracing::trace!(target: "apdu", "< from the reader: [{} bytes]", other.len());
+                }
             },
             Err(e) => tracing::trace!(target: "apdu", "< {e}"),
         }

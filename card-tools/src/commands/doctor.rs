@@ -9,12 +9,14 @@ use serde::Serialize;
 use serde_json::json;
 use simsync_card::client::{Applet, Lifecycle, Pin, Selected};
 use simsync_card::modem::{Deadlines, ModemCard, ModemError};
-use simsync_card::pcsc::PcscCard;
+use simsync_card::pcsc::{PcscCard, pin_pad};
+use simsync_card::pinpad::{Control, PinPad};
 use simsync_card::transport::Transport;
 
+use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
-use crate::reader::Place;
+use crate::reader::{Place, Way};
 use crate::trace::Traced;
 use crate::{reader, secrets};
 
@@ -86,26 +88,45 @@ impl Checks {
     }
 }
 
+/// The PIN, asked for once however many readers there are, and not at all where it is typed on the reader.
+struct Asked {
+    manner: Manner,
+    typed: Option<Pin>,
+}
+
+impl Asked {
+    fn new(manner: Manner) -> Result<Self, ToolError> {
+        // Asked for now where no reader can make it superfluous.
+        let now = manner.fd.is_some() || !manner.pad;
+        let typed = now.then(|| secrets::pin(manner.fd, "PIN")).transpose()?;
+        Ok(Self { manner, typed })
+    }
+
+    fn of(&mut self, there: Option<PinPad>) -> Result<CardPin, ToolError> {
+        let pin = match (&self.typed, self.manner.pad(there)) {
+            (_, Some(pad)) => return Ok(CardPin::Pad(pad)),
+            (Some(pin), None) => pin.clone(),
+            (None, None) => secrets::pin(None, "PIN")?,
+        };
+        self.typed = Some(pin.clone());
+        Ok(CardPin::Typed(pin))
+    }
+}
+
 /// Checks, and ends with a failure if one failed.
-pub fn run(
-    place: Place<'_>,
-    with_pin: bool,
-    pin_fd: Option<i32>,
-    out: &Output,
-) -> Result<(), ToolError> {
-    let pin = if with_pin {
-        Some(secrets::pin(pin_fd, "PIN")?)
-    } else {
-        None
-    };
+pub fn run(place: Place<'_>, with_pin: Option<Manner>, out: &Output) -> Result<(), ToolError> {
+    let mut pin = with_pin.map(Asked::new).transpose()?;
     let mut checks = Checks::default();
     match place {
         Place::Reader(wanted) => {
             if let Some(context) = service(&mut checks) {
-                readers(&mut checks, &context, wanted, pin.as_ref());
+                readers(&mut checks, &context, wanted, pin.as_mut());
             }
         }
-        Place::Modem(device) => modem(&mut checks, device, pin.as_ref()),
+        Place::Modem(device) => {
+            let pin = pin.as_mut().map(|asked| asked.of(None)).transpose()?;
+            modem(&mut checks, device, pin.as_ref());
+        }
     }
     let failed = checks.0.iter().any(|c| c.finding == Finding::Failed);
     out.result(json!({ "ok": !failed, "checks": checks.0 }), &checks.text());
@@ -113,11 +134,15 @@ pub fn run(
 }
 
 /// From the modem's port to the applet on its SIM.
-fn modem(checks: &mut Checks, device: &Path, pin: Option<&Pin>) {
+fn modem(checks: &mut Checks, device: &Path, pin: Option<&CardPin>) {
     match ModemCard::open(device, Deadlines::default()) {
         Ok(mut card) => {
             checks.ok("modem", "it opened a logical channel to the applet");
-            if let Err(e) = examine(checks, &mut Applet::new(Traced::new(&mut card)), pin) {
+            if let Err(e) = examine(
+                checks,
+                &mut Applet::new(Traced::new(Way::Modem(&mut card))),
+                pin,
+            ) {
                 let remedy = "begin again; `-vv` shows every command";
                 checks.failed("applet", e.to_string(), remedy);
             }
@@ -176,7 +201,12 @@ fn service(checks: &mut Checks) -> Option<Context> {
     None
 }
 
-fn readers(checks: &mut Checks, context: &Context, wanted: Option<&str>, pin: Option<&Pin>) {
+fn readers(
+    checks: &mut Checks,
+    context: &Context,
+    wanted: Option<&str>,
+    mut pin: Option<&mut Asked>,
+) {
     let all = match context.list_readers_owned() {
         Ok(all) => all,
         Err(pcsc::Error::NoReadersAvailable) => Vec::new(),
@@ -192,7 +222,7 @@ fn readers(checks: &mut Checks, context: &Context, wanted: Option<&str>, pin: Op
     let meant: Vec<&CStr> = all.iter().map(AsRef::as_ref).filter(|n| fits(n)).collect();
     let mut cards = 0;
     for name in &meant {
-        cards += usize::from(one_reader(checks, context, name, pin));
+        cards += usize::from(one_reader(checks, context, name, pin.as_deref_mut()));
     }
     match (meant.len(), cards) {
         (0, _) => {}
@@ -232,8 +262,14 @@ fn usb_readers() -> usize {
 }
 
 /// Answers whether there is a card in it.
-fn one_reader(checks: &mut Checks, context: &Context, name: &CStr, pin: Option<&Pin>) -> bool {
+fn one_reader(
+    checks: &mut Checks,
+    context: &Context,
+    name: &CStr,
+    pin: Option<&mut Asked>,
+) -> bool {
     checks.ok("reader", name.to_string_lossy());
+    checks.ok("PIN pad", pad_sentence(pin_pad(context, name)));
     let card = match context.connect(name, ShareMode::Shared, Protocols::ANY) {
         Ok(card) => card,
         Err(pcsc::Error::NoSmartcard | pcsc::Error::RemovedCard) => return false,
@@ -288,6 +324,14 @@ fn one_reader(checks: &mut Checks, context: &Context, name: &CStr, pin: Option<&
     true
 }
 
+fn pad_sentence(pad: Option<PinPad>) -> &'static str {
+    match pad {
+        None => "none: the PIN is typed at the computer",
+        Some(pad) if pad.can_modify() => "the PIN, and a new one, are typed on the reader",
+        Some(_) => "the PIN is typed on the reader, a new one at the computer",
+    }
+}
+
 fn driver(checks: &mut Checks, card: &pcsc::Card) {
     let text = |attribute| {
         let bytes = card.get_attribute_owned(attribute).ok()?;
@@ -333,10 +377,12 @@ fn applet(
     checks: &mut Checks,
     context: &Context,
     name: &CStr,
-    pin: Option<&Pin>,
+    pin: Option<&mut Asked>,
 ) -> Result<(), ToolError> {
     let mut card = PcscCard::connect(context, name)?;
-    examine(checks, &mut reader::transaction(&mut card)?, pin)?;
+    // Before the card is held: a person takes their time.
+    let pin = pin.map(|asked| asked.of(card.pin_pad())).transpose()?;
+    examine(checks, &mut reader::transaction(&mut card)?, pin.as_ref())?;
     // Looked at only: whatever another program verified stays. A PIN of ours does not.
     if pin.is_none() {
         card.leave()?;
@@ -345,10 +391,10 @@ fn applet(
 }
 
 /// The applet, wherever it is.
-fn examine<T: Transport>(
+fn examine<T: Transport + Control>(
     checks: &mut Checks,
     applet: &mut Applet<T>,
-    pin: Option<&Pin>,
+    pin: Option<&CardPin>,
 ) -> Result<(), ToolError> {
     let start = Instant::now();
     let selected = match applet.select() {
@@ -420,11 +466,11 @@ fn tries(checks: &mut Checks, selected: &Selected) {
 }
 
 /// The card signs its keys: a signature that changes nothing. It needs the PIN.
-fn time_to_sign<T: Transport>(
+fn time_to_sign<T: Transport + Control>(
     checks: &mut Checks,
     applet: &mut Applet<T>,
     selected: &Selected,
-    pin: Option<&Pin>,
+    pin: Option<&CardPin>,
 ) -> Result<(), ToolError> {
     let (Some(pin), false) = (pin, selected.pin_due || selected.pin_tries == 0) else {
         checks.add(
@@ -435,7 +481,7 @@ fn time_to_sign<T: Transport>(
         );
         return Ok(());
     };
-    applet.verify(pin)?;
+    pin.verify(applet, "to measure how long the card takes to sign")?;
     let nonce: [u8; 32] = rand::random();
     let start = Instant::now();
     applet.read_keys(&nonce)?;

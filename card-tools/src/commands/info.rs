@@ -3,17 +3,17 @@
 use serde_json::json;
 use simsync_card::sim::{self, Read, Sim};
 
+use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
 use crate::issue::Slot;
 use crate::output::Output;
-use crate::reader::Place;
-use crate::{reader, secrets};
+use crate::reader::{self, Place};
 
 /// Shows the card; with the PIN, whose it is.
 pub fn run(
     place: Place<'_>,
     with_pin: bool,
-    pin_fd: Option<i32>,
+    manner: Manner,
     out: &Output,
 ) -> Result<(), ToolError> {
     let mut card = reader::reach(place)?;
@@ -46,10 +46,10 @@ pub fn run(
         text.push_str("The PIN must be changed: simsync-card pin change\n");
     }
     if with_pin {
-        let pin = secrets::pin(pin_fd, "PIN")?;
+        let pin = CardPin::get(manner, card.pin_pad())?;
         let mut applet = reader::transaction(&mut card)?;
         reader::select(&mut applet)?;
-        applet.verify(&pin)?;
+        pin.verify(&mut applet, "to see whose card it is")?;
         let info = applet.read_info()?;
         text.push_str(&format!(
             "Card       {}\nSubscriber {}\nLabel      {}\nServer     {}\nCA pin     {}\n",

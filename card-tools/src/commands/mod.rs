@@ -15,6 +15,7 @@ mod terminate;
 
 use clap::CommandFactory;
 
+use crate::card_pin::Manner;
 use crate::cli::{Args, Command, Pin, Terminal};
 use crate::error::ToolError;
 use crate::output::Output;
@@ -26,9 +27,15 @@ pub fn run(args: &Args, out: &Output) -> Result<(), ToolError> {
         Some(device) => Place::Modem(device),
         None => Place::Reader(args.reader.as_deref()),
     };
+    let manner = |fd: &Option<i32>| Manner {
+        fd: *fd,
+        pad: !args.no_pin_pad,
+    };
     match &args.command {
         Command::Readers => place.reader().and_then(|_| readers::run(out)),
-        Command::Info { pin, pin_fd } => info::run(place, *pin || pin_fd.is_some(), *pin_fd, out),
+        Command::Info { pin, pin_fd } => {
+            info::run(place, *pin || pin_fd.is_some(), manner(pin_fd), out)
+        }
         Command::Install(i) => install::run(place.reader()?, i, out),
         Command::Delete(d) => delete::run(place.reader()?, d, out),
         Command::List { keys } => list::run(place.reader()?, keys, out),
@@ -39,20 +46,21 @@ pub fn run(args: &Args, out: &Output) -> Result<(), ToolError> {
             pin_fd,
             new_pin_fd,
             puk_fd,
-        }) => pin::change(place, *pin_fd, *new_pin_fd, *puk_fd, out),
+        }) => pin::change(place, manner(pin_fd), *new_pin_fd, *puk_fd, out),
         Command::Pin(Pin::Unblock { puk_fd, new_pin_fd }) => {
             pin::unblock(place, *puk_fd, *new_pin_fd, out)
         }
-        Command::Terminal(Terminal::List { pin_fd }) => terminal::list(place, *pin_fd, out),
+        Command::Terminal(Terminal::List { pin_fd }) => terminal::list(place, manner(pin_fd), out),
         Command::Terminal(Terminal::Remove { terminal, pin_fd }) => {
-            terminal::remove(place, terminal, *pin_fd, out)
+            terminal::remove(place, terminal, manner(pin_fd), out)
         }
         Command::Terminate {
             destroy_keys,
             puk_fd,
         } => terminate::run(place, *destroy_keys, *puk_fd, out),
         Command::Doctor { pin, pin_fd } => {
-            doctor::run(place, *pin || pin_fd.is_some(), *pin_fd, out)
+            let pin = *pin || pin_fd.is_some();
+            doctor::run(place, pin.then(|| manner(pin_fd)), out)
         }
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -1,24 +1,35 @@
 //! `pin change` and `pin unblock`.
 
 use serde_json::json;
-use simsync_card::client::Puk;
+use simsync_card::client::{Puk, Selected};
 
+use crate::card_pin::{self, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
-use crate::reader::Place;
-use crate::{reader, secrets};
+use crate::reader::{self, Place, Reached};
+use crate::secrets;
 
 /// Changes the PIN; the first change sets a new PUK, too.
 pub fn change(
     place: Place<'_>,
-    pin_fd: Option<i32>,
+    manner: Manner,
     new_pin_fd: Option<i32>,
     puk_fd: Option<i32>,
     out: &Output,
 ) -> Result<(), ToolError> {
     let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
-    let old = secrets::pin(pin_fd, &format!("PIN ({} tries left)", selected.pin_tries))?;
+    if new_pin_fd.is_none() && change_on_pad(&mut card, manner, &selected)? {
+        out.result(
+            json!({ "changed": true, "new_puk": false }),
+            "The PIN is changed.",
+        );
+        return Ok(());
+    }
+    let old = secrets::pin(
+        manner.fd,
+        &format!("PIN ({} tries left)", selected.pin_tries),
+    )?;
     let new = secrets::new_pin(new_pin_fd)?;
     if selected.pin_due {
         let text = secrets::digits(8);
@@ -40,7 +51,38 @@ pub fn change(
     Ok(())
 }
 
-/// Sets a new PIN with the PUK.
+/// Has the reader's PIN pad do it; false if it is to be done here, which the person is told the reason of.
+fn change_on_pad(
+    card: &mut Reached,
+    manner: Manner,
+    selected: &Selected,
+) -> Result<bool, ToolError> {
+    let Some(pad) = manner.pad(card.pin_pad()) else {
+        return Ok(false);
+    };
+    if selected.pin_due {
+        card_pin::say(
+            "The first change sets a new PUK too, which the reader's PIN pad cannot: the PINs are typed here.",
+        );
+        return Ok(false);
+    }
+    if !pad.can_modify() {
+        card_pin::say("The reader's PIN pad takes no new PINs: the PINs are typed here.");
+        return Ok(false);
+    }
+    let mut applet = reader::transaction(card)?;
+    reader::select(&mut applet)?;
+    card_pin::say(&format!(
+        "Type on the reader: the PIN ({} tries left), the new PIN, and the new PIN again.",
+        selected.pin_tries
+    ));
+    match applet.change_pin_on_pad(&pad) {
+        Some(changed) => changed.map_err(ToolError::from).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Sets a new PIN with the PUK. Typed here, whatever the reader has: a pad's *modify* knows no PUKs.
 pub fn unblock(
     place: Place<'_>,
     puk_fd: Option<i32>,

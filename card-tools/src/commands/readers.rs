@@ -15,10 +15,13 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
     let mut values = Vec::new();
     for name in reader::readers(&context)? {
         let text = name.to_string_lossy().into_owned();
+        // Known with a card in: an empty reader is left alone here, `doctor` asks it.
+        let mut pad = None;
         let state = match PcscCard::connect(&context, &name) {
             Err(TransportError::RemovedCard) => "empty".to_owned(),
             Err(e) => format!("a card that cannot be talked to: {e}"),
             Ok(mut card) => {
+                pad = Some(card.pin_pad().is_some());
                 let word = match reader::transaction(&mut card) {
                     Ok(mut applet) => match applet.select() {
                         Ok(s) => format!("simsync card, {}", reader::lifecycle_word(s.lifecycle)),
@@ -31,8 +34,13 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
                 word
             }
         };
-        lines.push_str(&format!("{text}: {state}\n"));
-        values.push(json!({ "reader": text, "state": state }));
+        let word = if pad == Some(true) {
+            "; it has a PIN pad"
+        } else {
+            ""
+        };
+        lines.push_str(&format!("{text}: {state}{word}\n"));
+        values.push(json!({ "reader": text, "state": state, "pin_pad": pad }));
     }
     if values.is_empty() {
         return Err(ToolError::Reader(

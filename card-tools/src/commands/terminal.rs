@@ -3,18 +3,18 @@
 use serde_json::json;
 use simsync_card::client::ListedTerminal;
 
+use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
-use crate::reader::Place;
-use crate::{reader, secrets};
+use crate::reader::{self, Place};
 
 /// Lists the terminals that the card knows.
-pub fn list(place: Place<'_>, pin_fd: Option<i32>, out: &Output) -> Result<(), ToolError> {
+pub fn list(place: Place<'_>, manner: Manner, out: &Output) -> Result<(), ToolError> {
     let mut card = reader::reach(place)?;
-    let pin = secrets::pin(pin_fd, "PIN")?;
+    let pin = CardPin::get(manner, card.pin_pad())?;
     let mut applet = reader::transaction(&mut card)?;
     reader::select(&mut applet)?;
-    applet.verify(&pin)?;
+    pin.verify(&mut applet, "to see the terminals")?;
     let terminals = applet.terminals()?;
     let mut text = String::new();
     for t in &terminals {
@@ -43,14 +43,14 @@ pub fn list(place: Place<'_>, pin_fd: Option<i32>, out: &Output) -> Result<(), T
 pub fn remove(
     place: Place<'_>,
     which: &str,
-    pin_fd: Option<i32>,
+    manner: Manner,
     out: &Output,
 ) -> Result<(), ToolError> {
     let mut card = reader::reach(place)?;
-    let pin = secrets::pin(pin_fd, "PIN")?;
+    let pin = CardPin::get(manner, card.pin_pad())?;
     let mut applet = reader::transaction(&mut card)?;
     reader::select(&mut applet)?;
-    applet.verify(&pin)?;
+    pin.verify(&mut applet, "to see the terminals")?;
     let all = applet.terminals()?;
     let fits = |t: &&ListedTerminal| {
         t.label == which || (which.len() >= 4 && t.terminal.to_string().starts_with(which))
@@ -65,7 +65,8 @@ pub fn remove(
         }));
     };
     // Directly after VERIFY, so that no other program rides on the PIN.
-    applet.verify(&pin)?;
+    let why = format!("to remove {} ({})", one.label, one.terminal.short());
+    pin.verify(&mut applet, &why)?;
     applet.remove_terminal(&one.terminal)?;
     out.result(
         json!({ "removed": one.terminal, "label": one.label }),
