@@ -1,7 +1,7 @@
 //! The agent that this process is while a command runs: asked by simsyncd for PINs, it answers with a pipe.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{PipeWriter, Read};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
-use crate::secrets::{Question, Refusal, Secrets};
+use crate::secrets::{PadEntry, Question, Refusal, Secrets};
 use crate::tty::Secret;
 
 /// Where the agent is.
@@ -41,6 +41,7 @@ impl From<Refusal> for AgentError {
 struct Object {
     secrets: Arc<Mutex<Secrets>>,
     cancelled: Arc<AtomicBool>,
+    standing: Standing,
 }
 
 impl Object {
@@ -85,25 +86,62 @@ impl Object {
         self.with(move |s| s.show(&what, &text)).await
     }
 
-    /// What was asked is no longer wanted.
+    /// Tells the person to type the card's PIN on the reader. Details: reader, purpose (s), retry (b), seconds (u), tries_left (u).
+    #[zbus(out_args("refusal"))]
+    async fn show_pin_pad(
+        &self,
+        details: HashMap<String, OwnedVariant>,
+    ) -> Result<Fd<'static>, AgentError> {
+        let entry = pad_entry(&details);
+        self.with(move |s| s.show_pin_pad(&entry)).await?;
+        let pipe = std::io::pipe().map_err(|e| AgentError::NotMine(e.to_string()))?;
+        let (refusal, own_end) = pipe;
+        self.standing.replace(Some(own_end));
+        Ok(Fd::from(OwnedFd::from(refusal)))
+    }
+
+    /// What was asked or shown is no longer wanted.
     async fn cancel(&self) {
+        self.standing.replace(None);
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Our end of the pipe while a message about a PIN pad stands: closing it says that the person does not want to.
+#[derive(Clone, Default)]
+struct Standing(Arc<Mutex<Option<PipeWriter>>>);
+
+impl Standing {
+    fn replace(&self, end: Option<PipeWriter>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+}
+
+fn tries_left(details: &HashMap<String, OwnedVariant>) -> Option<u32> {
+    let tries = details.get("tries_left").cloned()?;
+    u32::try_from(tries).ok()
+}
+
+fn pad_entry(details: &HashMap<String, OwnedVariant>) -> PadEntry {
+    use crate::snapshot::get;
+    PadEntry {
+        reader: get(details, "reader"),
+        purpose: get(details, "purpose"),
+        tries_left: tries_left(details),
+        retry: get(details, "retry"),
     }
 }
 
 fn question(details: &HashMap<String, OwnedVariant>) -> Question {
     use crate::snapshot::get;
-    let tries: u32 = details
-        .get("tries_left")
-        .cloned()
-        .and_then(|v| u32::try_from(v).ok())
-        .unwrap_or(u32::MAX);
     let reader: String = get(details, "reader");
+    let hint: String = get(details, "hint");
     Question {
         kind: get(details, "kind"),
-        tries_left: Some(tries).filter(|t| *t != u32::MAX),
+        tries_left: tries_left(details),
         retry: get(details, "retry"),
         reader: Some(reader).filter(|r| !r.is_empty()),
+        hint: Some(hint).filter(|h| !h.is_empty()),
     }
 }
 
@@ -129,6 +167,7 @@ fn read_shown(fd: OwnedFd) -> Option<Secret> {
 pub struct Agent {
     secrets: Arc<Mutex<Secrets>>,
     cancelled: Arc<AtomicBool>,
+    standing: Standing,
 }
 
 impl Agent {
@@ -139,11 +178,13 @@ impl Agent {
         let agent = Self {
             secrets: Arc::new(Mutex::new(secrets)),
             cancelled: cancelled.clone(),
+            standing: Standing::default(),
         };
         if wanted {
             let object = Object {
                 secrets: agent.secrets.clone(),
                 cancelled,
+                standing: agent.standing.clone(),
             };
             client.connection().object_server().at(PATH, object).await?;
             let path = ObjectPath::from_static_str_unchecked(PATH);
@@ -185,8 +226,9 @@ impl Agent {
         .flatten()
     }
 
-    /// Ends a prompt that is open.
+    /// Ends a prompt that is open, or the wait for a PIN on the reader.
     pub fn cancel_prompt(&self) {
+        self.standing.replace(None);
         self.cancelled.store(true, Ordering::Relaxed);
     }
 }
@@ -203,6 +245,7 @@ mod tests {
         let object = Object {
             cancelled: secrets.cancelled(),
             secrets: Arc::new(Mutex::new(secrets)),
+            standing: Standing::default(),
         };
         let mut own = String::new();
         object.introspect_to_writer(&mut own, 2);

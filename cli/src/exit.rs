@@ -84,6 +84,8 @@ const TABLE: &[(Exit, &[&str])] = &[
             "pin-incorrect",
             "pin-blocked",
             "pin-format",
+            "pins-differ",
+            "pin-pad-refused",
             "terminal-pin-incorrect",
             "terminal-pin-short",
             "terminal-key",

@@ -50,7 +50,10 @@ impl<'a> Ordering<'a> {
         B: serde::Serialize + DynamicType + Sync,
     {
         let client = Client::connect(self.common.bus.as_deref()).await?;
-        let secrets = Secrets::new(self.secrets.clone(), self.new_is_terminals);
+        let mut secrets = Secrets::new(self.secrets.clone(), self.new_is_terminals);
+        if matches!(method, "Pair" | "ChangeCardPin" | "ChangeTerminalPin") {
+            secrets.open_no_session();
+        }
         let can_ask = secrets.any();
         if let Some(question) = self.question
             && !self.yes

@@ -26,6 +26,52 @@ pub struct Question {
     pub retry: bool,
     /// The card's reader.
     pub reader: Option<String>,
+    /// A sentence to say before.
+    pub hint: Option<String>,
+}
+
+/// A PIN that is to be typed on the reader.
+#[derive(Debug, Clone, Default)]
+pub struct PadEntry {
+    /// The reader.
+    pub reader: String,
+    /// What for.
+    pub purpose: String,
+    /// Tries left, when known.
+    pub tries_left: Option<u32>,
+    /// The last one was wrong.
+    pub retry: bool,
+}
+
+impl PadEntry {
+    fn sentence(&self) -> String {
+        let tries = tries(self.tries_left);
+        let reader = &self.reader;
+        if self.purpose == "change" {
+            return format!(
+                "Type on the reader {reader}: the PIN{tries}, the new PIN, and the new PIN again."
+            );
+        }
+        let why = match self.purpose.as_str() {
+            "open" => " to open the session",
+            "enter" => " to enter the vault",
+            "read" => " to see whose card it is",
+            "add-terminal" => " to write this terminal onto the card",
+            "set-server" => " to write the server's new address onto the card",
+            "remove-terminal" => " to take a terminal off the card",
+            "sign" => " to sign the list of your terminals and collections",
+            _ => "",
+        };
+        format!("Type the PIN on the reader {reader}{why}{tries}.")
+    }
+}
+
+fn tries(left: Option<u32>) -> String {
+    match left {
+        Some(1) => ", last try".to_owned(),
+        Some(n @ 0..=9) => format!(", {n} tries left"),
+        _ => String::new(),
+    }
 }
 
 /// Why there is none.
@@ -42,6 +88,8 @@ pub struct Secrets {
     args: SecretArgs,
     /// The new PIN is the terminal's, not the card's.
     new_is_terminals: bool,
+    /// The command has no need of a session.
+    opens_none: bool,
     tty: Option<Tty>,
     cancelled: Arc<AtomicBool>,
     given: HashMap<String, Secret>,
@@ -56,11 +104,18 @@ impl Secrets {
         Self {
             args,
             new_is_terminals,
+            opens_none: false,
             tty: Tty::open(cancelled.clone()),
             cancelled,
             given: HashMap::new(),
             rejected: None,
         }
+    }
+
+    /// A session that the daemon would open beside the command is not what the person is here for: with a PIN pad they would
+    /// have to type once more for it, and the reader would wait on after the command.
+    pub fn open_no_session(&mut self) {
+        self.opens_none = true;
     }
 
     /// Whether anything can be given at all.
@@ -137,15 +192,14 @@ impl Secrets {
         if question.retry {
             tty.say("That was not accepted.\n");
         }
+        if let Some(hint) = &question.hint {
+            tty.say(&format!("{hint}\n"));
+        }
         let reader = question
             .reader
             .as_ref()
             .map_or_else(String::new, |r| format!(" in {r}"));
-        let tries = match question.tries_left {
-            Some(1) => ", last try".to_owned(),
-            Some(n @ 0..=9) => format!(", {n} tries left"),
-            _ => String::new(),
-        };
+        let tries = tries(question.tries_left);
         loop {
             let secret = tty
                 .hidden(&format!("{what}{reader}{tries}: "))
@@ -160,6 +214,29 @@ impl Secrets {
             }
             tty.say("The two are not the same.\n");
         }
+    }
+
+    /// Tells the person to type the PIN on the reader. Not where a script gives the PIN.
+    pub fn show_pin_pad(&mut self, entry: &PadEntry) -> Result<(), Refusal> {
+        let changes = entry.purpose == "change" && self.args.new_pin_fd.is_some();
+        if self.args.pin_fd.is_some() || changes {
+            return Err(Refusal::NotMine);
+        }
+        if self.opens_none && entry.purpose == "open" {
+            return Err(Refusal::Declined);
+        }
+        let mut text = String::new();
+        if entry.retry {
+            text.push_str("That was not accepted. ");
+        }
+        text.push_str(&entry.sentence());
+        text.push('\n');
+        match &self.tty {
+            Some(tty) => tty.say(&text),
+            // Nothing is typed here, so nobody has to sit here.
+            None => eprint!("{text}"),
+        }
+        Ok(())
     }
 
     /// Shows a secret that was made; true once it was taken note of. Blocks while a person reads.
@@ -271,6 +348,39 @@ mod tests {
             let [a, b] = ask_back(count);
             assert!(a < count && b < count && a != b);
         }
+    }
+
+    #[test]
+    fn a_pin_pad_is_told_of_unless_a_script_has_the_pin() {
+        let entry = |purpose: &str| PadEntry {
+            reader: "R".to_owned(),
+            purpose: purpose.to_owned(),
+            tries_left: Some(1),
+            retry: true,
+        };
+        let mut secrets = Secrets::new(SecretArgs::default(), false);
+        assert_eq!(secrets.show_pin_pad(&entry("open")), Ok(()));
+        secrets.open_no_session();
+        assert_eq!(secrets.show_pin_pad(&entry("open")), Err(Refusal::Declined));
+        assert_eq!(secrets.show_pin_pad(&entry("sign")), Ok(()));
+        for pin_fd in [Some(3), None] {
+            let args = SecretArgs {
+                pin_fd,
+                new_pin_fd: Some(4),
+                ..SecretArgs::default()
+            };
+            let mut secrets = Secrets::new(args, false);
+            let change = secrets.show_pin_pad(&entry("change"));
+            assert_eq!(change, Err(Refusal::NotMine));
+        }
+        assert_eq!(
+            entry("sign").sentence(),
+            "Type the PIN on the reader R to sign the list of your terminals and collections, last try."
+        );
+        assert_eq!(
+            entry("something new").sentence(),
+            "Type the PIN on the reader R, last try."
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use simsync_protocol::api::MovingTo;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
@@ -167,6 +168,95 @@ pub struct SecretRequest {
     pub retry: bool,
     /// The reader in which the card is.
     pub reader: Option<String>,
+    /// Why the PIN is not typed on the reader, which could do it otherwise: a sentence.
+    pub hint: Option<String>,
+}
+
+/// What a PIN is typed on the reader for: each time it is typed opens one thing only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PadPurpose {
+    /// To open the session.
+    Open,
+    /// To enter the vault, while pairing.
+    Enter,
+    /// To read whose card it is.
+    Read,
+    /// To write this terminal onto the card.
+    AddTerminal,
+    /// To take a terminal off the card.
+    RemoveTerminal,
+    /// To sign the list of terminals, cards and collections.
+    Sign,
+    /// To write the server's new address onto the card.
+    SetServer,
+    /// To change the PIN: the present one, and the new one twice.
+    Change,
+}
+
+impl PadPurpose {
+    /// As agents are told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Enter => "enter",
+            Self::Read => "read",
+            Self::AddTerminal => "add-terminal",
+            Self::RemoveTerminal => "remove-terminal",
+            Self::Sign => "sign",
+            Self::SetServer => "set-server",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// What is known to somebody who has to type the PIN on the reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PadRequest {
+    /// The reader.
+    pub reader: String,
+    /// What for.
+    pub purpose: PadPurpose,
+    /// Tries left, when known.
+    pub tries_left: Option<u8>,
+    /// The last one was wrong.
+    pub retry: bool,
+    /// How long the reader waits for the first key, in seconds.
+    pub seconds: u32,
+}
+
+/// What stands at an agent. Dropped, it is withdrawn some time soon.
+pub trait Message: Send {
+    /// Withdraws it; ends when it is gone, so that the next one is not taken for it.
+    fn withdraw(self: Box<Self>) -> futures_util::future::BoxFuture<'static, ()>;
+}
+
+/// A message that stands at an agent, until it is withdrawn or dropped.
+pub struct PadShown {
+    declined: futures_util::future::BoxFuture<'static, ()>,
+    message: Box<dyn Message>,
+}
+
+impl PadShown {
+    /// A message, and what ends when the person does not want to.
+    pub fn new(
+        declined: impl Future<Output = ()> + Send + 'static,
+        message: impl Message + 'static,
+    ) -> Self {
+        Self {
+            declined: Box::pin(declined),
+            message: Box::new(message),
+        }
+    }
+
+    /// Takes it down.
+    pub async fn withdraw(self) {
+        self.message.withdraw().await;
+    }
+
+    /// Waits until the person does not want to, for ever if that does not come. It comes once.
+    pub async fn declined(&mut self) {
+        (&mut self.declined).await;
+    }
 }
 
 /// Why an agent gave nothing.
@@ -198,6 +288,11 @@ pub trait Agents: Send + Sync {
         what: &'static str,
         secret: Secret,
     ) -> futures_util::future::BoxFuture<'_, Result<(), AgentError>>;
+    /// Tells the person to type the PIN on the reader. [`AgentError::NoAgent`]: nobody can tell; ask for the PIN instead.
+    fn show_pad(
+        &self,
+        request: PadRequest,
+    ) -> futures_util::future::BoxFuture<'_, Result<PadShown, AgentError>>;
     /// Whether anybody is registered.
     fn any(&self) -> bool;
 }
@@ -255,10 +350,8 @@ pub enum Order {
     },
     /// Agree that the server moves where it announced.
     ConfirmServer {
-        /// Its new address, as it was shown.
-        address: String,
-        /// The pin of its CA there, as it was shown, in hex.
-        ca_pin: String,
+        /// Its new place, as it was shown.
+        to: MovingTo,
     },
     /// Take a lost terminal out of the vault and off the card.
     RemoveTerminal {

@@ -33,6 +33,17 @@ pub enum SimTrigger {
     TriggerOnly,
 }
 
+/// Whether the card's PIN is typed on a reader that has keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinPadPolicy {
+    /// Where the reader says it has a PIN pad.
+    #[default]
+    WhenPresent,
+    /// Never: the PIN is asked for.
+    Off,
+}
+
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +54,8 @@ pub struct Config {
     pub label: String,
     /// The check of the login session.
     pub login_session: LoginPolicy,
+    /// PIN pads of readers.
+    pub pin_pad: PinPadPolicy,
     /// Ask before anything is taken from the vault (M3).
     pub confirm_downloads: bool,
     /// Sync when the card comes.
@@ -73,6 +86,7 @@ impl Default for Config {
             version: CONFIG_VERSION,
             label: String::new(),
             login_session: LoginPolicy::default(),
+            pin_pad: PinPadPolicy::default(),
             confirm_downloads: false,
             sync_on_insertion: true,
             sync_on_change: true,
@@ -200,6 +214,7 @@ mod tests {
             (r#"{"sim_trigger": "unlock"}"#, "unlock"),
             (r#"{"presence_sims": ["89 01"]}"#, "ICCID"),
             (r#"{"presence_sims": ["89010000000000000000x"]}"#, "ICCID"),
+            (r#"{"pin_pad": "on"}"#, "when-present"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Config::load(&path).unwrap_err().to_string();

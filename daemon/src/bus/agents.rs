@@ -16,7 +16,11 @@ use super::args::OBJECT_PATH_MAX;
 use super::error::{BusError, BusResult};
 use super::names::{AGENT_INTERFACE, ERROR_PREFIX};
 use super::secret_fd;
-use crate::api::{AgentError, Agents, Failure, Secret, SecretKind, SecretRequest};
+use crate::api::{
+    AgentError, Agents, Failure, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
+};
+
+mod pad;
 
 /// How long a person may take.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(120);
@@ -322,16 +326,17 @@ impl Drop for Prompt {
         else {
             return;
         };
-        runtime.spawn(async move {
-            let owner = agent.owner.as_ref().map(|o| o.as_ref());
-            let call =
-                agent
-                    .conn
-                    .call_method(owner, &agent.path, Some(AGENT_INTERFACE), "Cancel", &());
-            // An agent that does not withdraw its prompt gets no answer taken from it anyway.
-            let _ = tokio::time::timeout(CANCEL_DEADLINE, call).await;
-        });
+        runtime.spawn(cancel(agent));
     }
+}
+
+async fn cancel(agent: Agent) {
+    let owner = agent.owner.as_ref().map(|o| o.as_ref());
+    let call = agent
+        .conn
+        .call_method(owner, &agent.path, Some(AGENT_INTERFACE), "Cancel", &());
+    // An agent that does not withdraw its prompt gets no answer taken from it anyway.
+    let _ = tokio::time::timeout(CANCEL_DEADLINE, call).await;
 }
 
 async fn has_owner(conn: &Connection, name: &OwnedUniqueName) -> bool {
@@ -367,6 +372,9 @@ fn details(request: &SecretRequest, deadline: Duration) -> HashMap<&'static str,
     if let Some(reader) = &request.reader {
         out.insert("reader", Variant::from(super::text::carried(reader)));
     }
+    if let Some(hint) = &request.hint {
+        out.insert("hint", Variant::from(hint.clone()));
+    }
     out
 }
 
@@ -377,6 +385,10 @@ impl Agents for BusAgents {
 
     fn show(&self, what: &'static str, secret: Secret) -> BoxFuture<'_, Result<(), AgentError>> {
         Box::pin(async move { self.show_all(what, &secret).await })
+    }
+
+    fn show_pad(&self, request: PadRequest) -> BoxFuture<'_, Result<PadShown, AgentError>> {
+        Box::pin(async move { self.show_pad_message(&request).await })
     }
 
     fn any(&self) -> bool {

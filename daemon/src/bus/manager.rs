@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use simsync_protocol::api::MovingTo;
 use zbus::message::Header;
 use zbus::{Connection, ObjectPath, OwnedObjectPath, Type, interface};
 
@@ -285,10 +286,16 @@ impl Manager {
         ca_pin: String,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        args::some_line("the address", &address, args::TERMINAL_MAX)?;
-        args::some_line("the pin", &ca_pin, args::TERMINAL_MAX)?;
-        self.order(conn, Order::ConfirmServer { address, ca_pin })
-            .await
+        let bad = |e: &dyn std::fmt::Display| BusError::bad_argument(e.to_string());
+        let to = MovingTo {
+            address: args::some_line("the address", &address, args::TERMINAL_MAX)?
+                .parse()
+                .map_err(|e| bad(&e))?,
+            ca_pin: args::some_line("the pin", &ca_pin, args::TERMINAL_MAX)?
+                .parse()
+                .map_err(|e| bad(&e))?,
+        };
+        self.order(conn, Order::ConfirmServer { to }).await
     }
 
     /// Takes a lost card out of the vault, by its ID or the ID's beginning: a new key without it, and revoked at the server.

@@ -1,4 +1,4 @@
-//! PC/SC: one thread watches readers and cards, one talks to cards. Both survive resets, yanks and restarts of pcscd.
+//! PC/SC: one thread watches readers and cards, one for each reader talks to its card. Both survive resets, yanks and restarts of pcscd.
 
 mod watch;
 mod worker;

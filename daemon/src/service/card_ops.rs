@@ -6,12 +6,14 @@ use simsync_card::client::{
 };
 use simsync_card::ids::{CardId, Hash, Point, TerminalId};
 use simsync_card::pcsc::PcscTransaction;
+use simsync_card::pinpad::PinPad;
 use simsync_card::sign::{SecretKey, Sig};
 use simsync_card::status::Status;
 use simsync_card::text;
 use simsync_card::transport::TransportError;
 use simsync_vault::keyobject::TerminalEntry;
 
+use super::card_pin::CardPin;
 use crate::card::{CardError, OpenCard};
 
 /// Begins a transaction; a reset by another program is taken note of and over.
@@ -43,9 +45,19 @@ fn still_ours<T: simsync_card::transport::Transport>(
     }
 }
 
+/// Begins a transaction in which our applet is selected: a PIN given now burns no tries of another's.
+pub fn ours<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<PcscTransaction<'a>>, CardError> {
+    let mut applet = transaction(card)?;
+    if still_ours(&mut applet)?.is_none() {
+        applet.select()?;
+    }
+    Ok(applet)
+}
+
 /// SELECT, for a first look. None: no applet of ours.
 pub fn look(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
-    select(&mut transaction(card)?)
+    let note_pad = card.note_pad();
+    select(&mut transaction(card)?, note_pad)
 }
 
 /// The number of a SIM without our applet. None: no SIM, or one that does not tell.
@@ -58,9 +70,16 @@ pub fn read_sim(card: &mut OpenCard<'_>) -> Result<Option<String>, CardError> {
     Ok(sim.and_then(|s| s.iccid.digits().map(str::to_owned)))
 }
 
-fn select(applet: &mut Applet<PcscTransaction<'_>>) -> Result<Option<Selected>, CardError> {
+/// The reader of a card of ours is asked for its PIN pad, too.
+fn select(
+    applet: &mut Applet<PcscTransaction<'_>>,
+    note_pad: &dyn Fn(Option<PinPad>),
+) -> Result<Option<Selected>, CardError> {
     match applet.select() {
-        Ok(selected) => Ok(Some(selected)),
+        Ok(selected) => {
+            note_pad(applet.pin_pad());
+            Ok(Some(selected))
+        }
         Err(AppletError::Refused { .. } | AppletError::Answer { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -86,8 +105,9 @@ pub fn look_and_hold(
     looked: tokio::sync::oneshot::Sender<Result<Option<Selected>, CardError>>,
     go_on: &std::sync::mpsc::Receiver<GoOn>,
 ) -> Result<(), CardError> {
+    let (wanted, note_pad) = (card.wanted(), card.note_pad());
     let mut applet = transaction(card)?;
-    let selected = select(&mut applet);
+    let selected = select(&mut applet, note_pad);
     let challenge = selected
         .as_ref()
         .ok()
@@ -102,7 +122,12 @@ pub fn look_and_hold(
         reply,
     }) = go_on.recv_timeout(HOLD)
     {
-        let opened = open_selected(&mut applet, challenge, Some(&pin), &opening);
+        let opened = open_selected(
+            &mut applet,
+            challenge,
+            Some((&pin.into(), wanted)),
+            &opening,
+        );
         // If nobody waits for it any longer, the card is out.
         let _ = reply.send(opened);
     }
@@ -133,7 +158,13 @@ pub struct Opened {
 /// VERIFY (unless the PIN is none: then it was verified before) and OPEN SESSION.
 ///
 /// Without a PIN, and with the PIN state lost, the answer is [`simsync_card::status::Status::RightMissing`].
-pub fn open(card: &mut OpenCard<'_>, pin: Option<&Pin>, o: &Opening) -> Result<Opened, CardError> {
+pub(super) fn open(
+    card: &mut OpenCard<'_>,
+    pin: Option<&CardPin>,
+    o: &Opening,
+) -> Result<Opened, CardError> {
+    let wanted = card.wanted();
+    let pin = pin.map(|pin| (pin, wanted));
     let mut applet = transaction(card)?;
     let challenge = match still_ours(&mut applet)? {
         Some(challenge) => challenge,
@@ -154,11 +185,11 @@ pub fn open(card: &mut OpenCard<'_>, pin: Option<&Pin>, o: &Opening) -> Result<O
 fn open_selected(
     applet: &mut Applet<PcscTransaction<'_>>,
     mut challenge: [u8; 16],
-    pin: Option<&Pin>,
+    pin: Option<(&CardPin, &dyn Fn() -> bool)>,
     o: &Opening,
 ) -> Result<Opened, CardError> {
-    if let Some(pin) = pin {
-        applet.verify(pin)?;
+    if let Some((pin, wanted)) = pin {
+        pin.verify(applet, wanted)?;
     }
     let terminal = TerminalId::of(&o.key.point());
     let mut attempt = 0;
@@ -191,61 +222,56 @@ fn open_selected(
 }
 
 /// VERIFY and SIGN in one transaction.
-pub fn sign(
+pub(super) fn sign(
     card: &mut OpenCard<'_>,
-    pin: &Pin,
+    pin: &CardPin,
     domain: SignDomain,
     hash: &Hash,
 ) -> Result<Sig, CardError> {
-    let mut applet = transaction(card)?;
-    if still_ours(&mut applet)?.is_none() {
-        applet.select()?;
-    }
-    applet.verify(pin)?;
+    let wanted = card.wanted();
+    let mut applet = ours(card)?;
+    pin.verify(&mut applet, wanted)?;
     Ok(applet.sign(domain, hash)?)
 }
 
 /// SELECT, VERIFY, READ INFO, READ KEYS.
-pub fn read(
+pub(super) fn read(
     card: &mut OpenCard<'_>,
-    pin: &Pin,
+    pin: &CardPin,
     nonce: &[u8; 32],
 ) -> Result<(Info, SignedKeys), CardError> {
+    let wanted = card.wanted();
     let mut applet = transaction(card)?;
     applet.select()?;
-    applet.verify(pin)?;
+    pin.verify(&mut applet, wanted)?;
     Ok((applet.read_info()?, applet.read_keys(nonce)?))
 }
 
 /// VERIFY and SET SERVER.
-pub fn set_server(
+pub(super) fn set_server(
     card: &mut OpenCard<'_>,
-    pin: &Pin,
+    pin: &CardPin,
     server: &str,
     ca_pin: &Hash,
 ) -> Result<(), CardError> {
-    let mut applet = transaction(card)?;
-    if still_ours(&mut applet)?.is_none() {
-        applet.select()?;
-    }
-    applet.verify(pin)?;
+    let wanted = card.wanted();
+    let mut applet = ours(card)?;
+    pin.verify(&mut applet, wanted)?;
     Ok(applet.set_server(server, ca_pin)?)
 }
 
 /// VERIFY and ADD TERMINAL for each; a card without room for more has taken in the first ones.
-pub fn take_in(
+pub(super) fn take_in(
     card: &mut OpenCard<'_>,
-    pin: &Pin,
+    pin: &CardPin,
     terminals: &[TerminalEntry],
     binding: &Hash,
 ) -> Result<Vec<(TerminalId, Sig)>, CardError> {
-    let mut applet = transaction(card)?;
-    if still_ours(&mut applet)?.is_none() {
-        applet.select()?;
-    }
+    let wanted = card.wanted();
+    let mut applet = ours(card)?;
     let mut taken = Vec::new();
     for terminal in terminals {
-        applet.verify(pin)?;
+        pin.verify(&mut applet, wanted)?;
         match applet.add_terminal(&terminal.key, &terminal.label, binding) {
             Ok(added) => taken.push((terminal.id(), added.sig)),
             Err(e) if e.status() == Some(Status::Full) && !taken.is_empty() => {
@@ -261,24 +287,16 @@ pub fn take_in(
     Ok(taken)
 }
 
-/// VERIFY and REMOVE TERMINAL for each of these that the card knows.
-pub fn take_off(
+/// VERIFY and REMOVE TERMINAL.
+pub(super) fn remove_terminal(
     card: &mut OpenCard<'_>,
-    pin: &Pin,
-    terminals: &[TerminalId],
+    pin: &CardPin,
+    terminal: &TerminalId,
 ) -> Result<(), CardError> {
-    let mut applet = transaction(card)?;
-    if still_ours(&mut applet)?.is_none() {
-        applet.select()?;
-    }
-    applet.verify(pin)?;
-    for listed in applet.terminals()? {
-        if terminals.contains(&listed.terminal) {
-            applet.verify(pin)?;
-            applet.remove_terminal(&listed.terminal)?;
-        }
-    }
-    Ok(())
+    let wanted = card.wanted();
+    let mut applet = ours(card)?;
+    pin.verify(&mut applet, wanted)?;
+    Ok(applet.remove_terminal(terminal)?)
 }
 
 /// RENEW.

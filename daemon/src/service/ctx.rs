@@ -91,6 +91,8 @@ pub struct Ctx {
     engine_config: Arc<EngineConfig>,
     /// When the last sync ended well, milliseconds since 1970; 0 if never.
     pub last_sync: std::sync::atomic::AtomicI64,
+    /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
+    pub pad_turn: tokio::sync::Mutex<()>,
     /// Only one delivery of tails at a time.
     pub delivering: Arc<tokio::sync::Mutex<()>>,
     /// Folders of the collections, for whoever watches them.
@@ -155,6 +157,7 @@ impl Ctx {
             last_tail: Mutex::new(BTreeMap::new()),
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
+            pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::new(Vec::new()),
             prefetching: tokio::sync::watch::Sender::new(true),

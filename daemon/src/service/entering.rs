@@ -2,17 +2,20 @@
 
 use super::Ctx;
 use super::card_ops::{self, Opened, Opening};
+use super::card_pin::{CardPin, PinError};
 use super::opening::CARD_DEADLINE;
 use super::pairing::{failure, random};
-use super::reasons::{card_reason, server_reason};
+use super::reasons::server_reason;
 use super::rekey::next_epoch;
-use crate::api::{Failure, Secret};
+use crate::api::{Failure, PadPurpose, Secret};
+use crate::card::OpenCard;
 use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
 use crate::recovery::RecoveryCode;
-use simsync_card::client::{OpenedSession, Pin};
+use simsync_card::client::OpenedSession;
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
+use simsync_card::status::Status;
 use simsync_card::text::{self};
 use simsync_protocol::api::{OpenSessionRequest, Revoked};
 use simsync_protocol::client::Connection;
@@ -33,7 +36,7 @@ impl Ctx {
     pub(super) async fn enter_vault(
         self: &Arc<Self>,
         reader: &str,
-        pin: &Pin,
+        pin: &mut CardPin,
         pairing: &Pairing,
         key: &Arc<SecretKey>,
         label: &str,
@@ -241,7 +244,7 @@ impl Ctx {
     pub(super) async fn open_for_pairing(
         &self,
         reader: &str,
-        pin: &Pin,
+        pin: &mut CardPin,
         pairing: &Pairing,
         key: &Arc<SecretKey>,
         conn: &Connection,
@@ -261,14 +264,7 @@ impl Ctx {
             binding,
             hpke: wrap.enc,
         };
-        let p = pin.clone();
-        let opened = self
-            .card
-            .run(reader, CARD_DEADLINE, move |card| {
-                card_ops::open(card, Some(&p), &opening)
-            })
-            .await
-            .map_err(|e| card_reason(&e))?;
+        let opened = self.open_verified(reader, pin, opening).await?;
         let statement = SessionStatement {
             card: pairing.card.id,
             n: opened.session.n,
@@ -294,6 +290,28 @@ impl Ctx {
             card: pairing.card,
         };
         Ok((session, opened))
+    }
+
+    /// OPEN SESSION, with the PIN only where it has to be: what was typed on the reader to get here is verified still.
+    async fn open_verified(
+        &self,
+        reader: &str,
+        pin: &mut CardPin,
+        opening: Opening,
+    ) -> Result<Opened, PinError> {
+        if let CardPin::Pad(_) = pin {
+            let o = opening.clone();
+            let open = move |card: &mut OpenCard<'_>| card_ops::open(card, None, &o);
+            let opened = self.card.run(reader, CARD_DEADLINE, open).await;
+            match opened.map_err(PinError::from) {
+                Err(e) if e.status() == Some(Status::RightMissing) => {}
+                other => return other,
+            }
+        }
+        self.with_card_pin(reader, pin, PadPurpose::Enter, move |card, pin| {
+            card_ops::open(card, Some(pin), &opening)
+        })
+        .await
     }
 
     pub(super) fn keep_pairing_session(&self, reader: &str, session: Session, opened: Opened) {

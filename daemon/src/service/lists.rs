@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use simsync_card::client::{Pin, SignDomain};
-use simsync_card::status::Status;
+use simsync_card::client::SignDomain;
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
+use super::card_pin::CardPin;
 use super::entering::next;
-use super::opening::CARD_DEADLINE;
-use super::reasons::{card_reason, engine_reason};
+use super::reasons::engine_reason;
 use super::{Ctx, card_ops};
-use crate::api::{Failure, SecretKind};
-use crate::card::CardError;
+use crate::api::{Failure, PadPurpose};
 use crate::engine::{EngineError, SyncOptions, SyncReport};
 
 impl Ctx {
@@ -58,43 +56,27 @@ impl Ctx {
         &self,
         reader: &str,
         body: KeyObjectBody,
-        mut pin: Option<Pin>,
-    ) -> Result<(KeyObject, Pin), Failure> {
+        mut pin: Option<CardPin>,
+    ) -> Result<(KeyObject, CardPin), Failure> {
         let (_, hash) = body.to_sign();
         let mut tries = None;
         loop {
-            let pin = match pin.take() {
+            let mut pin = match pin.take() {
                 Some(pin) => pin,
-                None => {
-                    self.ask_card_pin(SecretKind::CardPin, tries, tries.is_some(), reader)
-                        .await?
-                }
+                None => self.card_pin(tries, tries.is_some(), reader).await?,
             };
-            let p = pin.clone();
             let signed = self
-                .card
-                .run(reader, CARD_DEADLINE, move |c| {
-                    card_ops::sign(c, &p, SignDomain::KeyObject, &hash)
+                .with_card_pin(reader, &mut pin, PadPurpose::Sign, move |card, pin| {
+                    card_ops::sign(card, pin, SignDomain::KeyObject, &hash)
                 })
                 .await;
             match signed {
-                Ok(sig) => return Ok((KeyObject::from_parts(body, sig), pin)),
-                Err(e) => match tries_left(&e) {
+                Ok(sig) => return Ok((KeyObject::from_parts(body, sig), pin.proven())),
+                Err(e) => match e.tries_left() {
                     Some(left) => tries = Some(left),
-                    None => return Err(card_reason(&e).into()),
+                    None => return Err(e.into()),
                 },
             }
         }
-    }
-}
-
-/// After a wrong PIN with tries left: how many.
-pub(super) fn tries_left(e: &CardError) -> Option<u8> {
-    let CardError::Client(e) = e else {
-        return None;
-    };
-    match e.status() {
-        Some(Status::Wrong { tries_left, .. }) if tries_left > 0 => Some(tries_left),
-        _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The running daemon: events in, decisions by [`crate::core`], effects out.
 
 mod card_ops;
+mod card_pin;
 mod collections;
 mod connecting;
 mod ctx;
@@ -62,7 +63,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     let (events_tx, events_rx) = mpsc::unbounded_channel();
     let (requests_tx, requests_rx) = mpsc::channel(64);
     let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
-    let card = CardHandle::start().map_err(StartError::Thread)?;
+    let card = CardHandle::default();
     let policy = Policy {
         login: parts.config.login_session,
         on_insertion: parts.config.sync_on_insertion,

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use simsync_card::client::Pin;
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 use simsync_protocol::client::{Client, ClientError, Connection};
 
+use super::card_pin::CardPin;
 use super::opening::CARD_DEADLINE;
 use super::orders::Done;
 use super::pairing::random;
 use super::{Ctx, card_ops};
-use crate::api::Failure;
+use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::Event;
 use crate::engine::TrustedCard;
 use crate::identity::Pairing;
@@ -28,12 +28,7 @@ impl Ctx {
 
     /// The owner agrees to what was shown. The terminal looks for the server there when it does not answer any more where
     /// it was.
-    pub(super) fn confirm_server(&self, address: &str, ca_pin: &str) -> Done {
-        let bad = |e: &dyn std::fmt::Display| Failure::new("bad-argument", e.to_string());
-        let to = MovingTo {
-            address: address.parse().map_err(|e| bad(&e))?,
-            ca_pin: ca_pin.parse().map_err(|e| bad(&e))?,
-        };
+    pub(super) fn confirm_server(&self, to: &MovingTo) -> Done {
         self.update_pairing(|p| p.next_server = Some(to.clone()))
             .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
         self.emit(Event::ServerMoves(None));
@@ -81,7 +76,7 @@ impl Ctx {
     pub(super) async fn connect_where_the_card_says(
         &self,
         reader: &str,
-        pin: &Pin,
+        pin: &CardPin,
         pairing: &Pairing,
         card: &TrustedCard,
     ) -> Option<Connection> {
@@ -115,23 +110,25 @@ impl Ctx {
     }
 
     /// After a session opened: the card is told where the server is now.
-    pub(super) async fn tell_card(&self, reader: &str, card: &CardId, pin: Option<&Pin>) {
-        let (Ok((_, pairing)), Some(pin)) = (self.pairing(), pin) else {
+    pub(super) async fn tell_card(&self, reader: &str, card: &CardId, pin: Option<&CardPin>) {
+        let (Ok((_, pairing)), Some(mut pin)) = (self.pairing(), pin.cloned()) else {
             return;
         };
         if !pairing.has_news_for(card) {
             return;
         }
-        let (p, server, ca_pin) = (pin.clone(), pairing.server.clone(), pairing.ca_pin);
+        let (server, ca_pin) = (pairing.server, pairing.ca_pin);
         let told = self
-            .card
-            .run(reader, CARD_DEADLINE, move |c| {
-                card_ops::set_server(c, &p, &server, &ca_pin)
+            .with_card_pin(reader, &mut pin, PadPurpose::SetServer, move |c, pin| {
+                card_ops::set_server(c, pin, &server, &ca_pin)
             })
             .await;
         match told {
             Ok(()) => self.note_told(card),
-            Err(error) => tracing::warn!(%error, "the card is told of the server's move next time"),
+            Err(e) => {
+                let error = Reason::from(e).sentence;
+                tracing::warn!(%error, "the card is told of the server's move next time");
+            }
         }
     }
 

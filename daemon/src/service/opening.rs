@@ -16,10 +16,11 @@ use simsync_vault::statement::SessionStatement;
 
 use super::Ctx;
 use super::card_ops::{self, GoOn, Opened, Opening};
+use super::card_pin::{CardPin, PinError};
 use super::connecting::Prepared;
 use super::ctx::Live;
-use super::reasons::{card_failure, card_reason, engine_failure, server_failure};
-use crate::api::{Reason, SecretKind};
+use super::reasons::{card_reason, engine_failure, server_failure};
+use crate::api::{PadPurpose, Reason};
 use crate::card::CardError;
 use crate::config::SimTrigger;
 use crate::core::{Event, Looked, OpenFailure};
@@ -138,12 +139,14 @@ impl Ctx {
             (self.prepare(&pairing).await, None)
         } else {
             let ask = async {
-                let pin = self.ask_card_pin(SecretKind::CardPin, None, false, reader);
+                let pin = self.card_pin(None, false, reader);
                 let pin = pin.await.map_err(OpenFailure::NotGiven)?;
-                self.mark("pin");
-                Ok(pin)
+                if let CardPin::Typed(_) = pin {
+                    self.mark("pin");
+                }
+                Ok::<_, OpenFailure>(pin)
             };
-            // Without a PIN there is nothing to wait for the network for.
+            // Without a PIN there is nothing to wait for the network for; before it is typed on the reader, there is.
             let prepare = async { Ok(self.prepare(&pairing).await) };
             let (prepared, pin) = tokio::try_join!(prepare, ask)?;
             (prepared, Some(pin))
@@ -181,11 +184,11 @@ impl Ctx {
                 hpke: wrap.enc,
             };
             let mut opening_result = self.open_on_card(reader, &mut pin, opening.clone()).await;
-            if let (Err(why), Some(pin_typed)) = (&opening_result, pin.clone())
+            if let (Err(why), Some(mut given)) = (&opening_result, pin.clone())
                 && is_unknown_there(why)
                 && self.is_new_here(&pairing, &card.id)
             {
-                self.enlist(reader, &pin_typed, &pairing, &card, &prepared.conn)
+                self.enlist(reader, &mut given, &pairing, &card, &prepared.conn)
                     .await?;
                 opening_result = self.open_on_card(reader, &mut pin, opening).await;
             }
@@ -236,9 +239,7 @@ impl Ctx {
                 }
                 Some(None) => {
                     self.tell_card(reader, &card.id, typed.as_ref()).await;
-                    if let Err(e) = self.tidy_slots(reader, &card.id, typed.as_ref()).await {
-                        tracing::warn!(error = %e, "former terminals stay on the card for now");
-                    }
+                    self.tidy_slots(reader, &card.id, typed.as_ref()).await;
                     return Ok(None);
                 }
                 Some(read_only) => return Ok(read_only),
@@ -261,13 +262,15 @@ impl Ctx {
     async fn prepare_by_card(
         &self,
         reader: &str,
-        pin: Option<&Pin>,
+        pin: Option<&CardPin>,
         card: &CardId,
         e: ClientError,
     ) -> Result<Prepared, OpenFailure> {
         let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
         let trusted = self.trusted(&pairing, card);
-        let (Some(pin), Ok(card), true) = (pin, trusted, e.is_transient()) else {
+        // Nobody types on a reader only to hear that the network is down.
+        let given = pin.filter(|p| matches!(p, CardPin::Typed(_)));
+        let (Some(pin), Ok(card), true) = (given, trusted, e.is_transient()) else {
             return Err(server_failure(&e));
         };
         let found = self
@@ -301,53 +304,50 @@ impl Ctx {
     pub(super) async fn open_on_card(
         &self,
         reader: &str,
-        pin: &mut Option<Pin>,
+        pin: &mut Option<CardPin>,
         opening: Opening,
-    ) -> Result<(Opened, Option<Pin>), OpenFailure> {
+    ) -> Result<(Opened, Option<CardPin>), OpenFailure> {
         let mut held = self.take_hold(reader);
         loop {
-            let (o, p) = (opening.clone(), pin.clone());
-            let at_once = match (held.take(), &p) {
-                (Some(held), Some(pin)) => go_on(&held, pin.clone(), o.clone()).await,
+            let o = opening.clone();
+            let at_once = match (held.take(), &*pin) {
+                (Some(held), Some(CardPin::Typed(pin))) => {
+                    go_on(&held, pin.clone(), o.clone()).await
+                }
                 _ => None,
             };
-            let result = match at_once {
-                Some(result) => result,
-                None => {
-                    self.card
-                        .run(reader, CARD_DEADLINE, move |card| {
-                            card_ops::open(card, p.as_ref(), &o)
-                        })
-                        .await
+            let result = match (at_once, &mut *pin) {
+                (Some(result), _) => result.map_err(PinError::from),
+                (None, Some(pin)) => {
+                    self.with_card_pin(reader, pin, PadPurpose::Open, move |card, pin| {
+                        card_ops::open(card, Some(pin), &o)
+                    })
+                    .await
                 }
+                (None, None) => self
+                    .card
+                    .run(reader, CARD_DEADLINE, move |card| {
+                        card_ops::open(card, None, &o)
+                    })
+                    .await
+                    .map_err(PinError::from),
             };
             let error = match result {
                 Ok(opened) => {
                     // The PIN was verified; a repetition in this power-up needs it no more.
-                    return Ok((opened, pin.take()));
+                    return Ok((opened, pin.take().map(CardPin::proven)));
                 }
                 Err(e) => e,
             };
-            let status = match &error {
-                CardError::Client(e) => e.status(),
-                _ => None,
-            };
-            let (tries, retry) = match status {
+            let (tries, retry) = match error.status() {
                 Some(Status::Wrong {
                     tries_left: 1.., ..
-                }) if pin.is_some() => {
-                    let Some(Status::Wrong { tries_left, .. }) = status else {
-                        continue;
-                    };
-                    (Some(tries_left), true)
-                }
+                }) if pin.is_some() => (error.tries_left(), true),
                 // Another program reset the card: the PIN has to be typed once more.
                 Some(Status::RightMissing) if pin.is_none() => (None, false),
-                _ => return Err(card_failure(&error)),
+                _ => return Err(error.into()),
             };
-            let asked = self
-                .ask_card_pin(SecretKind::CardPin, tries, retry, reader)
-                .await;
+            let asked = self.card_pin(tries, retry, reader).await;
             *pin = Some(asked.map_err(OpenFailure::NotGiven)?);
         }
     }

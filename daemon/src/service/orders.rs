@@ -10,7 +10,7 @@ use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
 use super::reasons::{card_reason, server_reason};
 use super::reasons::{engine_reason, outcome_of};
-use super::{Ctx, card_ops};
+use super::{Ctx, card_ops, card_pin};
 use crate::api::{Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work};
 use crate::engine::{EngineError, SyncOptions, SyncReport};
@@ -103,12 +103,9 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         }
         Order::Pair { .. } | Order::ChangeCardPin => need_card(),
         Order::ChangeTerminalPin => need_pairing(),
-        Order::ConfirmServer { address, ca_pin } => {
+        Order::ConfirmServer { to } => {
             need_pairing()?;
-            let announced = state.server_moves.as_ref();
-            if announced.is_some_and(|to| {
-                to.address.to_string() == *address && to.ca_pin.to_string() == *ca_pin
-            }) {
+            if state.server_moves.as_ref() == Some(to) {
                 Ok(())
             } else {
                 Err(Failure::new(
@@ -204,9 +201,7 @@ impl Ctx {
             Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
             Order::Forget { terminal } => plain(self.forget(&terminal).await),
             Order::AddCard => plain(self.add_card().await),
-            Order::ConfirmServer { address, ca_pin } => {
-                plain(self.confirm_server(&address, &ca_pin))
-            }
+            Order::ConfirmServer { to } => plain(self.confirm_server(&to)),
             Order::RemoveCard { card } => plain(self.remove_card(&card).await),
             Order::RemoveTerminal { terminal } => plain(self.remove_terminal(&terminal).await),
         }
@@ -233,13 +228,17 @@ impl Ctx {
             .ok_or_else(|| {
                 Failure::new("no-applet", "the card in this reader is not a simsync card")
             })?;
+        let tries = Some(selected.pin_tries);
+        let pad = self.pin_pad(&reader);
+        if !selected.pin_due
+            && let Some(pad) = pad
+            && self.change_on_pad(&reader, pad, tries).await?
+        {
+            return Ok(BTreeMap::new());
+        }
+        let hint = pad.and_then(|pad| card_pin::hint(&pad, selected.pin_due));
         let old = self
-            .ask_card_pin(
-                SecretKind::CardPin,
-                Some(selected.pin_tries),
-                false,
-                &reader,
-            )
+            .ask_card_pin_saying(SecretKind::CardPin, tries, false, &reader, hint)
             .await?;
         if selected.pin_due {
             self.first_pin_change(&reader, old).await?;
@@ -372,17 +371,8 @@ impl Ctx {
             ..SyncOptions::default()
         };
         self.commit_key_object(leave, options).await?;
-        let pin = self
-            .ask_card_pin(SecretKind::CardPin, None, false, &reader)
-            .await?;
-        self.card
-            .run(&reader, CARD_DEADLINE, move |card| {
-                let mut applet = card_ops::transaction(card)?;
-                applet.verify(&pin)?;
-                Ok(applet.remove_terminal(&own)?)
-            })
-            .await
-            .map_err(|e| card_reason(&e))?;
+        let mut pin = self.card_pin(None, false, &reader).await?;
+        self.remove_from_card(&reader, &mut pin, own).await?;
         conn.revoke_terminal(own)
             .await
             .map_err(|e| server_reason(&e))?;

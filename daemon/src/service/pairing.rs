@@ -15,11 +15,12 @@ use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
 use super::card_ops::{self};
-use super::lists::tries_left;
+use super::card_pin::{self, CardPin};
 use super::opening::CARD_DEADLINE;
 use super::reasons::engine_reason;
 use super::reasons::{card_reason, server_reason};
-use crate::api::{Failure, Reason, Secret, SecretKind};
+use crate::api::{Failure, PadPurpose, Reason, Secret, SecretKind};
+use crate::card::OpenCard;
 use crate::core::Event;
 use crate::engine::{EngineError, TrustedCard, fresh_rng};
 use crate::identity::{Pairing, Terminal};
@@ -69,7 +70,7 @@ impl Ctx {
             ));
         }
         // 2. The card's PIN, and everything that the card says of itself.
-        let (pin, view) = self.read_card(reader).await?;
+        let (mut pin, view) = self.read_card(reader).await?;
         // 1. This terminal's key.
         let (mut terminal, key) = self.own_key(&view.info).await?;
         let card = TrustedCard {
@@ -81,7 +82,7 @@ impl Ctx {
             Some(p) if p.card.id == card.id && p.subscriber == view.info.subscriber => p,
             _ => {
                 let mut p = self
-                    .join(reader, &pin, &view.info, card, &key, &label)
+                    .join(reader, &mut pin, &view.info, card, &key, &label)
                     .await?;
                 // Another card of the same person: what this terminal knows of the vault stays.
                 if let Some(before) = &terminal.pairing {
@@ -95,7 +96,9 @@ impl Ctx {
         };
         // 5. to 7. The vault.
         self.set_conn(None);
-        let entered = self.enter_vault(reader, &pin, &pairing, &key, &label).await;
+        let entered = self
+            .enter_vault(reader, &mut pin, &pairing, &key, &label)
+            .await;
         // Whatever happened, no key of the vault stays behind.
         self.wipe();
         let added = match entered {
@@ -130,12 +133,9 @@ impl Ctx {
     }
 
     /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
-    pub(super) async fn read_card(&self, reader: &str) -> Result<(Pin, CardView), Failure> {
+    pub(super) async fn read_card(&self, reader: &str) -> Result<(CardPin, CardView), Failure> {
         let mut tries = None;
         for attempt in 0..3 {
-            let mut pin = self
-                .ask_card_pin(SecretKind::CardPin, tries, attempt > 0, reader)
-                .await?;
             let selected = self
                 .card
                 .run(reader, CARD_DEADLINE, card_ops::look)
@@ -144,15 +144,20 @@ impl Ctx {
                 .ok_or_else(|| {
                     Failure::new("no-applet", "the card in this reader is not a simsync card")
                 })?;
-            if selected.pin_due {
-                pin = self.first_pin_change(reader, pin).await?;
-            }
+            let retry = attempt > 0;
+            let mut pin = if selected.pin_due {
+                let pad = self.pin_pad(reader);
+                let hint = pad.and_then(|pad| card_pin::hint(&pad, true));
+                let old = self.ask_card_pin_saying(SecretKind::CardPin, tries, retry, reader, hint);
+                // It was typed here: what follows needs no pad.
+                self.first_pin_change(reader, old.await?).await?.into()
+            } else {
+                self.card_pin(tries, retry, reader).await?
+            };
             let nonce: [u8; 32] = random();
-            let p = pin.clone();
             let read = self
-                .card
-                .run(reader, CARD_DEADLINE, move |card| {
-                    card_ops::read(card, &p, &nonce)
+                .with_card_pin(reader, &mut pin, PadPurpose::Read, move |card, pin| {
+                    card_ops::read(card, pin, &nonce)
                 })
                 .await;
             match read {
@@ -163,15 +168,12 @@ impl Ctx {
                             "the card's keys are not signed as they must be; do not use this card",
                         )
                     })?;
-                    return Ok((pin, CardView { info, keys }));
+                    return Ok((pin.proven(), CardView { info, keys }));
                 }
-                Err(e) => {
-                    let left = tries_left(&e);
-                    if left.is_none() {
-                        return Err(card_reason(&e).into());
-                    }
-                    tries = left;
-                }
+                Err(e) => match e.tries_left() {
+                    Some(left) => tries = Some(left),
+                    None => return Err(e.into()),
+                },
             }
         }
         Err(Failure::new("pin-incorrect", "the card's PIN is wrong"))
@@ -252,7 +254,7 @@ impl Ctx {
     pub(super) async fn join(
         &self,
         reader: &str,
-        pin: &Pin,
+        pin: &mut CardPin,
         info: &Info,
         card: TrustedCard,
         key: &Arc<SecretKey>,
@@ -279,20 +281,20 @@ impl Ctx {
             &nonce.nonce.0,
             &Hash::of(&csr),
         );
-        let (p, point, l) = (pin.clone(), key.point(), label.to_owned());
+        let (point, l) = (key.point(), label.to_owned());
+        let add = move |card: &mut OpenCard<'_>, pin: &CardPin| {
+            let wanted = card.wanted();
+            let mut applet = card_ops::transaction(card)?;
+            applet.select()?;
+            pin.verify(&mut applet, wanted)?;
+            match applet.add_terminal(&point, &l, &binding) {
+                Err(e) if e.status() == Some(Status::Full) => Ok(Err(applet.terminals()?)),
+                other => Ok(Ok(other?)),
+            }
+        };
         let added = self
-            .card
-            .run(reader, CARD_DEADLINE, move |card| {
-                let mut applet = card_ops::transaction(card)?;
-                applet.select()?;
-                applet.verify(&p)?;
-                match applet.add_terminal(&point, &l, &binding) {
-                    Err(e) if e.status() == Some(Status::Full) => Ok(Err(applet.terminals()?)),
-                    other => Ok(Ok(other?)),
-                }
-            })
-            .await
-            .map_err(|e| card_reason(&e))?
+            .with_card_pin(reader, pin, PadPurpose::AddTerminal, add)
+            .await?
             .map_err(|there| card_full(&there))?;
         let request = PairRequest {
             subscriber: info.subscriber.clone(),

@@ -1,6 +1,6 @@
 //! Failures of card, server and engine, as the owner reads them and as the rules act on them.
 
-use simsync_card::status::Status;
+use simsync_card::status::{Pad, Status};
 use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code;
 use simsync_vault::head::Verdict;
@@ -28,9 +28,18 @@ pub fn card_reason(e: &CardError) -> Reason {
                 Status::PinMustBeChanged => "pin-must-change",
                 Status::NotFound => "terminal-not-on-card",
                 Status::Full => "card-full",
+                Status::Pad(Pad::Cancelled) => "pin-declined",
+                Status::Pad(Pad::TimedOut) => "pin-timeout",
+                Status::Pad(Pad::Length) => "pin-format",
+                Status::Pad(Pad::Differ) => "pins-differ",
+                Status::Pad(Pad::Refused) => "pin-pad-refused",
                 _ => "card-refused",
             };
-            (code, s.to_string())
+            let way_out = match s {
+                Status::Pad(Pad::Refused) => ": set `pin_pad` to `off` in config.json",
+                _ => "",
+            };
+            (code, format!("{s}{way_out}"))
         }
         (None, Some(t)) => {
             let code = if e.is_removal() {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use simsync_card::client::Pin;
 use simsync_card::ids::CardId;
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
 
 use super::Ctx;
+use super::card_pin::CardPin;
 use super::entering::next;
 use super::reasons::{engine_reason, server_reason};
 use crate::api::Failure;
@@ -29,7 +29,11 @@ impl Ctx {
     }
 
     /// Makes epoch + 1, without what was revoked at the server.
-    pub async fn rekey(self: &Arc<Self>, reader: &str, pin: Option<Pin>) -> Result<(), Failure> {
+    pub(super) async fn rekey(
+        self: &Arc<Self>,
+        reader: &str,
+        pin: Option<CardPin>,
+    ) -> Result<(), Failure> {
         self.new_epoch(reader, pin, &Revoked::default()).await
     }
 
@@ -38,7 +42,7 @@ impl Ctx {
     pub(super) async fn new_epoch(
         self: &Arc<Self>,
         reader: &str,
-        pin: Option<Pin>,
+        pin: Option<CardPin>,
         without: &Revoked,
     ) -> Result<(), Failure> {
         let mut objects = self.store.key_objects().map_err(failure)?;
@@ -75,9 +79,7 @@ impl Ctx {
             return Err(failure(e));
         }
         tracing::info!("the vault has a new key");
-        if let Err(e) = self.tidy_slots(reader, &card, Some(&pin)).await {
-            tracing::warn!(error = %e, "former terminals stay on the card for now");
-        }
+        self.tidy_slots(reader, &card, Some(&pin)).await;
         Ok(())
     }
 }

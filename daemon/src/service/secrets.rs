@@ -31,11 +31,23 @@ impl Ctx {
         retry: bool,
         reader: Option<&str>,
     ) -> Result<Secret, Reason> {
+        self.ask_saying(kind, tries_left, retry, reader, None).await
+    }
+
+    async fn ask_saying(
+        &self,
+        kind: SecretKind,
+        tries_left: Option<u8>,
+        retry: bool,
+        reader: Option<&str>,
+        hint: Option<&str>,
+    ) -> Result<Secret, Reason> {
         let request = SecretRequest {
             kind,
             tries_left,
             retry,
             reader: reader.map(str::to_owned),
+            hint: hint.map(str::to_owned),
         };
         self.agents.ask(request).await.map_err(agent_reason)
     }
@@ -45,11 +57,25 @@ impl Ctx {
         &self,
         kind: SecretKind,
         tries: Option<u8>,
-        mut retry: bool,
+        retry: bool,
         reader: &str,
     ) -> Result<Pin, Reason> {
+        self.ask_card_pin_saying(kind, tries, retry, reader, None)
+            .await
+    }
+
+    /// The same, with a sentence on why the reader's PIN pad is of no use for it.
+    pub async fn ask_card_pin_saying(
+        &self,
+        kind: SecretKind,
+        tries: Option<u8>,
+        mut retry: bool,
+        reader: &str,
+        hint: Option<&str>,
+    ) -> Result<Pin, Reason> {
         for _ in 0..3 {
-            let text = self.ask(kind, tries, retry, Some(reader)).await?;
+            let asked = self.ask_saying(kind, tries, retry, Some(reader), hint);
+            let text = asked.await?;
             match Pin::parse(text.as_bytes()) {
                 Ok(pin) => return Ok(pin),
                 Err(_) => retry = true,

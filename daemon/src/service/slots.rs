@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use simsync_card::client::Pin;
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_protocol::api::{PairingsRequest, TerminalPairing};
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
 use simsync_vault::keyobject::{KeyObject, TerminalEntry};
 
+use super::card_pin::{CardPin, PinError};
 use super::opening::CARD_DEADLINE;
-use super::reasons::{card_failure, engine_failure, server_failure};
+use super::reasons::{engine_failure, server_failure};
 use super::{Ctx, card_ops};
-use crate::card::CardError;
+use crate::api::{PadPurpose, Reason};
+use crate::card::OpenCard;
 use crate::core::OpenFailure;
 use crate::engine::{EngineError, TrustedCard};
 use crate::identity::Pairing;
@@ -50,7 +51,7 @@ impl Ctx {
     pub(super) async fn enlist(
         &self,
         reader: &str,
-        pin: &Pin,
+        pin: &mut CardPin,
         pairing: &Pairing,
         card: &TrustedCard,
         conn: &Connection,
@@ -64,15 +65,16 @@ impl Ctx {
                 .map_err(|e| engine_failure(&e))?
                 .filter(|o| o.body.recipient(&card.id).map(|r| r.keys) == Some(card.keys));
             let list = list.ok_or_else(|| engine_failure(&EngineError::NotInVault))?;
-            let (binding, entries) = (list.hash(), own_first(&list, self.terminal_id()));
-            let p = pin.clone();
+            let (binding, mut entries) = (list.hash(), own_first(&list, self.terminal_id()));
+            // Each would be typed for anew; the others come in where they are.
+            if let CardPin::Pad(_) = pin {
+                entries.truncate(1);
+            }
             let taken = self
-                .card
-                .run(reader, CARD_DEADLINE, move |c| {
-                    card_ops::take_in(c, &p, &entries, &binding)
+                .with_card_pin(reader, pin, PadPurpose::AddTerminal, move |c, pin| {
+                    card_ops::take_in(c, pin, &entries, &binding)
                 })
-                .await
-                .map_err(|e| card_failure(&e))?;
+                .await?;
             let pairings = taken
                 .into_iter()
                 .map(|(terminal, statement)| TerminalPairing {
@@ -130,33 +132,63 @@ impl Ctx {
         self: &Arc<Self>,
         reader: &str,
         card: &CardId,
-        pin: Option<&Pin>,
-    ) -> Result<(), CardError> {
+        pin: Option<&CardPin>,
+    ) {
         let (Ok((_, pairing)), Ok(objects)) = (self.pairing(), self.store.key_objects()) else {
-            return Ok(());
+            return;
         };
         let Some(newest) = objects.last() else {
-            return Ok(());
+            return;
         };
         let known = pairing.known_card(card).map_or(0, |k| k.list_number);
         if known == newest.body.list_number {
-            return Ok(());
+            return;
         }
         let former = former(&objects, known);
         if !former.is_empty() {
-            let Some(pin) = pin.cloned() else {
-                return Ok(());
+            let Some(mut pin) = pin.cloned() else {
+                return;
             };
-            self.card
-                .run(reader, CARD_DEADLINE, move |c| {
-                    card_ops::take_off(c, &pin, &former)
-                })
-                .await?;
+            if let Err(e) = self.take_off(reader, &mut pin, &former).await {
+                let error = Reason::from(e).sentence;
+                tracing::warn!(%error, "former terminals stay on the card for now");
+                return;
+            }
         }
         if let Err(error) = self.update_pairing(|p| p.note_card(card, &newest.body)) {
             tracing::warn!(%error, "it is looked again whether the card's terminals are right");
         }
+    }
+
+    /// Takes these terminals off the card, those that it knows.
+    pub(super) async fn take_off(
+        &self,
+        reader: &str,
+        pin: &mut CardPin,
+        terminals: &[TerminalId],
+    ) -> Result<(), PinError> {
+        let list = |card: &mut OpenCard<'_>| Ok(card_ops::transaction(card)?.terminals()?);
+        // The session's PIN is enough for looking: with a PIN pad nobody types for what is not there.
+        let listed = self.card.run(reader, CARD_DEADLINE, list).await?;
+        for terminal in listed.into_iter().map(|t| t.terminal) {
+            if terminals.contains(&terminal) {
+                self.remove_from_card(reader, pin, terminal).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// VERIFY, REMOVE TERMINAL.
+    pub(super) async fn remove_from_card(
+        &self,
+        reader: &str,
+        pin: &mut CardPin,
+        terminal: TerminalId,
+    ) -> Result<(), PinError> {
+        self.with_card_pin(reader, pin, PadPurpose::RemoveTerminal, move |card, pin| {
+            card_ops::remove_terminal(card, pin, &terminal)
+        })
+        .await
     }
 }
 

@@ -228,16 +228,8 @@ impl Ctx {
                 "this is the terminal that you sit at; `simsync unpair` takes it out in good order",
             ));
         }
-        let pin = self
-            .ask_card_pin(crate::api::SecretKind::CardPin, None, false, &reader)
-            .await?;
-        let p = pin.clone();
-        self.card
-            .run(&reader, CARD_DEADLINE, move |c| {
-                card_ops::take_off(c, &p, &[terminal])
-            })
-            .await
-            .map_err(|e| card_reason(&e))?;
+        let mut pin = self.card_pin(None, false, &reader).await?;
+        self.take_off(&reader, &mut pin, &[terminal]).await?;
         let without = Revoked {
             cards: Vec::new(),
             terminals: vec![terminal],

@@ -302,6 +302,7 @@ async fn ask(agents: &BusAgents, kind: SecretKind, right: &str) -> Result<(), Fa
             tries_left: Some(3 - u8::from(retry)),
             retry,
             reader: Some("Reader 00".to_owned()),
+            hint: None,
         };
         match agents.ask(request).await {
             Ok(given) if *given == right => return Ok(()),

@@ -1,0 +1,284 @@
+//! The card's PIN of one operation: given by an agent, or typed on the reader's own keys.
+//!
+//! A PIN from an agent is kept for the operation and used for each of its VERIFY commands. A reader with a PIN pad keeps
+//! nothing, and this computer never has the PIN: each VERIFY is typed anew, and the person is told for what.
+
+use std::time::Duration;
+
+use simsync_card::client::{Applet, Pin};
+use simsync_card::pcsc::PcscTransaction;
+use simsync_card::pinpad::{PinPad, TIMEOUT_SECONDS};
+use simsync_card::status::{Pad, Status};
+use tokio::sync::MutexGuard;
+
+use super::Ctx;
+use super::opening::CARD_DEADLINE;
+use super::reasons::{card_failure, card_reason};
+use super::secrets::agent_reason;
+use crate::api::{AgentError, Failure, PadPurpose, PadRequest, PadShown, Reason, SecretKind};
+use crate::card::{CardError, OpenCard};
+use crate::config::PinPadPolicy;
+use crate::core::OpenFailure;
+
+/// How long one entry on a PIN pad may take altogether. Readers give up long before; no reader is waited for beyond it.
+pub(super) const PAD_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The PIN of an operation.
+#[derive(Debug, Clone)]
+pub(super) enum CardPin {
+    /// An agent gave it.
+    Typed(Pin),
+    /// It will be typed on the reader.
+    Pad(PadEntry),
+}
+
+/// What is known of an entry to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PadEntry {
+    pad: PinPad,
+    tries_left: Option<u8>,
+    retry: bool,
+}
+
+/// Why a reader's PIN pad is of no use for a change of the PIN.
+pub(super) fn hint(pad: &PinPad, is_first_change: bool) -> Option<&'static str> {
+    if is_first_change {
+        Some(
+            "The first change sets a new PUK too, which the reader's PIN pad cannot: the PINs are typed here.",
+        )
+    } else if pad.can_modify() {
+        None
+    } else {
+        Some("The reader's PIN pad takes no new PINs: they are typed here.")
+    }
+}
+
+impl From<Pin> for CardPin {
+    fn from(pin: Pin) -> Self {
+        Self::Typed(pin)
+    }
+}
+
+impl CardPin {
+    /// VERIFY. With a pad it blocks until the person is done; if nobody waits for the outcome then (the card was given up
+    /// meanwhile), nothing follows.
+    pub(super) fn verify(
+        &self,
+        applet: &mut Applet<PcscTransaction<'_>>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<(), CardError> {
+        match self {
+            Self::Typed(pin) => Ok(applet.verify(pin)?),
+            Self::Pad(entry) => {
+                applet.verify_on_pad(&entry.pad)?;
+                if wanted() {
+                    Ok(())
+                } else {
+                    Err(CardError::Unwanted)
+                }
+            }
+        }
+    }
+
+    /// Verified once: what was said of wrong ones before is over.
+    pub(super) fn proven(self) -> Self {
+        match self {
+            Self::Pad(entry) => Self::Pad(PadEntry {
+                tries_left: None,
+                retry: false,
+                ..entry
+            }),
+            typed => typed,
+        }
+    }
+}
+
+/// Why a command with a PIN gave nothing.
+#[derive(Debug)]
+pub(super) enum PinError {
+    /// There is no PIN.
+    NotGiven(Reason),
+    /// The card, or its reader, said no.
+    Card(CardError),
+}
+
+impl From<CardError> for PinError {
+    fn from(e: CardError) -> Self {
+        Self::Card(e)
+    }
+}
+
+impl PinError {
+    /// What the card says of the PIN, or the reader of its pad.
+    pub(super) fn status(&self) -> Option<Status> {
+        match self {
+            Self::Card(CardError::Client(e)) => e.status(),
+            _ => None,
+        }
+    }
+
+    /// How often a wrong PIN may be tried again, if it was that.
+    pub(super) fn tries_left(&self) -> Option<u8> {
+        match self.status() {
+            Some(Status::Wrong { tries_left, .. }) if tries_left > 0 => Some(tries_left),
+            _ => None,
+        }
+    }
+}
+
+impl From<PinError> for Reason {
+    fn from(e: PinError) -> Self {
+        match e {
+            PinError::NotGiven(reason) => reason,
+            PinError::Card(e) => card_reason(&e),
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(e: PinError) -> Self {
+        Reason::from(e).into()
+    }
+}
+
+impl From<PinError> for OpenFailure {
+    fn from(e: PinError) -> Self {
+        let person = matches!(
+            e.status(),
+            Some(Status::Pad(Pad::Cancelled | Pad::TimedOut | Pad::Length))
+        );
+        match e {
+            PinError::NotGiven(reason) => Self::NotGiven(reason),
+            PinError::Card(e) if person => Self::NotGiven(card_reason(&e)),
+            PinError::Card(e) => card_failure(&e),
+        }
+    }
+}
+
+impl Ctx {
+    /// The PIN pad of this reader, if there is one and it is to be used.
+    pub(super) fn pin_pad(&self, reader: &str) -> Option<PinPad> {
+        match self.config.pin_pad {
+            PinPadPolicy::WhenPresent => self.card.pin_pad(reader),
+            PinPadPolicy::Off => None,
+        }
+    }
+
+    /// The card's PIN for an operation: asked for now, or typed on the reader when it is needed.
+    pub(super) async fn card_pin(
+        &self,
+        tries_left: Option<u8>,
+        retry: bool,
+        reader: &str,
+    ) -> Result<CardPin, Reason> {
+        match self.pin_pad(reader) {
+            Some(pad) => Ok(CardPin::Pad(PadEntry {
+                pad,
+                tries_left,
+                retry,
+            })),
+            None => self
+                .ask_card_pin(SecretKind::CardPin, tries_left, retry, reader)
+                .await
+                .map(CardPin::Typed),
+        }
+    }
+
+    /// Runs work that verifies the PIN. Where it would be typed on the reader and nobody is there who could say so to the
+    /// person, it is asked for, once for the whole operation.
+    pub(super) async fn with_card_pin<T: Send + 'static>(
+        &self,
+        reader: &str,
+        pin: &mut CardPin,
+        purpose: PadPurpose,
+        work: impl FnOnce(&mut OpenCard<'_>, &CardPin) -> Result<T, CardError> + Send + 'static,
+    ) -> Result<T, PinError> {
+        if let CardPin::Pad(entry) = *pin {
+            let turn = self.pad_turn(reader).await?;
+            if let Some(shown) = self.show_pad(reader, &entry, purpose).await? {
+                let work = move |card: &mut OpenCard<'_>| work(card, &CardPin::Pad(entry));
+                return self.on_pad(reader, shown, work).await;
+            }
+            drop(turn);
+            let (tries, retry) = (entry.tries_left, entry.retry);
+            let asked = self.ask_card_pin(SecretKind::CardPin, tries, retry, reader);
+            *pin = CardPin::Typed(asked.await.map_err(PinError::NotGiven)?);
+        }
+        let pin = pin.clone();
+        Ok(self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| work(card, &pin))
+            .await?)
+    }
+
+    /// Has the PIN changed on the reader. False: its pad cannot, or nobody is there who could say so to the person.
+    pub(super) async fn change_on_pad(
+        &self,
+        reader: &str,
+        pad: PinPad,
+        tries_left: Option<u8>,
+    ) -> Result<bool, PinError> {
+        if !pad.can_modify() {
+            return Ok(false);
+        }
+        let entry = PadEntry {
+            pad,
+            tries_left,
+            retry: false,
+        };
+        let _turn = self.pad_turn(reader).await?;
+        let Some(shown) = self.show_pad(reader, &entry, PadPurpose::Change).await? else {
+            return Ok(false);
+        };
+        let change = move |card: &mut OpenCard<'_>| {
+            let mut applet = super::card_ops::ours(card)?;
+            Ok(applet.change_pin_on_pad(&pad).transpose()?.is_some())
+        };
+        self.on_pad(reader, shown, change).await
+    }
+
+    /// Waits until nobody else's message stands, and the reader waits for no PIN of before: one that was taken back goes on
+    /// there until its time is over.
+    async fn pad_turn(&self, reader: &str) -> Result<MutexGuard<'_, ()>, PinError> {
+        let turn = self.pad_turn.lock().await;
+        self.card.run(reader, PAD_DEADLINE, |_| Ok(())).await?;
+        Ok(turn)
+    }
+
+    /// None: nobody is there who could tell the person.
+    async fn show_pad(
+        &self,
+        reader: &str,
+        entry: &PadEntry,
+        purpose: PadPurpose,
+    ) -> Result<Option<PadShown>, PinError> {
+        let request = PadRequest {
+            reader: reader.to_owned(),
+            purpose,
+            tries_left: entry.tries_left,
+            retry: entry.retry,
+            seconds: TIMEOUT_SECONDS.into(),
+        };
+        match self.agents.show_pad(request).await {
+            Ok(shown) => Ok(Some(shown)),
+            Err(AgentError::NoAgent) => Ok(None),
+            Err(e) => Err(PinError::NotGiven(agent_reason(e))),
+        }
+    }
+
+    /// Runs work at the reader while the message stands. The person may take it back; the reader's own wait goes on then, and
+    /// nothing comes of it.
+    async fn on_pad<T: Send + 'static>(
+        &self,
+        reader: &str,
+        mut shown: PadShown,
+        work: impl FnOnce(&mut OpenCard<'_>) -> Result<T, CardError> + Send + 'static,
+    ) -> Result<T, PinError> {
+        let result = tokio::select! {
+            result = self.card.run(reader, PAD_DEADLINE, work) => result.map_err(PinError::from),
+            () = shown.declined() => Err(PinError::NotGiven(agent_reason(AgentError::Declined))),
+        };
+        shown.withdraw().await;
+        result
+    }
+}
