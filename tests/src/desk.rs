@@ -412,7 +412,7 @@ impl Desk {
         }
         self.rig.bridge.eject(name)?;
         wait_for("empty readers", DEADLINE, || {
-            let states = self.states()?;
+            let states = states(&self.terminal)?;
             states.iter().all(|(_, s)| s == "empty").then_some(())
         })?;
         Ok([pin, puk])
@@ -420,37 +420,26 @@ impl Desk {
 
     /// Puts a finished card in until pcscd sees it; answers the reader.
     fn seen(&mut self, name: &str) -> Result<String> {
-        for _ in 0..PATIENCE {
-            self.rig.bridge.insert(name, self.terminal.port)?;
-            let found = wait_for("a card that is in use", SILENCE, || {
-                let states = self.states()?;
-                let found = states
-                    .into_iter()
-                    .find(|(_, s)| s == "simsync card, in use");
-                found.map(|(reader, _)| reader)
-            });
-            if let Ok(reader) = found {
-                return Ok(reader);
-            }
-            self.rig.bridge.eject(name)?;
-        }
-        Err(format!("{name} is not in use"))
+        let terminal = &self.terminal;
+        self.rig.bridge.insert_until(name, terminal.port, || {
+            let found = states(terminal)?
+                .into_iter()
+                .find(|(_, s)| s == "simsync card, in use");
+            found.map(|(reader, _)| reader)
+        })
     }
+}
 
-    /// Readers, and what `simsync-card readers` says is in them.
-    pub fn states(&self) -> Option<Vec<(String, String)>> {
-        let told = self
-            .terminal
-            .card_tool(&["readers"], &Secrets::default())
-            .ok()?;
-        let readers = told.json["readers"].as_array()?.iter();
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        Some(
-            readers
-                .map(|r| (text(&r["reader"]), text(&r["state"])))
-                .collect(),
-        )
-    }
+/// Readers, and what `simsync-card readers` says is in them.
+fn states(terminal: &Terminal) -> Option<Vec<(String, String)>> {
+    let told = terminal.card_tool(&["readers"], &Secrets::default()).ok()?;
+    let readers = told.json["readers"].as_array()?.iter();
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    Some(
+        readers
+            .map(|r| (text(&r["reader"]), text(&r["state"])))
+            .collect(),
+    )
 }
 
 /// Whether a text has this word, not as a part of another one.

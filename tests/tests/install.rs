@@ -38,20 +38,24 @@ impl World {
             .unwrap();
         assert!(made.success());
         rig.bridge.call(&format!("blank-gp card {card}")).unwrap();
-        rig.bridge.insert("card", desk.port).unwrap();
         let cap = cap.to_string_lossy().into_owned();
-        let world = Self { rig, desk, cap };
-        world.wait_for_card(true);
+        let mut world = Self { rig, desk, cap };
+        world.insert();
         world
     }
 
-    /// Until pcscd has seen that the card is in, or out.
-    fn wait_for_card(&self, there: bool) {
-        wait_for("the reader", DEADLINE, || {
-            let shown = self.tool(&["readers"], &Secrets::default());
-            let readers = shown.json["readers"].as_array()?.clone();
-            let full = readers.iter().any(|r| r["state"] != "empty");
-            (full == there).then_some(())
+    /// Puts the card in, and waits until pcscd has seen it.
+    fn insert(&mut self) {
+        let Self { rig, desk, .. } = self;
+        rig.bridge
+            .insert_until("card", desk.port, || is_in(desk).filter(|there| *there))
+            .unwrap();
+    }
+
+    /// Until pcscd has seen that the card is out.
+    fn wait_for_removal(&self) {
+        wait_for("an empty reader", DEADLINE, || {
+            is_in(&self.desk).filter(|there| !there)
         })
         .unwrap();
     }
@@ -64,6 +68,13 @@ impl World {
         let args = [&["install", "--cap", &self.cap], more].concat();
         self.tool(&args, secrets)
     }
+}
+
+/// Whether pcscd sees a card in any reader of the desk.
+fn is_in(desk: &Terminal) -> Option<bool> {
+    let shown = desk.card_tool(&["readers"], &Secrets::default()).ok()?;
+    let readers = shown.json["readers"].as_array()?;
+    Some(readers.iter().any(|r| r["state"] != "empty"))
 }
 
 fn keys(key: &str) -> Secrets {
@@ -192,9 +203,8 @@ fn m5_a_yank_in_the_middle_is_repeated_with_the_same_secret() {
         yanked.stderr
     );
     let secret = std::fs::read_to_string(&file).unwrap();
-    world.wait_for_card(false);
-    world.rig.bridge.insert("card", world.desk.port).unwrap();
-    world.wait_for_card(true);
+    world.wait_for_removal();
+    world.insert();
     let given = keys(TEST_KEY).and("--transport-secret-fd", secret.trim());
     let done = world.install(&[], &given).ok("install").unwrap();
     assert_eq!(done.json["changed"], true);

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use super::{DEADLINE, Guarded, Reader, Result, repository, wait_for};
 
+/// How long a card may go unseen before it is put in once more.
+const BLIND_AFTER: Duration = Duration::from_secs(12);
+/// How often that is done.
+const PATIENCE: u32 = 5;
+
 /// What a card was asked since the last reset of the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CardStats {
@@ -95,6 +100,24 @@ impl Bridge {
             },
         );
         done.map_err(|e| format!("{e}: {why}"))
+    }
+
+    /// Puts a card in until it is seen: pcscd 1.9.9 can lose sight of one that comes just after another one went, and
+    /// then says "empty" while its driver talks to the card. A person puts it in once more.
+    pub fn insert_until<T>(
+        &mut self,
+        name: &str,
+        port: u16,
+        mut seen: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        for _ in 0..PATIENCE {
+            self.insert(name, port)?;
+            if let Ok(found) = wait_for("a card that is seen", BLIND_AFTER, &mut seen) {
+                return Ok(found);
+            }
+            self.eject(name)?;
+        }
+        Err(format!("{name} is not seen at port {port}"))
     }
 
     /// Puts a card into a reader that is the caller; it is out again when that is dropped.

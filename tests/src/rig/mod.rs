@@ -3,6 +3,7 @@
 mod bridge;
 mod modem;
 mod monitor;
+mod pinpad;
 mod process;
 mod proxy;
 mod reader;
@@ -14,11 +15,12 @@ use std::time::{Duration, Instant};
 
 pub use bridge::{Bridge, CardStats};
 pub use modem::{Manner, Modem};
+pub use pinpad::{Finger, PinPad};
 pub use process::Guarded;
 pub use proxy::Proxy;
 pub use reader::Reader;
 pub use server::{Enrolment, Server, packs_below};
-pub use terminal::{CliResult, Secrets, Terminal, mark};
+pub use terminal::{CliResult, ReaderKind, Secrets, Terminal, mark};
 
 /// What goes wrong in a rig is told and ends the test.
 pub type Result<T> = std::result::Result<T, String>;
@@ -121,9 +123,33 @@ impl Rig {
 
     /// The same, with settings of its own.
     pub fn terminal_with(&mut self, name: &str, settings: &serde_json::Value) -> Result<Terminal> {
+        self.terminal_of(name, settings, ReaderKind::Plain)
+    }
+
+    /// A terminal whose reader has a PIN pad, with settings of its own.
+    pub fn terminal_with_pad(
+        &mut self,
+        name: &str,
+        settings: &serde_json::Value,
+    ) -> Result<Terminal> {
+        self.terminal_of(name, settings, ReaderKind::PinPad)
+    }
+
+    fn terminal_of(
+        &mut self,
+        name: &str,
+        settings: &serde_json::Value,
+        reader: ReaderKind,
+    ) -> Result<Terminal> {
         let port = self.next_channel;
         self.next_channel += 4;
         let host = 2 + u8::try_from((port - self.first_channel) / 4).unwrap_or(0);
-        Terminal::start(self.dir.path(), (name, settings), port, host, &self.server)
+        Terminal::start(
+            self.dir.path(),
+            (name, settings),
+            reader,
+            (port, host),
+            &self.server,
+        )
     }
 }

@@ -13,7 +13,9 @@ use command_fds::{CommandFdExt, FdMapping};
 use serde_json::Value;
 
 use super::server::HOST;
-use super::{DEADLINE, Guarded, Proxy, Result, Server, monitor, program, repository, wait_for};
+use super::{
+    DEADLINE, Guarded, PinPad, Proxy, Result, Server, monitor, program, repository, wait_for,
+};
 
 /// Secrets that a command is given or gives, by option.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +76,15 @@ impl CliResult {
     }
 }
 
+/// What kind of reader a terminal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// Without keys.
+    Plain,
+    /// With a PIN pad.
+    PinPad,
+}
+
 /// A terminal.
 pub struct Terminal {
     /// Its name and label.
@@ -87,6 +98,8 @@ pub struct Terminal {
     /// The wire to the server.
     pub wire: Proxy,
     host: u8,
+    /// The keys of its reader, if it has any.
+    pub pad: Option<PinPad>,
     dir: PathBuf,
     /// Keeps the mount namespace, which outlives a pcscd.
     namespace: Guarded,
@@ -140,8 +153,8 @@ impl Terminal {
     pub fn start(
         rig: &Path,
         (name, settings): (&str, &Value),
-        port: u16,
-        host: u8,
+        reader: ReaderKind,
+        (port, host): (u16, u8),
         server: &Server,
     ) -> Result<Self> {
         let dir = rig.join(name);
@@ -149,11 +162,19 @@ impl Terminal {
         for d in [&home, &data, &readers] {
             std::fs::create_dir_all(d).map_err(|e| format!("{}: {e}", d.display()))?;
         }
+        let (device, driver, pad) = match reader {
+            ReaderKind::Plain => (Path::new("/dev/null").to_owned(), driver()?, None),
+            ReaderKind::PinPad => {
+                let pad = PinPad::prepare(&dir)?;
+                (pad.folder().to_owned(), PinPad::driver()?, Some(pad))
+            }
+        };
         let reader = format!(
-            "FRIENDLYNAME \"Terminal {name}\"\nDEVICENAME /dev/null:{port:#X}\nLIBPATH {}\nCHANNELID {port:#X}\n",
-            driver()?.display()
+            "FRIENDLYNAME \"Terminal {name}\"\nDEVICENAME {}:{port:#x}\nLIBPATH {}\nCHANNELID {port:#x}\n",
+            device.display(),
+            driver.display()
         );
-        write(&readers.join("vpcd.conf"), &reader)?;
+        write(&readers.join("reader.conf"), &reader)?;
         write(
             &dir.join("hosts"),
             &format!("127.0.0.1 localhost\n127.0.0.{host} {HOST}\n"),
@@ -195,6 +216,7 @@ impl Terminal {
             data,
             wire,
             host,
+            pad,
             dir,
             namespace,
             pcscd: None,
