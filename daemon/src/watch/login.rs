@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::sync::watch;
-use zbus::message::Type;
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Proxy};
+use zbus::{Connection, OwnedObjectPath, Proxy};
 
+use super::signals;
 use crate::core::Event;
 
 const LOGIND: &str = "org.freedesktop.login1";
@@ -57,7 +55,7 @@ async fn follow(bus: &Bus, tell: &mut impl FnMut(Known)) -> zbus::Result<()> {
         Bus::At(address) => zbus::connection::Builder::address(address.as_str()),
     };
     let conn = builder.method_timeout(ANSWER).build().await?;
-    let mut seen = signals(&conn).await?;
+    let mut seen = signals::of(&conn, LOGIND, LOGIND_PATH).await?;
     loop {
         seen.mark_unchanged();
         match session(&conn).await {
@@ -72,36 +70,6 @@ async fn follow(bus: &Bus, tell: &mut impl FnMut(Known)) -> zbus::Result<()> {
             return Ok(());
         }
     }
-}
-
-/// Counts what logind signals, and its coming and going.
-async fn signals(conn: &Connection) -> zbus::Result<watch::Receiver<u64>> {
-    let own = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender(LOGIND)
-        .path_namespace(LOGIND_PATH)
-        .build()?;
-    let owner = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender("org.freedesktop.DBus")
-        .interface("org.freedesktop.DBus")
-        .member("NameOwnerChanged")
-        .arg(0, LOGIND)
-        .build()?;
-    let own = MessageStream::for_match_rule(own, conn, None).await?;
-    let owner = MessageStream::for_match_rule(owner, conn, None).await?;
-    let (tx, rx) = watch::channel(0);
-    // A task of its own: a stream that nobody takes from would hold up the answers on its connection.
-    let mut all = futures_util::stream::select(own, owner);
-    tokio::spawn(async move {
-        while all.next().await.is_some() {
-            if tx.is_closed() {
-                return;
-            }
-            tx.send_modify(|n| *n += 1);
-        }
-    });
-    Ok(rx)
 }
 
 /// Asks for this person's session.

@@ -4,3 +4,4 @@ pub mod data;
 pub mod login;
 pub mod modem;
 pub mod reader;
+mod signals;

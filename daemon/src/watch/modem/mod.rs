@@ -7,14 +7,12 @@ mod settle;
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use simsync_card::sim::is_iccid;
-use tokio::sync::watch;
 use zbus::fdo::{DBusProxy, ManagedObjects};
-use zbus::message::Type;
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
 use super::login::Bus;
+use super::signals;
 use crate::core::{Event, Sims};
 use settle::Settled;
 
@@ -90,7 +88,7 @@ async fn follow(
         Bus::At(address) => zbus::connection::Builder::address(address.as_str()),
     };
     let conn = builder.method_timeout(ANSWER).build().await?;
-    let mut signals = signals(&conn).await?;
+    let mut signals = signals::of(&conn, NAME, ROOT).await?;
     loop {
         signals.mark_unchanged();
         let look = look(&conn).await;
@@ -121,36 +119,6 @@ async fn after(time: Option<Duration>) {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// Counts what ModemManager signals, and its coming and going.
-async fn signals(conn: &Connection) -> zbus::Result<watch::Receiver<u64>> {
-    let own = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender(NAME)
-        .path_namespace(ROOT)
-        .build()?;
-    let owner = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender("org.freedesktop.DBus")
-        .interface("org.freedesktop.DBus")
-        .member("NameOwnerChanged")
-        .arg(0, NAME)
-        .build()?;
-    let own = MessageStream::for_match_rule(own, conn, None).await?;
-    let owner = MessageStream::for_match_rule(owner, conn, None).await?;
-    let (tx, rx) = watch::channel(0);
-    // A task of its own: a stream that nobody takes from would hold up the answers on its connection.
-    let mut all = futures_util::stream::select(own, owner);
-    tokio::spawn(async move {
-        while all.next().await.is_some() {
-            if tx.is_closed() {
-                return;
-            }
-            tx.send_modify(|n| *n += 1);
-        }
-    });
-    Ok(rx)
 }
 
 /// What a look showed.
