@@ -1,18 +1,14 @@
 //! The way of one card (flow 2): PERSONALISE → GENERATE KEYS → `POST /enrol` → the letter, durable → ENROLLED. The same for
 //! one card and for many; each step may be repeated until the last one is done.
 
-use simsync_card::client::{
-    Applet, Personalisation, Pin, Puk, SecretError, Selected, TransportSecret,
-};
+use simsync_card::client::{Applet, Personalisation, Pin, Puk, SecretError, TransportSecret};
 use simsync_card::ids::{CardId, Hash, SubscriberId};
-use simsync_card::pcsc::PcscCard;
 use simsync_card::sign::Sig;
 use simsync_card::text::CardKeys;
-use simsync_card::transport::Transport;
 
 use crate::error::ToolError;
 use crate::letter::Letter;
-use crate::reader::{self, Taken};
+use crate::reader::{Slot, select};
 use crate::secrets;
 
 /// Digits of a first PIN.
@@ -41,23 +37,6 @@ pub struct Holder<'a> {
     pub label: &'a str,
     /// The enrolment code.
     pub code: &'a str,
-}
-
-/// A card that can be taken for a while.
-pub trait Slot {
-    /// The card while it is taken.
-    type Taken<'a>: Transport
-    where
-        Self: 'a;
-    /// Takes it; what another program did to it before is over then.
-    fn take(&mut self) -> Result<Self::Taken<'_>, ToolError>;
-}
-
-impl Slot for PcscCard {
-    type Taken<'a> = Taken<'a>;
-    fn take(&mut self) -> Result<Taken<'_>, ToolError> {
-        reader::take(self)
-    }
 }
 
 /// What the card tells the server.
@@ -96,14 +75,6 @@ pub struct Issued {
     pub card: CardId,
     /// The server knew it before.
     pub already: bool,
-}
-
-/// SELECT; a card without our applet is said to be one.
-pub fn select<T: Transport>(applet: &mut Applet<T>) -> Result<Selected, ToolError> {
-    applet.select().map_err(|e| match e.status() {
-        Some(_) => ToolError::NoCard("the card in this reader has no simsync applet".to_owned()),
-        None => e.into(),
-    })
 }
 
 /// Makes a card somebody's that is not enrolled yet.

@@ -4,19 +4,42 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 
 use pcsc::{Context, Scope};
-use simsync_card::client::{Applet, Lifecycle};
+use simsync_card::client::{Applet, Lifecycle, Selected};
 use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::pcsc::{PcscCard, PcscTransaction};
 use simsync_card::pinpad::{Control, PinPad};
 use simsync_card::transport::{Transport, TransportError};
 
 use crate::error::ToolError;
-use crate::issue::Slot;
-pub use crate::issue::select;
 use crate::trace::Traced;
 
 /// The card while it is this program's alone; -vv shows what is said.
 pub type Taken<'card> = Traced<PcscTransaction<'card>>;
+
+/// A card that can be taken for a while.
+pub trait Slot {
+    /// The card while it is taken.
+    type Taken<'a>: Transport
+    where
+        Self: 'a;
+    /// Takes it; what another program did to it before is over then.
+    fn take(&mut self) -> Result<Self::Taken<'_>, ToolError>;
+}
+
+impl Slot for PcscCard {
+    type Taken<'a> = Taken<'a>;
+    fn take(&mut self) -> Result<Taken<'_>, ToolError> {
+        take(self)
+    }
+}
+
+/// SELECT; a card without our applet is said to be one.
+pub fn select<T: Transport>(applet: &mut Applet<T>) -> Result<Selected, ToolError> {
+    applet.select().map_err(|e| match e.status() {
+        Some(_) => ToolError::NoCard("the card in this reader has no simsync applet".to_owned()),
+        None => e.into(),
+    })
+}
 
 /// Where the card is.
 #[derive(Debug, Clone, Copy)]

@@ -15,9 +15,10 @@ use super::journal::Step;
 use super::round::{Decision, Face, Round};
 use super::transport_key::{self, TransportKey};
 use crate::error::ToolError;
-use crate::issue::{self, Holder, Record, Registrar, Slot, Terms};
+use crate::issue::{self, Holder, Record, Registrar, Terms};
 use crate::keys::host_challenge;
 use crate::letter::{Format, Letter};
+use crate::reader::Slot;
 
 /// Where transport secrets come from.
 #[derive(Debug)]

@@ -22,8 +22,9 @@ use super::journal::{Header, Journal};
 use super::report;
 use super::round::Round;
 use crate::error::ToolError;
-use crate::issue::{Introduction, Registrar, Slot, Terms};
+use crate::issue::{Introduction, Registrar, Terms};
 use crate::letter::Format;
+use crate::reader::Slot;
 
 const SECRET: [u8; 16] = [0xA7; 16];
 const CODES: [&str; 3] = [

@@ -5,9 +5,8 @@ use simsync_card::sim::{self, Read, Sim};
 
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
-use crate::issue::Slot;
 use crate::output::Output;
-use crate::reader::{self, Place};
+use crate::reader::{self, Place, Slot as _};
 
 /// Shows the card; with the PIN, whose it is.
 pub fn run(
