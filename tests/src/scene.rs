@@ -1,7 +1,7 @@
 //! How most end-to-end tests begin.
 
 use crate::demo::{Person, add_collection, eject, insert, pair, provision, unlock};
-use crate::rig::{DEADLINE, Result, Rig, Terminal, wait_for};
+use crate::rig::{DEADLINE, Result, Rig, Secrets, Terminal, wait_for};
 use crate::tree;
 
 /// The seed of this run, printed so that a failure can be repeated with `SIMSYNC_TEST_SEED`.
@@ -59,6 +59,23 @@ pub fn joined_with(
     })?;
     eject(rig, &terminal, person)?;
     Ok(terminal)
+}
+
+/// Labels of the terminals on the card that is in, sorted.
+pub fn on_card(terminal: &Terminal, person: &Person) -> Result<Vec<String>> {
+    let shown = terminal
+        .card_tool(
+            &["terminal", "list"],
+            &Secrets::give("--pin-fd", &person.pin),
+        )?
+        .ok("simsync-card terminal list")?;
+    let list = shown.json["terminals"].as_array();
+    let labels = list.into_iter().flatten();
+    let mut labels: Vec<String> = labels
+        .filter_map(|t| Some(t["label"].as_str()?.to_owned()))
+        .collect();
+    labels.sort();
+    Ok(labels)
 }
 
 /// Waits until two terminals hold the same; tells what differs and what they say of themselves if that does not come.

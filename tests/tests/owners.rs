@@ -16,7 +16,7 @@ use simsync_protocol::problem::Code;
 use simsync_rig::demo::{Person, add_collection, eject, insert, pair, provision, pull, unlock};
 use simsync_rig::impostor::{Impostor, refused, run};
 use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
-use simsync_rig::scene::{joined, paired, seed};
+use simsync_rig::scene::{joined, on_card, paired, seed};
 
 fn write(terminal: &Terminal, name: &str, text: &str) {
     std::fs::write(terminal.data.join(name), text).unwrap();
@@ -48,25 +48,6 @@ fn labels(terminal: &Terminal) -> Vec<String> {
         .simsync(&["terminals", "list"], &Secrets::default())
         .unwrap()
         .ok("simsync terminals list")
-        .unwrap();
-    let list = shown.json["terminals"].as_array().unwrap().clone();
-    let mut labels: Vec<String> = list
-        .iter()
-        .map(|t| t["label"].as_str().unwrap().to_owned())
-        .collect();
-    labels.sort();
-    labels
-}
-
-/// Labels of the terminals on the card that is in.
-fn on_card(terminal: &Terminal, person: &Person) -> Vec<String> {
-    let shown = terminal
-        .card_tool(
-            &["terminal", "list"],
-            &Secrets::give("--pin-fd", &person.pin),
-        )
-        .unwrap()
-        .ok("simsync-card terminal list")
         .unwrap();
     let list = shown.json["terminals"].as_array().unwrap().clone();
     let mut labels: Vec<String> = list
@@ -109,7 +90,7 @@ fn b8_an_unpaired_terminal_is_out_everywhere_and_the_next_session_makes_a_new_ke
     let stolen = Impostor::of(&a, &person).unwrap();
 
     arrive(&mut rig, &a, &person);
-    assert_eq!(on_card(&a, &person), ["A", "B"]);
+    assert_eq!(on_card(&a, &person).unwrap(), ["A", "B"]);
     let (before, _) = epoch(&a);
     write(&a, "last words.txt", "written just before");
     a.simsync(&["unpair", "--yes"], &person.secrets())
@@ -119,7 +100,7 @@ fn b8_an_unpaired_terminal_is_out_everywhere_and_the_next_session_makes_a_new_ke
     let status = a.wait_state(&["unpaired"]).unwrap();
     assert_eq!(status["unsealed"], false, "{status}");
     // The card, the server, the disk.
-    assert_eq!(on_card(&a, &person), ["B"]);
+    assert_eq!(on_card(&a, &person).unwrap(), ["B"]);
     assert_eq!(at_server(&rig, &id), "revoked");
     assert!(!a.home.join("state/terminal.json").exists());
     // The files stay.
@@ -221,7 +202,7 @@ fn b8_a_terminal_that_the_operator_revoked_is_left_out_of_the_next_key() {
     assert_eq!(epoch(&a).0, before + 1);
     assert_eq!(labels(&a), ["A"]);
     // The card forgets it too.
-    assert_eq!(on_card(&a, &person), ["A"]);
+    assert_eq!(on_card(&a, &person).unwrap(), ["A"]);
     write(&a, "without B.txt", "without B");
     eject(&mut rig, &a, &person).unwrap();
 
@@ -384,7 +365,7 @@ fn m8_a_full_card_says_which_terminals_it_holds_and_takes_another_after_one_is_g
     .ok("simsync-card terminal remove")
     .unwrap();
     pair(&b, &mut person, false).unwrap();
-    let on_card = on_card(&b, &person);
+    let on_card = on_card(&b, &person).unwrap();
     assert_eq!(on_card.len(), 16);
     assert!(on_card.contains(&"B".to_owned()) && on_card.contains(&"A".to_owned()));
     drop(a);
