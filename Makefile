@@ -29,8 +29,10 @@ $(SIMULATOR_CAP): $(JAR)
 build: setup $(SIMULATOR_CAP)
 	cargo build --locked --workspace --bins
 
+# Takes the applet along where `make cap` made it: simsync-card looks for it beside itself.
 release: setup $(JAR)
 	cargo build --locked --workspace --bins --release
+	@if [ -f target/cap/simsync.cap ]; then cp target/cap/simsync.cap target/release/; fi
 
 demo: build
 	tests/enter target/debug/demo
