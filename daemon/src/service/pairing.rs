@@ -337,6 +337,11 @@ impl Ctx {
             .forget_vault()
             .map_err(|e| Failure::new("store", e.to_string()))?;
         self.collections_changed();
+        if let Err(e) = std::fs::remove_file(&self.paths.spare)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(error = %e, "left behind");
+        }
         for dir in [&self.paths.outbox, &self.paths.packs] {
             let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
             for file in files {

@@ -3,11 +3,12 @@
 //! cards in between, and go on another day.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simsync_card::client::{Lifecycle, Selected};
-use simsync_card::ids::{CardId, TerminalId};
+use simsync_card::ids::{CardId, SubscriberId, TerminalId};
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{KeyObjectBody, RECOVERY_ID, Recipient};
 
@@ -31,8 +32,19 @@ const PREFIX_MIN: usize = 4;
 #[serde(deny_unknown_fields)]
 struct Spare {
     version: u32,
+    /// Whose terminal read it: nobody else's vault is ever wrapped to it.
+    subscriber: SubscriberId,
     card: TrustedCard,
     label: String,
+}
+
+impl Spare {
+    /// The one that is kept, if it is this subscriber's.
+    fn load(path: &Path, subscriber: &SubscriberId) -> Result<Option<Self>, Failure> {
+        let kept: Option<Self> =
+            read_json(path, SPARE_VERSION).map_err(|e| Failure::new("store", e.to_string()))?;
+        Ok(kept.filter(|s| s.subscriber == *subscriber))
+    }
 }
 
 fn engine(e: EngineError) -> Failure {
@@ -57,7 +69,7 @@ impl Ctx {
     /// `new-card` (it is unlocked then, and takes the terminals in).
     pub(super) async fn add_card(self: &Arc<Self>) -> Done {
         let (_, pairing) = self.pairing()?;
-        let mut kept = self.kept_spare()?;
+        let mut kept = Spare::load(&self.paths.spare, &pairing.subscriber)?;
         let mut unknown = None;
         for reader in self.card_readers() {
             let looked = self
@@ -90,11 +102,6 @@ impl Ctx {
         }
     }
 
-    fn kept_spare(&self) -> Result<Option<Spare>, Failure> {
-        read_json(&self.paths.spare, SPARE_VERSION)
-            .map_err(|e| Failure::new("store", e.to_string()))
-    }
-
     fn is_known(&self, selected: &Selected, pairing: &Pairing) -> bool {
         let known = self.known_cards(pairing);
         known
@@ -116,6 +123,7 @@ impl Ctx {
         }
         let spare = Spare {
             version: SPARE_VERSION,
+            subscriber: view.info.subscriber,
             card: TrustedCard {
                 id: view.info.card,
                 keys: view.keys,
@@ -283,6 +291,31 @@ fn one_of<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn m13_a_card_that_was_read_for_one_person_is_never_added_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spare.json");
+        let point = simsync_card::sign::SecretKey::from_bytes(&[3; 32])
+            .unwrap()
+            .point();
+        let spare = Spare {
+            version: SPARE_VERSION,
+            subscriber: "alice".parse().unwrap(),
+            card: TrustedCard {
+                id: CardId([7; 16]),
+                keys: simsync_card::text::CardKeys {
+                    sig: point,
+                    kem: point,
+                },
+            },
+            label: "spare".to_owned(),
+        };
+        std::fs::write(&path, serde_json::to_vec(&spare).unwrap()).unwrap();
+        let load = |who: &str| Spare::load(&path, &who.parse().unwrap()).unwrap();
+        assert_eq!(load("alice"), Some(spare));
+        assert_eq!(load("bob"), None);
+    }
 
     #[test]
     fn b8_what_is_removed_is_named_without_doubt() {
