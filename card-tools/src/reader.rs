@@ -5,9 +5,9 @@ use std::path::Path;
 
 use pcsc::{Context, Scope};
 use simsync_card::client::{Applet, Lifecycle, Selected};
+use simsync_card::connection::{self, Connection};
 use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::pcsc::{PcscCard, PcscTransaction};
-use simsync_card::pinpad::{Control, PinPad};
 use simsync_card::transport::{Transport, TransportError};
 
 use crate::error::ToolError;
@@ -63,75 +63,21 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A card that was reached.
-pub enum Reached {
-    /// In a reader.
-    Reader(PcscCard),
-    /// In a modem: its applet only, on a logical channel.
-    Modem(Box<ModemCard>),
-}
-
-impl Reached {
-    /// The PIN pad of its reader, if it has one.
-    pub fn pin_pad(&self) -> Option<PinPad> {
-        match self {
-            Self::Reader(card) => card.pin_pad(),
-            Self::Modem(_) => None,
-        }
-    }
-}
-
 /// The card that is meant.
-pub fn reach(place: Place<'_>) -> Result<Reached, ToolError> {
+pub fn reach(place: Place<'_>) -> Result<Connection, ToolError> {
     Ok(match place {
-        Place::Reader(name) => Reached::Reader(connect(name)?),
+        Place::Reader(name) => Connection::Reader(connect(name)?),
         Place::Modem(device) => {
             let card = ModemCard::open(device, Deadlines::default());
-            Reached::Modem(Box::new(card.map_err(TransportError::from)?))
+            Connection::Modem(Box::new(card.map_err(TransportError::from)?))
         }
     })
 }
 
-/// The way to a card that was reached.
-pub enum Way<'card> {
-    /// A transaction of the reader's.
-    Reader(PcscTransaction<'card>),
-    /// The channel, which is this program's alone.
-    Modem(&'card mut ModemCard),
-}
-
-impl Transport for Way<'_> {
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, TransportError> {
-        match self {
-            Self::Reader(transaction) => transaction.transmit(apdu),
-            Self::Modem(channel) => channel.transmit(apdu),
-        }
-    }
-}
-
-impl Control for Way<'_> {
-    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
-        match self {
-            Self::Reader(transaction) => transaction.features(),
-            Self::Modem(_) => Err(TransportError::Unsupported),
-        }
-    }
-
-    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, TransportError> {
-        match self {
-            Self::Reader(transaction) => transaction.control(code, data),
-            Self::Modem(_) => Err(TransportError::Unsupported),
-        }
-    }
-}
-
-impl Slot for Reached {
-    type Taken<'a> = Traced<Way<'a>>;
-    fn take(&mut self) -> Result<Traced<Way<'_>>, ToolError> {
-        Ok(Traced::new(match self {
-            Self::Reader(card) => Way::Reader(begin(card)?),
-            Self::Modem(channel) => Way::Modem(channel),
-        }))
+impl Slot for Connection {
+    type Taken<'a> = Traced<connection::Taken<'a>>;
+    fn take(&mut self) -> Result<Traced<connection::Taken<'_>>, ToolError> {
+        Ok(Traced::new(self.begin()?))
     }
 }
 
@@ -195,18 +141,9 @@ pub fn connect(wanted: Option<&str>) -> Result<PcscCard, ToolError> {
     }
 }
 
-/// Begins a transaction; a reset by another program is over then.
-fn begin(card: &mut PcscCard) -> Result<PcscTransaction<'_>, ToolError> {
-    match card.transaction() {
-        Ok(_) | Err(TransportError::ResetByOther) => {}
-        Err(e) => return Err(e.into()),
-    }
-    Ok(card.transaction()?)
-}
-
 /// Takes the card for a while.
 pub fn take(card: &mut PcscCard) -> Result<Taken<'_>, ToolError> {
-    begin(card).map(Traced::new)
+    Ok(Traced::new(card.begin()?))
 }
 
 /// The same, for our applet.

@@ -1,7 +1,7 @@
 //! What the owner sets: `config.json`, all of it optional.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use simsync_card::sim::is_iccid;
@@ -74,6 +74,8 @@ pub struct Config {
     pub prefetch: bool,
     /// Size at which a pack is sent, in bytes.
     pub pack_target: usize,
+    /// AT ports of modems that are simsync's alone, whose SIMs may hold the applet.
+    pub modems: BTreeSet<PathBuf>,
     /// What a registered SIM may set going.
     pub sim_trigger: SimTrigger,
     /// ICCIDs of the SIMs that the owner registered; others do nothing.
@@ -96,6 +98,7 @@ impl Default for Config {
             put_head_interval_s: 300,
             prefetch: true,
             pack_target: 8 << 20,
+            modems: BTreeSet::new(),
             sim_trigger: SimTrigger::default(),
             presence_sims: BTreeSet::new(),
         }
@@ -125,6 +128,9 @@ pub enum ConfigError {
 
 /// Most SIMs that can be registered.
 const SIMS_MAX: usize = 16;
+
+/// Most modems that can be set aside.
+const MODEMS_MAX: usize = 4;
 
 /// Largest file of ours that is read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -185,6 +191,14 @@ impl Config {
                 "presence_sims must hold ICCIDs, 18 to 20 digits each, without spaces",
             ));
         }
+        if config.modems.len() > MODEMS_MAX {
+            return Err(invalid("modems holds more than 4 AT ports"));
+        }
+        if !config.modems.iter().all(|m| m.is_absolute()) {
+            return Err(invalid(
+                "modems must hold the whole paths of AT ports, for example /dev/ttyUSB2",
+            ));
+        }
         if config.label.is_empty() {
             let name = rustix::system::uname();
             config.label = name.nodename().to_string_lossy().into_owned();
@@ -215,6 +229,11 @@ mod tests {
             (r#"{"presence_sims": ["89 01"]}"#, "ICCID"),
             (r#"{"presence_sims": ["89010000000000000000x"]}"#, "ICCID"),
             (r#"{"pin_pad": "on"}"#, "when-present"),
+            (r#"{"modems": ["ttyUSB2"]}"#, "whole paths"),
+            (
+                r#"{"modems": ["/a", "/b", "/c", "/d", "/e"]}"#,
+                "more than 4",
+            ),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Config::load(&path).unwrap_err().to_string();

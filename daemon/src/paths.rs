@@ -13,6 +13,8 @@ pub struct Paths {
     pub spare: PathBuf,
     /// The local database.
     pub database: PathBuf,
+    /// Names of channels that are open in modems.
+    pub channels: PathBuf,
     /// Sealed tails that wait for the network.
     pub outbox: PathBuf,
     /// Packs until they were applied.
@@ -53,6 +55,7 @@ impl Paths {
             terminal: state.join("terminal.json"),
             spare: state.join("spare.json"),
             database: state.join("state.db"),
+            channels: state.join("channels"),
             outbox: state.join("outbox"),
             packs: cache.join("packs"),
         }

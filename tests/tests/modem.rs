@@ -1,4 +1,4 @@
-//! The full card in a modem: simsync-card reaches its applet over a logical channel, as it does in a reader.
+//! The full card in a modem: simsync-card and simsyncd reach its applet over a logical channel, as they do in a reader.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,9 +6,10 @@
     reason = "a failed test is told by its panic"
 )]
 
-use serde_json::json;
-use simsync_rig::rig::{Manner, Modem, Rig, Secrets};
-use simsync_rig::scene::paired;
+use serde_json::{Value, json};
+use simsync_rig::demo::{add_collection, pair, provision, unlock};
+use simsync_rig::rig::{DEADLINE, Manner, Modem, Rig, Secrets, wait_for};
+use simsync_rig::scene::{equal, joined, paired};
 
 #[test]
 fn m18_simsync_card_speaks_to_the_applet_on_a_modems_sim() {
@@ -77,4 +78,100 @@ fn m18_simsync_card_speaks_to_the_applet_on_a_modems_sim() {
         (1, &json!(false)),
         "{doctor:?}"
     );
+}
+
+fn reasons(status: &Value) -> Vec<&str> {
+    let reasons = status["reasons"].as_array();
+    let codes = reasons.into_iter().flatten().map(|r| r["code"].as_str());
+    codes.map(Option::unwrap_or_default).collect()
+}
+
+#[test]
+fn m14_a_card_in_a_modem_opens_syncs_and_is_missed_as_in_a_reader() {
+    let mut rig = Rig::start().unwrap();
+    let mut a = rig.terminal("A").unwrap();
+    let mut person = provision(&mut rig, &a, "card").unwrap();
+    let modem = Modem::empty().unwrap();
+    let device = modem.device().to_str().unwrap().to_owned();
+    a.stop_daemon().unwrap();
+    a.configure(&json!({ "modems": [device] })).unwrap();
+    a.start_daemon().unwrap();
+    let name = format!("modem {device}");
+    let status = a
+        .wait_status("the modem", |s| {
+            s["readers"]
+                .as_array()
+                .is_some_and(|r| r.contains(&json!(name)))
+        })
+        .unwrap();
+    assert_eq!(status["cards"], json!([]), "{status}");
+
+    // What is in the way is told.
+    modem.put_in(rig.bridge.lend(&person.card).unwrap());
+    modem.behave(Manner::Without);
+    a.wait_status("a modem that is of no use", |s| {
+        reasons(s).contains(&"no-channel")
+    })
+    .unwrap();
+    modem.behave(Manner::Good);
+    a.wait_status("a new card", |s| {
+        s["cards"][0]["reader"] == json!(name) && s["cards"][0]["state"] == "unpaired"
+    })
+    .unwrap();
+
+    // Pairing, a session, an upload.
+    pair(&a, &mut person, true).unwrap();
+    unlock(&a, &person).unwrap();
+    std::fs::write(a.data.join("first.txt"), "first").unwrap();
+    add_collection(&a, &person, "Documents").unwrap();
+    let uploaded = |s: &Value| s["state"] == "synced" && s["sequence"].as_u64() > Some(0);
+    a.wait_status("the upload", uploaded).unwrap();
+
+    // The SIM is pulled: the session is over, the keys are gone, and what was not uploaded is sealed.
+    a.wire.set_down(true);
+    std::fs::write(a.data.join("second.txt"), "second").unwrap();
+    a.wait_status("the server to be missed", |s| s["online"] == false)
+        .unwrap();
+    modem.take_out();
+    a.wait_status("the card to be missed", |s| {
+        s["cards"] == json!([]) && s["session"].is_null()
+    })
+    .unwrap();
+    a.wire.set_down(false);
+
+    // In again: the PIN is asked for, as the card forgot it.
+    modem.put_in(rig.bridge.lend(&person.card).unwrap());
+    a.wait_status("the card", |s| s["cards"][0]["state"] == "paired")
+        .unwrap();
+    unlock(&a, &person).unwrap();
+    a.wait_status("all of it at the server", |s| {
+        uploaded(s) && s["sequence"].as_u64() > Some(1)
+    })
+    .unwrap();
+
+    // A daemon that is killed leaves its channel, and the next one closes it.
+    a.kill_daemon();
+    assert!(modem.is_open());
+    modem.free_port().unwrap();
+    a.start_daemon().unwrap();
+    a.wait_status("the card", |s| s["cards"][0]["state"] == "paired")
+        .unwrap();
+    unlock(&a, &person).unwrap();
+    a.simsync(&["eject"], &Secrets::default())
+        .unwrap()
+        .ok("simsync eject")
+        .unwrap();
+    // One that ends in good order closes it itself.
+    a.stop_daemon().unwrap();
+    assert!(!modem.is_open());
+    a.start_daemon().unwrap();
+    modem.take_out();
+    wait_for("the card to be out", DEADLINE, || {
+        (!rig.bridge.is_in(&person.card).unwrap()).then_some(())
+    })
+    .unwrap();
+
+    // The same card in a reader, at another terminal.
+    let b = joined(&mut rig, &mut person, "B").unwrap();
+    equal(&a, &b).unwrap();
 }

@@ -16,7 +16,7 @@ use simsync_card::transport::Transport;
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
-use crate::reader::{Place, Way};
+use crate::reader::Place;
 use crate::trace::Traced;
 use crate::{reader, secrets};
 
@@ -138,11 +138,7 @@ fn modem(checks: &mut Checks, device: &Path, pin: Option<&CardPin>) {
     match ModemCard::open(device, Deadlines::default()) {
         Ok(mut card) => {
             checks.ok("modem", "it opened a logical channel to the applet");
-            if let Err(e) = examine(
-                checks,
-                &mut Applet::new(Traced::new(Way::Modem(&mut card))),
-                pin,
-            ) {
+            if let Err(e) = examine(checks, &mut Applet::new(Traced::new(&mut card)), pin) {
                 let remedy = "begin again; `-vv` shows every command";
                 checks.failed("applet", e.to_string(), remedy);
             }

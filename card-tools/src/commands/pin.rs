@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use simsync_card::client::{Puk, Selected};
+use simsync_card::connection::Connection;
 
 use crate::card_pin::{self, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
-use crate::reader::{self, Place, Reached};
+use crate::reader::{self, Place};
 use crate::secrets;
 
 /// Changes the PIN; the first change sets a new PUK, too.
@@ -53,7 +54,7 @@ pub fn change(
 
 /// Has the reader's PIN pad do it; false if it is to be done here, which the person is told the reason of.
 fn change_on_pad(
-    card: &mut Reached,
+    card: &mut Connection,
     manner: Manner,
     selected: &Selected,
 ) -> Result<bool, ToolError> {

@@ -5,6 +5,7 @@
 
 pub mod apdu;
 pub mod client;
+pub mod connection;
 pub mod ids;
 #[cfg(feature = "model")]
 pub mod model;

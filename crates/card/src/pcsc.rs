@@ -54,6 +54,15 @@ impl PcscCard {
         }
     }
 
+    /// A transaction; a reset by another program is over then, and what it ended begins with SELECT.
+    pub fn begin(&mut self) -> Result<PcscTransaction<'_>, TransportError> {
+        match self.transaction() {
+            Ok(_) | Err(TransportError::ResetByOther) => {}
+            Err(e) => return Err(e),
+        }
+        self.transaction()
+    }
+
     /// The PIN pad of its reader.
     pub fn pin_pad(&self) -> Option<PinPad> {
         PinPad::find(&mut Controlled(&self.card))

@@ -90,6 +90,28 @@ fn the_channel_is_closed_and_opened_anew_and_another_one_waits() {
 }
 
 #[test]
+fn a_channel_that_was_left_open_is_closed_by_its_name_only() {
+    let modem = modem();
+    let first = open(&modem);
+    let name = first.session();
+    // As if its program had ended in the middle.
+    modem.behave(Manner::Deaf);
+    drop(first);
+    modem.behave(Manner::Good);
+    assert!(modem.is_open());
+    for wrong in [None, Some(name + 1)] {
+        let error = ModemCard::open_after(modem.device(), PATIENT, wrong).map(|_| ());
+        assert!(matches!(error, Err(ModemError::NoApplet(_))), "{error:?}");
+    }
+    let card = ModemCard::open_after(modem.device(), PATIENT, Some(name)).unwrap();
+    card.close().unwrap();
+    assert!(!modem.is_open());
+    // A name that nobody has any more does no harm.
+    let mut again = ModemCard::open_after(modem.device(), PATIENT, Some(99)).unwrap();
+    assert_eq!(again.transmit(&GET_CHALLENGE).unwrap().len(), 18);
+}
+
+#[test]
 fn what_a_modem_says_no_with_has_a_sentence() {
     for (how, wanted) in [
         ("+CME ERROR: 10", "no SIM in the modem"),

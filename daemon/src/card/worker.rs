@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use pcsc::{Context, Scope};
 use simsync_card::client::CardError as ClientError;
+use simsync_card::connection::{Connection, Taken};
 use simsync_card::pcsc::PcscCard;
 use simsync_card::pinpad::PinPad;
 use simsync_card::transport::TransportError;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+
+use super::modem::{Modems, Port, reader_name};
 
 /// Why a piece of work with a card gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +50,42 @@ impl CardError {
 
     /// Whether the card (or its reader, or pcscd) is gone.
     pub fn is_removal(&self) -> bool {
-        matches!(
-            self.transport(),
+        match self.transport() {
             Some(
                 TransportError::RemovedCard
-                    | TransportError::ReaderGone
-                    | TransportError::ServiceGone
-                    | TransportError::NoAnswer(_)
-                    | TransportError::BrokenOff
-            )
-        )
+                | TransportError::ReaderGone
+                | TransportError::ServiceGone
+                | TransportError::NoAnswer(_)
+                | TransportError::BrokenOff,
+            ) => true,
+            Some(TransportError::Modem(e)) => e.is_absence(),
+            _ => false,
+        }
+    }
+
+    /// Whether the connection to the card is of no use any more: a modem's channel isn't after any failure.
+    fn ends_the_connection(&self) -> bool {
+        self.is_removal() || matches!(self.transport(), Some(TransportError::Modem(_)))
     }
 }
 
 /// The connection to one card. It stays while the card is in, so that the PIN stays verified.
 pub struct OpenCard<'a> {
-    card: &'a mut PcscCard,
+    card: &'a mut Connection,
+    losses: u64,
     wanted: &'a dyn Fn() -> bool,
     note_pad: &'a dyn Fn(Option<PinPad>),
 }
 
 impl<'a> OpenCard<'a> {
-    /// The card, for a transaction.
-    pub fn card(&mut self) -> &mut PcscCard {
-        self.card
+    /// Takes the card for a transaction; a reset by another program is over then.
+    pub fn begin(&mut self) -> Result<Taken<'_>, TransportError> {
+        self.card.begin()
+    }
+
+    /// How many connections of this reader were lost before this one.
+    pub fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Whether somebody waits for the outcome still: asked after a person took their time.
@@ -88,11 +103,54 @@ type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 type Pads = Arc<Mutex<HashMap<String, PinPad>>>;
 
+/// How the cards of one reader are reached.
+enum Way {
+    Reader {
+        name: String,
+        context: Option<Context>,
+    },
+    Modem(Port),
+}
+
+impl Way {
+    fn connect(&mut self) -> Result<Connection, TransportError> {
+        let (name, known) = match self {
+            Self::Reader { name, context } => (name, context),
+            Self::Modem(port) => return Ok(Connection::Modem(Box::new(port.connect()?))),
+        };
+        let name = CString::new(name.as_str()).map_err(|_| TransportError::ReaderGone)?;
+        let context = match known {
+            Some(c) => c.clone(),
+            None => known.insert(Context::establish(Scope::User)?).clone(),
+        };
+        let card = match PcscCard::connect(&context, &name) {
+            Err(TransportError::ServiceGone) => {
+                // The context outlived its pcscd: a new one, once.
+                *known = None;
+                let fresh = known.insert(Context::establish(Scope::User)?);
+                PcscCard::connect(fresh, &name)
+            }
+            other => other,
+        };
+        card.map(Connection::Reader)
+    }
+
+    fn end(&self, card: Connection) {
+        match (self, card) {
+            (Self::Modem(port), Connection::Modem(card)) => port.close(*card),
+            // Dropped, it is reset.
+            (_, card) => drop(card),
+        }
+    }
+}
+
 /// One reader's.
 struct Worker {
     reader: String,
-    context: Option<Context>,
-    card: Option<PcscCard>,
+    way: Way,
+    card: Option<Connection>,
+    losses: u64,
+    lost: Arc<Notify>,
     pads: Pads,
 }
 
@@ -107,38 +165,27 @@ impl Worker {
         }
     }
 
-    fn card(&mut self) -> Result<&mut PcscCard, TransportError> {
+    fn card(&mut self) -> Result<&mut Connection, TransportError> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => self.connect()?,
+            None => self.way.connect()?,
         };
         Ok(self.card.insert(card))
     }
 
-    fn connect(&mut self) -> Result<PcscCard, TransportError> {
-        let name = CString::new(self.reader.as_str()).map_err(|_| TransportError::ReaderGone)?;
-        let context = match &self.context {
-            Some(c) => c.clone(),
-            None => {
-                let c = Context::establish(Scope::User)?;
-                self.context = Some(c.clone());
-                c
-            }
-        };
-        match PcscCard::connect(&context, &name) {
-            Err(TransportError::ServiceGone) => {
-                // The context outlived its pcscd: a new one, once.
-                self.context = None;
-                let fresh = Context::establish(Scope::User)?;
-                self.context = Some(fresh.clone());
-                PcscCard::connect(&fresh, &name)
-            }
-            other => other,
+    fn forget(&mut self) {
+        if let Some(card) = self.card.take() {
+            self.way.end(card);
         }
     }
 
-    fn forget(&mut self) {
-        self.card = None;
+    /// The connection failed, which whoever watches the reader may want to know.
+    fn lose(&mut self) {
+        if self.card.is_some() {
+            self.losses += 1;
+            self.forget();
+            self.lost.notify_one();
+        }
     }
 }
 
@@ -147,6 +194,9 @@ impl Worker {
 pub struct CardHandle {
     /// By reader. A thread is started with its first work and stays: readers are few.
     threads: Arc<Mutex<HashMap<String, Sender<Job>>>>,
+    /// Told when a connection is lost, by reader.
+    lost: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
+    modems: Arc<Modems>,
     pads: Pads,
 }
 
@@ -157,16 +207,46 @@ impl std::fmt::Debug for CardHandle {
 }
 
 impl CardHandle {
+    /// For readers of PC/SC, and these modems.
+    pub fn new(modems: Modems) -> Self {
+        Self {
+            modems: Arc::new(modems),
+            ..Self::default()
+        }
+    }
+
+    /// The modems that are simsync's.
+    pub fn modems(&self) -> &Modems {
+        &self.modems
+    }
+
+    /// Told whenever the connection to the card in this reader is lost.
+    pub fn lost(&self, reader: &str) -> Arc<Notify> {
+        lock(&self.lost)
+            .entry(reader.to_owned())
+            .or_default()
+            .clone()
+    }
+
     fn send(&self, reader: &str, job: Job) -> Result<(), CardError> {
         let mut threads = lock(&self.threads);
         if let Some(thread) = threads.get(reader) {
             return thread.send(job).map_err(|_| CardError::Gone);
         }
         let (jobs, rx) = std::sync::mpsc::channel();
+        let way = match Port::find(&self.modems, reader) {
+            Some(port) => Way::Modem(port),
+            None => Way::Reader {
+                name: reader.to_owned(),
+                context: None,
+            },
+        };
         let worker = Worker {
             reader: reader.to_owned(),
-            context: None,
+            way,
             card: None,
+            losses: 0,
+            lost: self.lost(reader),
             pads: self.pads.clone(),
         };
         let started = std::thread::Builder::new()
@@ -204,18 +284,20 @@ impl CardHandle {
                     None => lock(&pads).remove(&name),
                 };
             };
+            let losses = worker.losses;
             let result = match worker.card() {
                 Ok(card) => work(&mut OpenCard {
                     card,
+                    losses,
                     wanted: &wanted,
                     note_pad: &note_pad,
                 }),
                 Err(e) => Err(e.into()),
             };
             if let Err(error) = &result
-                && error.is_removal()
+                && error.ends_the_connection()
             {
-                worker.forget();
+                worker.lose();
             }
             let _ = tx.send(result);
         });
@@ -238,6 +320,27 @@ impl CardHandle {
         // Without a thread there is no connection.
         if let Some(thread) = known {
             let _ = thread.send(Box::new(Worker::forget));
+        }
+    }
+
+    /// Closes the channels in modems: nobody else does when this process ends. Waits at most `deadline`.
+    pub async fn close_channels(&self, deadline: Duration) {
+        let readers: Vec<String> = self.modems.devices.iter().map(|d| reader_name(d)).collect();
+        let closed = async {
+            for reader in readers {
+                let known = lock(&self.threads).get(&reader).cloned();
+                let (tx, rx) = oneshot::channel::<()>();
+                let job: Job = Box::new(|worker| {
+                    worker.forget();
+                    drop(tx);
+                });
+                if known.is_some_and(|thread| thread.send(job).is_ok()) {
+                    let _ = rx.await;
+                }
+            }
+        };
+        if tokio::time::timeout(deadline, closed).await.is_err() {
+            tracing::info!("a modem does not close its channel in time");
         }
     }
 }

@@ -4,8 +4,8 @@ use simsync_card::client::{
     Applet, CardError as AppletError, HeadRecord, Info, OpenRequest, OpenedSession, Pin, Selected,
     SignDomain, SignedKeys, Slots, Token, UnsettledSession,
 };
+use simsync_card::connection::Taken;
 use simsync_card::ids::{CardId, Hash, Point, TerminalId};
-use simsync_card::pcsc::PcscTransaction;
 use simsync_card::pinpad::PinPad;
 use simsync_card::sign::{SecretKey, Sig};
 use simsync_card::status::Status;
@@ -16,16 +16,9 @@ use simsync_vault::keyobject::TerminalEntry;
 use super::card_pin::CardPin;
 use crate::card::{CardError, OpenCard};
 
-/// Begins a transaction; a reset by another program is taken note of and over.
-pub fn transaction<'a>(
-    card: &'a mut OpenCard<'_>,
-) -> Result<Applet<PcscTransaction<'a>>, CardError> {
-    match card.card().transaction() {
-        Ok(_) => {}
-        Err(TransportError::ResetByOther) => {}
-        Err(e) => return Err(e.into()),
-    }
-    Ok(Applet::new(card.card().transaction()?))
+/// Begins a transaction; a reset by another program is over then.
+pub fn transaction<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<Taken<'a>>, CardError> {
+    Ok(Applet::new(card.begin()?))
 }
 
 /// Whether what we opened on the card is still there, and a challenge: another program may have reset the card or
@@ -46,7 +39,7 @@ fn still_ours<T: simsync_card::transport::Transport>(
 }
 
 /// Begins a transaction in which our applet is selected: a PIN given now burns no tries of another's.
-pub fn ours<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<PcscTransaction<'a>>, CardError> {
+pub fn ours<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<Taken<'a>>, CardError> {
     let mut applet = transaction(card)?;
     if still_ours(&mut applet)?.is_none() {
         applet.select()?;
@@ -62,17 +55,13 @@ pub fn look(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
 
 /// The number of a SIM without our applet. None: no SIM, or one that does not tell.
 pub fn read_sim(card: &mut OpenCard<'_>) -> Result<Option<String>, CardError> {
-    match card.card().transaction() {
-        Ok(_) | Err(TransportError::ResetByOther) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let sim = simsync_card::sim::read(&mut card.card().transaction()?)?;
+    let sim = simsync_card::sim::read(&mut card.begin()?)?;
     Ok(sim.and_then(|s| s.iccid.digits().map(str::to_owned)))
 }
 
 /// The reader of a card of ours is asked for its PIN pad, too.
 fn select(
-    applet: &mut Applet<PcscTransaction<'_>>,
+    applet: &mut Applet<Taken<'_>>,
     note_pad: &dyn Fn(Option<PinPad>),
 ) -> Result<Option<Selected>, CardError> {
     match applet.select() {
@@ -183,7 +172,7 @@ pub(super) fn open(
 }
 
 fn open_selected(
-    applet: &mut Applet<PcscTransaction<'_>>,
+    applet: &mut Applet<Taken<'_>>,
     mut challenge: [u8; 16],
     pin: Option<(&CardPin, &dyn Fn() -> bool)>,
     o: &Opening,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use simsync_card::client::{Applet, Pin};
-use simsync_card::pcsc::PcscTransaction;
+use simsync_card::connection::Taken;
 use simsync_card::pinpad::{PinPad, TIMEOUT_SECONDS};
 use simsync_card::status::{Pad, Status};
 use tokio::sync::MutexGuard;
@@ -64,7 +64,7 @@ impl CardPin {
     /// meanwhile), nothing follows.
     pub(super) fn verify(
         &self,
-        applet: &mut Applet<PcscTransaction<'_>>,
+        applet: &mut Applet<Taken<'_>>,
         wanted: &dyn Fn() -> bool,
     ) -> Result<(), CardError> {
         match self {

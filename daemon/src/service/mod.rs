@@ -31,10 +31,13 @@ use tokio::sync::{mpsc, watch};
 pub use ctx::{Ctx, StartError};
 
 use crate::api::{Agents, Handle, Order, Request, Status};
-use crate::card::{CardHandle, Watcher, watch as watch_cards};
+use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
 use crate::paths::Paths;
+
+/// How long channels in modems may take to be closed at the end.
+const CHANNELS: Duration = Duration::from_secs(3);
 
 /// What a daemon is started with.
 pub struct Parts {
@@ -63,7 +66,10 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     let (events_tx, events_rx) = mpsc::unbounded_channel();
     let (requests_tx, requests_rx) = mpsc::channel(64);
     let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
-    let card = CardHandle::default();
+    let card = CardHandle::new(Modems {
+        devices: parts.config.modems.clone(),
+        notes: parts.paths.channels.clone(),
+    });
     let policy = Policy {
         login: parts.config.login_session,
         on_insertion: parts.config.sync_on_insertion,
@@ -78,6 +84,11 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     let emit = events_tx.clone();
     let readers =
         watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
+    for device in ctx.card.modems().devices.clone() {
+        let emit = events_tx.clone();
+        let emit = move |e| emit.send(Event::Card(e)).is_ok();
+        tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
+    }
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
     state.tails_waiting = ctx.tails_waiting();
@@ -156,6 +167,7 @@ impl Service {
         {
             task.abort();
         }
+        self.ctx.card.close_channels(CHANNELS).await;
         self.publish();
     }
 

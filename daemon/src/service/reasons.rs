@@ -1,6 +1,7 @@
 //! Failures of card, server and engine, as the owner reads them and as the rules act on them.
 
 use simsync_card::status::{Pad, Status};
+use simsync_card::transport::TransportError;
 use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code;
 use simsync_vault::head::Verdict;
@@ -10,15 +11,19 @@ use crate::card::CardError;
 use crate::core::{OpenFailure, Outcome};
 use crate::engine::EngineError;
 
+/// What it is called that no answer came from the card.
+fn no_answer(e: &CardError) -> &'static str {
+    match e.transport() {
+        _ if e.is_removal() => "card-removed",
+        Some(TransportError::Modem(_)) => "no-channel",
+        _ => "card-busy",
+    }
+}
+
 /// A failure of the card as the owner reads it.
 pub fn card_reason(e: &CardError) -> Reason {
     let CardError::Client(inner) = e else {
-        let code = if e.is_removal() {
-            "card-removed"
-        } else {
-            "card-busy"
-        };
-        return Reason::new(code, e.to_string());
+        return Reason::new(no_answer(e), e.to_string());
     };
     let (code, sentence) = match (inner.status(), inner.transport()) {
         (Some(s), _) => {
@@ -41,14 +46,7 @@ pub fn card_reason(e: &CardError) -> Reason {
             };
             (code, format!("{s}{way_out}"))
         }
-        (None, Some(t)) => {
-            let code = if e.is_removal() {
-                "card-removed"
-            } else {
-                "card-busy"
-            };
-            (code, t.to_string())
-        }
+        (None, Some(t)) => (no_answer(e), t.to_string()),
         (None, None) => ("card-refused", inner.to_string()),
     };
     Reason::new(code, sentence)

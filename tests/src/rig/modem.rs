@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::ioctl_tiocnxcl;
 use simsync_card::transport::Transport;
 
 /// How it behaves from now on.
@@ -29,6 +31,8 @@ pub enum Manner {
     Leaves,
     /// Each command that needs the SIM ends with this.
     Refuses(&'static str),
+    /// It does not close its channel.
+    Deaf,
     /// It has no logical channels.
     Without,
     /// It lets the host's bytes through, and never a word of its own.
@@ -39,6 +43,7 @@ pub enum Manner {
 #[derive(Default)]
 struct Shared {
     manner: Manner,
+    card: Option<Box<dyn Transport + Send>>,
     classes: BTreeSet<u8>,
     is_open: bool,
 }
@@ -55,34 +60,45 @@ pub struct Modem {
     shared: Locked,
     /// Its other end is watched by the thread: closed, the modem is unplugged.
     plug: Option<OwnedFd>,
+    other: OwnedFd,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Modem {
     /// With a SIM in it that is this card.
     pub fn start(card: impl Transport + Send + 'static) -> std::io::Result<Self> {
-        let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        let modem = Self::empty()?;
+        modem.put_in(card);
+        Ok(modem)
+    }
+
+    /// Without a SIM.
+    pub fn empty() -> std::io::Result<Self> {
+        // Nothing of it is for the programs that a test starts: they would keep it plugged in.
+        let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&host)?;
         unlockpt(&host)?;
         let name = ptsname(&host, Vec::new())?;
         let device = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes())).to_path_buf();
         // Held open: without anybody at the other end reading fails.
-        let other = rustix::fs::open(&device, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
-        let (unplugged, plug) = rustix::pipe::pipe()?;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let other = rustix::fs::open(&device, flags, Mode::empty())?;
+        let held = other.try_clone()?;
+        let (unplugged, plug) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let shared = Locked::default();
         let firmware = Firmware {
             shared: shared.clone(),
             echoes: true,
-            card: Box::new(card),
         };
         let thread = std::thread::spawn(move || {
             firmware.run(&host, &unplugged);
-            drop(other);
+            drop(held);
         });
         Ok(Self {
             device,
             shared,
             plug: Some(plug),
+            other,
             thread: Some(thread),
         })
     }
@@ -105,6 +121,23 @@ impl Modem {
     /// Whether its channel is open.
     pub fn is_open(&self) -> bool {
         lock(&self.shared).is_open
+    }
+
+    /// Puts a SIM in.
+    pub fn put_in(&self, card: impl Transport + Send + 'static) {
+        lock(&self.shared).card = Some(Box::new(card));
+    }
+
+    /// Takes the SIM out, whatever it is doing.
+    pub fn take_out(&self) {
+        let mut shared = lock(&self.shared);
+        shared.card = None;
+        shared.is_open = false;
+    }
+
+    /// What the kernel does when the last program that had the port open is gone; here this modem has it open all the time.
+    pub fn free_port(&self) -> std::io::Result<()> {
+        Ok(ioctl_tiocnxcl(&self.other)?)
     }
 
     /// Takes it away.
@@ -141,7 +174,6 @@ fn text(lines: &str) -> Reply {
 struct Firmware {
     shared: Locked,
     echoes: bool,
-    card: Box<dyn Transport + Send>,
 }
 
 impl Firmware {
@@ -211,6 +243,10 @@ impl Firmware {
             ("AT", _) | ("AT+CMEE", _) => text("OK"),
             ("AT+CCHO" | "AT+CGLA" | "AT+CCHC", _) if manner == Manner::Without => text("ERROR"),
             ("AT+CCHO", "?") => text("OK"),
+            // SIM not inserted.
+            ("AT+CCHO" | "AT+CGLA" | "AT+CCHC", _) if lock(&self.shared).card.is_none() => {
+                text("+CME ERROR: 10")
+            }
             ("AT+CCHO" | "AT+CGLA", rest) => match manner {
                 Manner::Refuses(how) => text(how),
                 _ if command.starts_with("AT+CCHO") => self.open(rest),
@@ -219,12 +255,11 @@ impl Firmware {
                 Manner::Leaves => Reply::Gone,
                 _ => self.carry(rest),
             },
+            ("AT+CCHC", _) if manner == Manner::Deaf => text("ERROR"),
             ("AT+CCHC", SESSION) => {
                 lock(&self.shared).is_open = false;
                 // The card's runtime deselects the applet: selecting another one does the same.
-                let _ = self
-                    .card
-                    .transmit(&[0x00, 0xA4, 0x04, 0x00, 0x05, 0xF1, b'n', b'o', b'n', b'e']);
+                self.tell(&[0x00, 0xA4, 0x04, 0x00, 0x05, 0xF1, b'n', b'o', b'n', b'e']);
                 text("+CCHC\nOK")
             }
             _ => text("ERROR"),
@@ -232,7 +267,7 @@ impl Firmware {
     }
 
     /// MANAGE CHANNEL, and SELECT on the channel.
-    fn open(&mut self, name: &str) -> Reply {
+    fn open(&self, name: &str) -> Reply {
         if lock(&self.shared).is_open {
             // Memory full: no channel is free.
             return text("+CME ERROR: 20");
@@ -243,7 +278,7 @@ impl Firmware {
         let mut select = vec![0x00, 0xA4, 0x04, 0x00, aid.len() as u8];
         select.extend_from_slice(&aid);
         select.push(0x00);
-        let sw = self.card.transmit(&select).ok();
+        let sw = self.tell(&select);
         if !sw.is_some_and(|answer| answer.ends_with(&[0x90, 0x00])) {
             return text("+CME ERROR: 22");
         }
@@ -252,7 +287,7 @@ impl Firmware {
     }
 
     /// `7,10,"0084000010"`: the session, how many digits, the command.
-    fn carry(&mut self, arguments: &str) -> Reply {
+    fn carry(&self, arguments: &str) -> Reply {
         let parts: Vec<&str> = arguments.split(',').collect();
         let [SESSION, length, hex] = parts[..] else {
             return text("+CME ERROR: 50");
@@ -262,13 +297,18 @@ impl Firmware {
         let (Some(apdu), true) = (apdu, lock(&self.shared).is_open) else {
             return text("+CME ERROR: 50");
         };
-        match self.card.transmit(&self.on_the_channel(apdu)) {
-            Ok(answer) => {
+        match self.tell(&self.on_the_channel(apdu)) {
+            Some(answer) => {
                 let hex: String = answer.iter().map(|b| format!("{b:02X}")).collect();
                 text(&format!("+CGLA: {},\"{hex}\"\nOK", hex.len()))
             }
-            Err(_) => text("+CME ERROR: 13"),
+            None => text("+CME ERROR: 13"),
         }
+    }
+
+    /// What the card answers, if it is in and does.
+    fn tell(&self, apdu: &[u8]) -> Option<Vec<u8>> {
+        lock(&self.shared).card.as_mut()?.transmit(apdu).ok()
     }
 
     /// The modem puts the channel into the class (27.007, 8.45). The card's runtime takes SELECT by name for itself, which

@@ -53,3 +53,18 @@ pub enum ModemError {
     #[error("an exchange with the modem broke off before; begin anew")]
     Broken,
 }
+
+impl ModemError {
+    /// Whether it is only that nothing is there: no modem, no SIM, or a channel that went with it.
+    pub fn is_absence(&self) -> bool {
+        use std::io::ErrorKind::NotFound;
+        match self {
+            // A device whose hardware went: ENXIO, ENODEV, EIO.
+            Self::Open(_, e) => {
+                e.kind() == NotFound || matches!(e.raw_os_error(), Some(5 | 6 | 19))
+            }
+            Self::Gone | Self::NoSim | Self::Refused(..) | Self::Broken => true,
+            _ => false,
+        }
+    }
+}

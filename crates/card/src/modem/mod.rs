@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::apdu::MAX_ANSWER;
 use crate::client::APPLET_AID;
+use crate::pinpad::Control;
 use crate::transport::{Transport, TransportError};
 use at::{At, Refusal};
 pub use error::ModemError;
@@ -53,11 +54,22 @@ pub struct ModemCard {
     deadlines: Deadlines,
     /// An exchange broke off: what comes next may be its answer.
     broken: bool,
+    closed: bool,
 }
 
 impl ModemCard {
     /// Opens the modem's AT port and a channel to the applet on its SIM.
     pub fn open(device: &Path, deadlines: Deadlines) -> Result<Self, ModemError> {
+        Self::open_after(device, deadlines, None)
+    }
+
+    /// The same, after a program that may have ended without closing its channel, which was called `left` ([`Self::session`]).
+    /// The applet is on one channel at a time, so that one is closed where the modem does not give another.
+    pub fn open_after(
+        device: &Path,
+        deadlines: Deadlines,
+        left: Option<u32>,
+    ) -> Result<Self, ModemError> {
         let mut at = At::new(Port::open(device)?);
         // Whatever another program left half typed ends here, with whatever answer.
         let _ = at.ask("AT", deadlines.greeting)?;
@@ -67,7 +79,13 @@ impl ModemCard {
         // Errors by number. One that cannot do that says ERROR only.
         let _ = at.ask("AT+CMEE=1", deadlines.greeting)?;
         let open = format!("AT+CCHO=\"{}\"", hex::encode_upper(APPLET_AID));
-        let session = match at.ask(&open, deadlines.answer)? {
+        let mut opened = at.ask(&open, deadlines.answer)?;
+        if let (Err(_), Some(left)) = (&opened, left) {
+            // It may be gone with the SIM that it was on.
+            let _ = at.ask(&format!("AT+CCHC={left}"), deadlines.answer)?;
+            opened = at.ask(&open, deadlines.answer)?;
+        }
+        let session = match opened {
             Ok(lines) => session_id(&lines)?,
             Err(refusal) => return Err(why_no_channel(&mut at, &refusal, deadlines)),
         };
@@ -76,7 +94,29 @@ impl ModemCard {
             session,
             deadlines,
             broken: false,
+            closed: false,
         })
+    }
+
+    /// The modem's name for the channel.
+    pub fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// Closes the channel, and tells whether the modem did.
+    pub fn close(mut self) -> Result<(), ModemError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), ModemError> {
+        if std::mem::replace(&mut self.closed, true) {
+            return Ok(());
+        }
+        let close = format!("AT+CCHC={}", self.session);
+        self.at
+            .ask(&close, self.deadlines.closing)?
+            .map_err(refused)?;
+        Ok(())
     }
 
     /// Other deadlines from now on.
@@ -120,10 +160,20 @@ impl Transport for ModemCard {
     }
 }
 
+/// No modem has keys of its own for a PIN.
+impl Control for ModemCard {
+    fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+        Err(TransportError::Unsupported)
+    }
+
+    fn control(&mut self, _: u32, _: &[u8]) -> Result<Vec<u8>, TransportError> {
+        Err(TransportError::Unsupported)
+    }
+}
+
 impl Drop for ModemCard {
     fn drop(&mut self) {
-        let close = format!("AT+CCHC={}", self.session);
-        if let Err(error) = self.at.ask(&close, self.deadlines.closing) {
+        if let Err(error) = self.end() {
             tracing::debug!(%error, "the logical channel is left to the modem");
         }
     }
