@@ -6,7 +6,8 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{Person, install, provision_inserted};
+use serde_json::Value;
+use simsync_rig::demo::{Person, install, provision_inserted, try_provision};
 use simsync_rig::rig::{CliResult, Rig, Secrets, Terminal};
 
 fn tool(desk: &Terminal, args: &[&str], secrets: &Secrets) -> CliResult {
@@ -84,6 +85,51 @@ fn m5_a_card_is_blocked_unblocked_and_wiped_without_its_puk() {
 }
 
 #[test]
+fn m18_a_card_whose_last_answers_were_lost_is_told_from_one_that_was_issued_before() {
+    let mut rig = Rig::start().unwrap();
+    let desk = rig.terminal("desk").unwrap();
+    let mut issue = |name: &str, yank: Option<u64>| {
+        let secret = rig.bridge.blank(name).unwrap();
+        let enrolment = rig.server.subscriber(name).unwrap();
+        let there = |s: &Value| s["cards"].as_array().is_some_and(|c| c.len() == 1);
+        let gone = |s: &Value| s["cards"].as_array().is_some_and(Vec::is_empty);
+        rig.bridge.insert(name, desk.port).unwrap();
+        desk.wait_status("a card", there).unwrap();
+        rig.bridge.call(&format!("wait-idle {name} 150")).unwrap();
+        rig.bridge.reset_stats(name).unwrap();
+        if let Some(n) = yank {
+            rig.bridge.call(&format!("yank {name} {n}")).unwrap();
+            let cut = try_provision(&rig, &desk, (name, &secret), &enrolment).unwrap();
+            assert_eq!(cut.code, 4, "{}", cut.stderr);
+            desk.wait_status("no card", gone).unwrap();
+            rig.bridge.insert(name, desk.port).unwrap();
+            desk.wait_status("a card", there).unwrap();
+        }
+        let done = try_provision(&rig, &desk, (name, &secret), &enrolment).unwrap();
+        let done = done.ok("simsync-card provision").unwrap();
+        let commands = rig.bridge.stats(name).unwrap().apdus;
+        // Again, as the letter is there; and not with a letter of another card.
+        let again = try_provision(&rig, &desk, (name, &secret), &enrolment).unwrap();
+        let again = again.ok("simsync-card provision, again").unwrap();
+        assert_eq!(again.json["already_enrolled"], true);
+        assert_eq!(again.json["card"], done.json["card"]);
+        std::fs::remove_file(rig.dir.path().join(format!("letter-{name}.txt"))).unwrap();
+        let refused = try_provision(&rig, &desk, (name, &secret), &enrolment).unwrap();
+        assert!(
+            refused.stderr.contains("provisioned already"),
+            "{refused:?}"
+        );
+        rig.bridge.eject(name).unwrap();
+        desk.wait_status("no card", gone).unwrap();
+        (commands, done.json["already_enrolled"] == true)
+    };
+    let (commands, already) = issue("first", None);
+    assert!(!already);
+    // The last command is ENROLLED: the card did it, and nobody heard.
+    assert!(issue("second", Some(commands)).1);
+}
+
+#[test]
 fn m5_a_card_is_wiped_with_its_puk_and_made_anew() {
     let mut rig = Rig::start().unwrap();
     let desk = rig.terminal("desk").unwrap();
@@ -103,6 +149,10 @@ fn m5_a_card_is_wiped_with_its_puk_and_made_anew() {
     .ok("terminate")
     .unwrap();
     assert_eq!(state(&desk), "terminated");
+    // Who did not hear of it asks again.
+    tool(&desk, &["terminate", "--destroy-keys"], &Secrets::default())
+        .ok("terminate, again")
+        .unwrap();
     // Nothing of it is left; the card manager's owner makes it another card.
     for refused in [
         tool(&desk, &["info"], &Secrets::give("--pin-fd", &person.pin)),

@@ -9,7 +9,7 @@ use simsync_protocol::address::ServerAddress;
 
 use crate::cli::Provision;
 use crate::error::ToolError;
-use crate::issue::{self, Holder, Introduction, Record, Registrar, Terms};
+use crate::issue::{self, Holder, Introduction, Issued, Record, Registrar, Terms};
 use crate::letter::{self, Format, Letter};
 use crate::output::Output;
 use crate::registrar::Server;
@@ -76,10 +76,25 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
     match selected.lifecycle {
         Lifecycle::Installed | Lifecycle::Personalised => {}
+        // Its answer to the last command may have been lost: the letter says whether this is the card.
         Lifecycle::Enrolled => {
-            return Err(ToolError::Other(
-                "this card is provisioned already; `simsync-card info` shows it".to_owned(),
-            ));
+            let same = |card: &CardId| selected.is_card_of(card, &subscriber);
+            let Some(card) = letter::card_of(&files, same) else {
+                return Err(ToolError::Other(
+                    "this card is provisioned already, and not by this letter; `simsync-card info` shows it"
+                        .to_owned(),
+                ));
+            };
+            tell(
+                &subscriber,
+                &Issued {
+                    card,
+                    already: true,
+                },
+                &files,
+                out,
+            );
+            return Ok(());
         }
         Lifecycle::Terminated => {
             return Err(ToolError::Other(
@@ -98,7 +113,12 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
     let mut server = Telling(Server::new(address, terms.ca_pin)?, out);
     let mut record = OneLetter(files);
     let issued = issue::issue(&mut card, &secret, &terms, holder, &mut server, &mut record)?;
-    let letters: Vec<&PathBuf> = record.0.iter().map(|(_, path)| path).collect();
+    tell(&subscriber, &issued, &record.0, out);
+    Ok(())
+}
+
+fn tell(subscriber: &SubscriberId, issued: &Issued, files: &[(Format, PathBuf)], out: &Output) {
+    let letters: Vec<&PathBuf> = files.iter().map(|(_, path)| path).collect();
     let names: Vec<String> = letters.iter().map(|p| p.display().to_string()).collect();
     out.result(
         json!({
@@ -114,5 +134,4 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
             names.join(", ")
         ),
     );
-    Ok(())
 }

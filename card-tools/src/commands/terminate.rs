@@ -1,6 +1,7 @@
 //! `terminate`: wipes a card for good.
 
 use serde_json::json;
+use simsync_card::client::Lifecycle;
 
 use crate::error::ToolError;
 use crate::output::Output;
@@ -22,6 +23,10 @@ pub fn run(
     }
     let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
+    if selected.lifecycle == Lifecycle::Terminated {
+        tell(out, "The card was wiped before.");
+        return Ok(());
+    }
     let puk = if selected.puk_tries == 0 {
         out.step("The PUK is blocked: it is not needed.");
         None
@@ -32,9 +37,13 @@ pub fn run(
     let mut applet = reader::transaction(&mut card)?;
     reader::select(&mut applet)?;
     applet.terminate(puk.as_ref())?;
+    tell(out, "The card is wiped.");
+    Ok(())
+}
+
+fn tell(out: &Output, what: &str) {
     out.result(
         json!({ "terminated": true }),
-        "The card is wiped. Its server does not know: `simsync-server card revoke` tells it.",
+        &format!("{what} Its server does not know: `simsync-server card revoke` tells it."),
     );
-    Ok(())
 }

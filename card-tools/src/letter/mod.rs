@@ -6,6 +6,7 @@ mod pdf;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use simsync_card::ids::CardId;
 use zeroize::Zeroizing;
 
 use crate::error::ToolError;
@@ -158,14 +159,34 @@ pub fn places(path: &Path, formats: &[Format]) -> Vec<(Format, PathBuf)> {
     }
 }
 
+fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    let file = std::fs::File::open(path)?;
+    file.take(CAPACITY as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The card that all of these letters are for, if it is one of those that `wanted` knows.
+pub fn card_of(files: &[(Format, PathBuf)], wanted: impl Fn(&CardId) -> bool) -> Option<CardId> {
+    let mut found = None;
+    for (_, path) in files {
+        let bytes = read(path).ok().filter(|bytes| is_letter(bytes))?;
+        let words = bytes.split(|b| !b.is_ascii_alphanumeric());
+        let mut ids = words.filter_map(|w| std::str::from_utf8(w).ok()?.parse().ok());
+        let card = ids.find(|card| wanted(card))?;
+        if found.is_some_and(|other| other != card) {
+            return None;
+        }
+        found = Some(card);
+    }
+    found
+}
+
 /// A file that is no letter of ours is not overwritten.
 pub fn check_free(path: &Path) -> Result<(), ToolError> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(CAPACITY));
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(CAPACITY as u64).read_to_end(&mut bytes));
-    match read {
+    match read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(_) if is_letter(&bytes) => Ok(()),
+        Ok(bytes) if is_letter(&bytes) => Ok(()),
         _ => Err(ToolError::Usage(format!(
             "{} exists and is no letter of this tool; choose another file",
             path.display()
@@ -206,6 +227,35 @@ mod tests {
             puk: "87654321",
             change: true,
         }
+    }
+
+    #[test]
+    fn a_letter_tells_its_card_in_every_format() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = [Format::Text, Format::Html, Format::Pdf];
+        let files = places(&dir.path().join("letter.txt"), &all);
+        let [card, other] = [CardId([0xA7; 16]), CardId([0x13; 16])];
+        let of = |files: &[_], card: CardId| card_of(files, |c| *c == card);
+        assert_eq!(of(&files, card), None);
+        for file in &files {
+            let name = card.to_string();
+            let letter = Letter {
+                card: &name,
+                ..letter("13131313131313131313131313131313")
+            };
+            letter.write(std::slice::from_ref(file)).unwrap();
+            assert_eq!(of(std::slice::from_ref(file), card), Some(card));
+        }
+        assert_eq!(of(&files, card), Some(card));
+        assert_eq!(of(&files[..1], CardId([0x55; 16])), None);
+        // One that is lost, or another card's: nobody knows what the letters say.
+        let name = other.to_string();
+        let strange = Letter {
+            card: &name,
+            ..letter("x")
+        };
+        strange.write(&files[1..2]).unwrap();
+        assert_eq!(of(&files, card), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Server {
     /// The operator moves it: stopped, its folder copied, and served from there on another port. Terminals need a wire to it.
     pub fn move_away(&mut self, public_port: u16) -> Result<()> {
         self.stop()?;
-        let folder = self.dir.with_extension("moved");
+        let folder = self.dir.with_extension(public_port.to_string());
         let copied = Command::new("cp")
             .arg("-a")
             .arg(&self.dir)

@@ -138,43 +138,17 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     eject(&mut rig, &b, &person)
 }
 
-/// Each time another blank card: interrupted anywhere, the same command ends in the same state, and the letter's PIN is
-/// the card's.
+/// Each time another blank card.
 fn provisioning(plan: &Plan, report: &mut Report, rig: &mut Rig, desk: &Terminal) -> Result<()> {
     for request in ["yank", "yank-before"] {
         for (yanked, n) in (1..MOST).step_by(plan.stride).enumerate() {
             let card = format!("{request}-{n}");
-            let secret = rig.bridge.blank(&card)?;
-            let enrolment = rig.server.subscriber(&card)?;
-            put_in(rig, desk, &card)?;
-            rig.bridge.call(&format!("{request} {card} {n}"))?;
-            let first = try_provision(rig, desk, (&card, &secret), &enrolment)?;
-            let undisturbed = rig.bridge.is_in(&card)?;
-            let done = first.code == 0;
-            if undisturbed {
-                first.ok("simsync-card provision")?;
+            let done = provision_interrupted(rig, desk, &card, (request, n));
+            if rig.bridge.is_in(&card)? {
                 rig.bridge.eject(&card)?;
-            } else if !done && first.stderr.trim().is_empty() {
-                return Err(format!(
-                    "{request} at {n}: exit code {} and no word",
-                    first.code
-                ));
             }
             desk.wait_status("the card to be gone", is_out)?;
-            put_in(rig, desk, &card)?;
-            if !done {
-                try_provision(rig, desk, (&card, &secret), &enrolment)?
-                    .ok("simsync-card provision")
-                    .map_err(|e| format!("again after {request} at {n}: {e}"))?;
-            }
-            let person = provisioned(rig, &card, &enrolment)?;
-            let secrets = Secrets::give("--pin-fd", &person.pin).and("--new-pin-fd", "8642");
-            desk.card_tool(&["pin", "change"], &secrets.take("--puk-fd"))?
-                .ok("pin change, with the letter's PIN")
-                .map_err(|e| format!("{request} at {n}: {e}"))?;
-            rig.bridge.eject(&card)?;
-            desk.wait_status("the card to be gone", is_out)?;
-            if undisturbed {
+            if done.map_err(|e| format!("{request} at {n}: {e}"))? {
                 report.operations.push(Operation {
                     what: format!("simsync-card provision, {request}"),
                     apdus: n - 1,
@@ -186,6 +160,40 @@ fn provisioning(plan: &Plan, report: &mut Report, rig: &mut Rig, desk: &Terminal
         }
     }
     Ok(())
+}
+
+/// Interrupted anywhere, the same command ends in the same state, and the letter's PIN is the card's. Answers whether nothing
+/// interrupted it.
+fn provision_interrupted(
+    rig: &mut Rig,
+    desk: &Terminal,
+    card: &str,
+    (request, n): (&str, usize),
+) -> Result<bool> {
+    let secret = rig.bridge.blank(card)?;
+    let enrolment = rig.server.subscriber(card)?;
+    put_in(rig, desk, card)?;
+    rig.bridge.call(&format!("{request} {card} {n}"))?;
+    let first = try_provision(rig, desk, (card, &secret), &enrolment)?;
+    let undisturbed = rig.bridge.is_in(card)?;
+    let done = first.code == 0;
+    if undisturbed {
+        first.ok("simsync-card provision")?;
+        rig.bridge.eject(card)?;
+    } else if !done && first.stderr.trim().is_empty() {
+        return Err(format!("exit code {} and no word", first.code));
+    }
+    desk.wait_status("the card to be gone", is_out)?;
+    put_in(rig, desk, card)?;
+    if !done {
+        try_provision(rig, desk, (card, &secret), &enrolment)?
+            .ok("simsync-card provision, again")?;
+    }
+    let person = provisioned(rig, card, &enrolment)?;
+    let secrets = Secrets::give("--pin-fd", &person.pin).and("--new-pin-fd", "8642");
+    desk.card_tool(&["pin", "change"], &secrets.take("--puk-fd"))?
+        .ok("pin change, with the letter's PIN")?;
+    Ok(undisturbed)
 }
 
 /// Puts a card in that is nobody's yet, and waits until the daemon has looked at it.
