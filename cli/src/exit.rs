@@ -137,6 +137,7 @@ const TABLE: &[(Exit, &[&str])] = &[
         Exit::Guard,
         &[
             "guard",
+            "leaving",
             "locked",
             "busy",
             "card-full",

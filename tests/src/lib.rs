@@ -8,5 +8,6 @@ pub mod desk;
 pub mod impostor;
 pub mod rig;
 pub mod scene;
+pub mod spare;
 pub mod tree;
 pub mod twins;

@@ -161,6 +161,110 @@ fn b8_an_unpaired_terminal_is_out_everywhere_and_the_next_session_makes_a_new_ke
     carries(&mut rig, &b, &a, &person, "from B again.txt");
 }
 
+/// Waits until the terminal, without a card, tells that it was interrupted while it left.
+fn is_leaving(terminal: &Terminal) {
+    let leaving = |s: &Value| {
+        let reasons = s["reasons"].as_array();
+        let leaves = reasons.is_some_and(|r| r.iter().any(|r| r["code"] == "leaving"));
+        leaves && s["cards"].as_array().is_some_and(Vec::is_empty)
+    };
+    terminal
+        .wait_status("a terminal that is leaving", leaving)
+        .unwrap();
+}
+
+#[test]
+fn b8_a_terminal_that_was_interrupted_while_it_left_leaves_or_stays() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    let mut b = joined(&mut rig, &mut person, "B").unwrap();
+    let unpair =
+        |b: &Terminal, person: &Person| b.simsync(&["unpair", "--yes"], &person.secrets()).unwrap();
+    let back = |rig: &mut Rig, b: &Terminal, person: &mut Person| {
+        insert(rig, b, person).unwrap();
+        pair(b, person, false).unwrap();
+        unlock(b, person).unwrap();
+        rig.bridge
+            .call(&format!("wait-idle {} 150", person.card))
+            .unwrap();
+        rig.bridge.reset_stats(&person.card).unwrap();
+    };
+    arrive(&mut rig, &b, &person);
+    unpair(&b, &person).ok("simsync unpair").unwrap();
+    pull(&mut rig, &b, &person).unwrap();
+    back(&mut rig, &b, &mut person);
+    unpair(&b, &person).ok("simsync unpair").unwrap();
+    let mut commands = rig.bridge.stats(&person.card).unwrap().apdus;
+    pull(&mut rig, &b, &person).unwrap();
+    // REMOVE TERMINAL is the last one but for a new look at the card.
+    let mut interrupt = |rig: &mut Rig, b: &Terminal, person: &mut Person, request: &str| {
+        loop {
+            back(rig, b, person);
+            rig.bridge
+                .call(&format!("{request} {} {commands}", person.card))
+                .unwrap();
+            let cut = unpair(b, person);
+            if cut.code == 6 {
+                return is_leaving(b);
+            }
+            cut.ok("simsync unpair, done before that").unwrap();
+            if rig.bridge.is_in(&person.card).unwrap() {
+                rig.bridge.eject(&person.card).unwrap();
+            }
+            b.wait_status("the card to be gone", |s| {
+                s["cards"].as_array().is_some_and(Vec::is_empty)
+            })
+            .unwrap();
+            commands -= 1;
+        }
+    };
+
+    // It was done, and nobody heard; or it was not done.
+    for request in ["yank", "yank-before"] {
+        interrupt(&mut rig, &b, &mut person, request);
+        let id = own_id(&b);
+        // Also after a restart.
+        b.stop_daemon().unwrap();
+        b.start_daemon().unwrap();
+        is_leaving(&b);
+        insert(&mut rig, &b, &person).unwrap();
+        let refused = b.simsync(&["unlock"], &person.secrets()).unwrap();
+        assert_eq!(refused.code, 9, "{}", refused.json);
+        assert_eq!(refused.json["error"]["code"], "leaving");
+        unpair(&b, &person).ok("simsync unpair, again").unwrap();
+        b.wait_state(&["unpaired"]).unwrap();
+        assert_eq!(on_card(&b, &person).unwrap(), ["A"]);
+        assert_eq!(at_server(&rig, &id), "revoked");
+        pull(&mut rig, &b, &person).unwrap();
+    }
+
+    // The owner thinks better of it.
+    interrupt(&mut rig, &b, &mut person, "yank");
+    back(&mut rig, &b, &mut person);
+    add_collection(&b, &person, "Documents").unwrap();
+    eject(&mut rig, &b, &person).unwrap();
+    carries(&mut rig, &b, &a, &person, "stayed.txt");
+
+    // Off the card by the operator's tool, and paired again.
+    insert(&mut rig, &a, &person).unwrap();
+    a.card_tool(
+        &["terminal", "remove", "B"],
+        &Secrets::give("--pin-fd", &person.pin),
+    )
+    .unwrap()
+    .ok("simsync-card terminal remove")
+    .unwrap();
+    pull(&mut rig, &a, &person).unwrap();
+    insert(&mut rig, &b, &person).unwrap();
+    let refused = b.simsync(&["unlock"], &person.secrets()).unwrap();
+    assert_eq!(refused.json["error"]["code"], "terminal-not-on-card");
+    pair(&b, &mut person, false).unwrap();
+    unlock(&b, &person).unwrap();
+    eject(&mut rig, &b, &person).unwrap();
+    carries(&mut rig, &a, &b, &person, "back.txt");
+}
+
 #[test]
 fn b8_the_only_terminal_is_unpaired_and_paired_again() {
     seed();

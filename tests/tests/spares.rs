@@ -7,15 +7,13 @@
     reason = "a failed test is told by its panic"
 )]
 
-use serde_json::Value;
 use simsync_card::client::Applet;
 use simsync_protocol::problem::Code;
-use simsync_rig::demo::{
-    Person, add_collection, eject, insert, pair, provisioned, pull, try_provision, unlock,
-};
+use simsync_rig::demo::{add_collection, eject, insert, pair, pull, unlock};
 use simsync_rig::impostor::{Impostor, opening, refused, run};
-use simsync_rig::rig::{CliResult, Enrolment, Rig, Secrets, Terminal};
+use simsync_rig::rig::{Rig, Secrets, Terminal};
 use simsync_rig::scene::{equal, joined, on_card, paired, seed};
+use simsync_rig::spare::{add, cards, next, spare_for, step};
 
 fn write(terminal: &Terminal, name: &str) {
     std::fs::write(terminal.data.join(name), name).unwrap();
@@ -25,87 +23,20 @@ fn has(terminal: &Terminal, name: &str) -> bool {
     std::fs::read_to_string(terminal.data.join(name)).is_ok_and(|text| text == name)
 }
 
-/// Another card of the same person, provisioned at this terminal's reader and out again.
-fn spare_for(rig: &mut Rig, desk: &Terminal, person: &Person, name: &str) -> Person {
-    let code = rig
-        .server
-        .admin(&["subscriber", "code", &person.subscriber])
-        .unwrap();
-    let enrolment = Enrolment {
-        subscriber: person.subscriber.clone(),
-        code: code["code"].as_str().unwrap().to_owned(),
-    };
-    let secret = rig.bridge.blank(name).unwrap();
-    rig.bridge.insert(name, desk.port).unwrap();
-    desk.wait_status("the blank card", |s| {
-        s["cards"].as_array().is_some_and(|c| !c.is_empty())
-    })
-    .unwrap();
-    try_provision(rig, desk, (name, &secret), &enrolment)
-        .unwrap()
-        .ok("simsync-card provision")
-        .unwrap();
-    let spare = provisioned(rig, name, &enrolment).unwrap();
-    pull(rig, desk, &spare).unwrap();
-    spare
-}
-
-fn step(terminal: &Terminal, person: &Person) -> CliResult {
-    let secrets = person
-        .secrets()
-        .and("--new-pin-fd", "1357")
-        .take("--puk-fd");
-    terminal
-        .simsync(&["card", "add", "--step"], &secrets)
-        .unwrap()
-}
-
-fn next(done: &CliResult) -> &str {
-    done.json["job"]["result"]["next"].as_str().unwrap()
-}
-
-/// The new card's keys are read, and the card in use names it. The usual card is out afterwards.
-fn add(rig: &mut Rig, terminal: &Terminal, person: &Person, spare: &mut Person) -> String {
-    insert(rig, terminal, spare).unwrap();
-    let read = step(terminal, spare).ok("card add, the new card").unwrap();
-    assert_eq!(next(&read), "main-card");
-    spare.pin = "1357".to_owned();
-    pull(rig, terminal, spare).unwrap();
-    insert(rig, terminal, person).unwrap();
-    let named = step(terminal, person)
-        .ok("card add, the usual card")
-        .unwrap();
-    assert_eq!(next(&named), "new-card");
-    eject(rig, terminal, person).unwrap();
-    named.json["job"]["result"]["card"]
-        .as_str()
-        .unwrap()
-        .to_owned()
-}
-
-fn cards(terminal: &Terminal) -> Vec<Value> {
-    let shown = terminal
-        .simsync(&["card", "list"], &Secrets::default())
-        .unwrap()
-        .ok("simsync card list")
-        .unwrap();
-    shown.json["cards"].as_array().unwrap().clone()
-}
-
 #[test]
 fn b8_a_spare_card_opens_the_vault_on_every_terminal_and_the_lost_one_nothing() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (a, mut person) = paired(&mut rig, "A").unwrap();
     let b = joined(&mut rig, &mut person, "B").unwrap();
-    let mut spare = spare_for(&mut rig, &a, &person, "spare");
-    let id = add(&mut rig, &a, &person, &mut spare);
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    let id = add(&mut rig, &a, &person, &mut spare).unwrap();
 
     // At its first use the spare card takes in every terminal.
     insert(&mut rig, &a, &spare).unwrap();
     unlock(&a, &spare).unwrap();
     assert_eq!(on_card(&a, &spare).unwrap(), ["A", "B"]);
-    let all = cards(&a);
+    let all = cards(&a).unwrap();
     assert_eq!(all.len(), 2, "{all:?}");
     assert!(all.iter().any(|c| c["card"] == id && c["in_use"] == true));
     write(&a, "with the spare.txt");
@@ -139,7 +70,7 @@ fn b8_a_spare_card_opens_the_vault_on_every_terminal_and_the_lost_one_nothing() 
         .unwrap()
         .ok("simsync card remove")
         .unwrap();
-    assert_eq!(cards(&a).len(), 1);
+    assert_eq!(cards(&a).unwrap().len(), 1);
     let at_server = rig.server.admin(&["card", "list"]).unwrap();
     let row = at_server["cards"]
         .as_array()
@@ -183,25 +114,25 @@ fn b8_only_a_card_of_ones_own_is_added_and_each_step_may_be_repeated() {
     // Another person's card.
     let stranger = simsync_rig::demo::provision(&mut rig, &a, "stranger").unwrap();
     insert(&mut rig, &a, &stranger).unwrap();
-    let refused = step(&a, &stranger);
+    let refused = step(&a, &stranger).unwrap();
     assert_eq!(refused.code, 7, "{}", refused.stderr);
     let sentence = refused.json["error"]["sentence"].as_str().unwrap();
     assert!(sentence.contains("ask the operator"), "{sentence}");
     pull(&mut rig, &a, &stranger).unwrap();
     // Nothing was read: the usual card has nothing to name.
     insert(&mut rig, &a, &person).unwrap();
-    let refused = step(&a, &person);
+    let refused = step(&a, &person).unwrap();
     assert_eq!(refused.code, 6, "{}", refused.stderr);
     eject(&mut rig, &a, &person).unwrap();
 
-    let mut spare = spare_for(&mut rig, &a, &person, "spare");
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
     insert(&mut rig, &a, &spare).unwrap();
     // A wrong PIN costs a try of the new card and reads nothing.
     let mut wrong = spare.clone();
     wrong.pin = "0000".to_owned();
-    let refused = step(&a, &wrong);
+    let refused = step(&a, &wrong).unwrap();
     assert_eq!(refused.code, 5, "{}", refused.stderr);
-    let read = step(&a, &spare).ok("card add").unwrap();
+    let read = step(&a, &spare).unwrap().ok("card add").unwrap();
     spare.pin = "1357".to_owned();
     // Again, with the card still in: no PIN is asked for.
     let again = a
@@ -216,12 +147,15 @@ fn b8_only_a_card_of_ones_own_is_added_and_each_step_may_be_repeated() {
     unlock(&a, &person).unwrap();
     pull(&mut rig, &a, &person).unwrap();
     insert(&mut rig, &a, &person).unwrap();
-    let named = step(&a, &person).ok("card add, the usual card").unwrap();
+    let named = step(&a, &person)
+        .unwrap()
+        .ok("card add, the usual card")
+        .unwrap();
     assert_eq!(next(&named), "new-card");
     // Named twice is not wanted twice.
-    let refused = step(&a, &person);
+    let refused = step(&a, &person).unwrap();
     assert_eq!(refused.code, 6, "{}", refused.stderr);
-    assert_eq!(cards(&a).len(), 2);
+    assert_eq!(cards(&a).unwrap().len(), 2);
     eject(&mut rig, &a, &person).unwrap();
 
     // A terminal that is paired with the spare card joins the same vault.
@@ -242,13 +176,38 @@ fn b8_only_a_card_of_ones_own_is_added_and_each_step_may_be_repeated() {
 }
 
 #[test]
+fn b8_a_spare_card_that_is_pulled_at_its_first_use_takes_the_terminals_in_at_the_next() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    joined(&mut rig, &mut person, "B").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    add(&mut rig, &a, &person, &mut spare).unwrap();
+    // From OPEN SESSION, which it refuses, to the last ADD TERMINAL, of which the server did not hear.
+    for n in 4..10 {
+        insert(&mut rig, &a, &spare).unwrap();
+        rig.bridge.call("wait-idle spare 150").unwrap();
+        rig.bridge.call(&format!("yank spare {n}")).unwrap();
+        let cut = a.simsync(&["unlock"], &spare.secrets()).unwrap();
+        assert_eq!(cut.code, 6, "at {n}: {}", cut.json);
+        a.wait_status("the card to be gone", |s| {
+            s["cards"].as_array().is_some_and(Vec::is_empty)
+        })
+        .unwrap();
+    }
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    assert_eq!(on_card(&a, &spare).unwrap(), ["A", "B"]);
+}
+
+#[test]
 fn b8_a_lost_terminal_is_out_everywhere() {
     seed();
     let mut rig = Rig::start().unwrap();
     let (a, mut person) = paired(&mut rig, "A").unwrap();
     let b = joined(&mut rig, &mut person, "B").unwrap();
-    let mut spare = spare_for(&mut rig, &a, &person, "spare");
-    add(&mut rig, &a, &person, &mut spare);
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    add(&mut rig, &a, &person, &mut spare).unwrap();
     insert(&mut rig, &a, &spare).unwrap();
     unlock(&a, &spare).unwrap();
     eject(&mut rig, &a, &spare).unwrap();

@@ -10,7 +10,7 @@ mod state;
 pub use event::{Action, Event, Looked, OpenFailure, Outcome, Sims, SyncWhy, Timer, Work};
 pub use presence::{SeenSim, SimPlace};
 pub use reduce::reduce;
-pub use state::{CardPhase, Policy, Server, SessionPhase, State};
+pub use state::{CardPhase, Policy, Server, SessionPhase, State, leaving};
 
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             }
         }
         Event::ServerMoves(to) => state.server_moves = to,
+        Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {
             state.hold = None;
@@ -342,6 +343,7 @@ fn server(state: &mut State, online: bool, actions: &mut Vec<Action>) {
 
 fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
     state.paired = paired;
+    state.leaving = false;
     state.revoked = false;
     state.hold = None;
     state.server_moves = None;
@@ -410,8 +412,11 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
         return;
     }
     // A card is opened when nothing else is: the checks of M6 and M7 come first, before anything leaves the terminal.
-    let blocked =
-        !state.paired || state.revoked || state.hold.is_some() || state.login_objection().is_some();
+    let blocked = !state.paired
+        || state.leaving
+        || state.revoked
+        || state.hold.is_some()
+        || state.login_objection().is_some();
     if !blocked
         && state.work.is_none_or(|w| w == Work::Tail)
         && let Some((reader, card)) = state.free_card().map(|(r, c)| (r.to_owned(), c))

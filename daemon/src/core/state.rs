@@ -99,6 +99,8 @@ pub struct State {
     pub policy: Policy,
     /// This terminal is paired.
     pub paired: bool,
+    /// Its owner undid that, and card and server are still to be told.
+    pub leaving: bool,
     /// This terminal or its card was revoked.
     pub revoked: bool,
     /// The card that was in use when that was heard: with another one the server decides anew.
@@ -151,6 +153,7 @@ impl State {
         Self {
             policy,
             paired: false,
+            leaving: false,
             revoked: false,
             revoked_with: None,
             pcsc: None,
@@ -263,6 +266,10 @@ impl State {
                 "this terminal is not paired; put a card in and run `simsync pair`",
             );
         }
+        if self.leaving {
+            let reason = leaving();
+            say(&reason.code, &reason.sentence);
+        }
         if self.revoked {
             say(
                 "revoked",
@@ -332,4 +339,12 @@ impl State {
         out.extend(self.presence_reason());
         out
     }
+}
+
+/// Why a terminal that is being unpaired does nothing else.
+pub fn leaving() -> Reason {
+    Reason::new(
+        "leaving",
+        "this terminal was unpaired, and that was interrupted; put your card in and run `simsync unpair` once more, or `simsync pair` to stay",
+    )
 }

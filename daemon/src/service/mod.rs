@@ -91,6 +91,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     }
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
+    state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
     state.tails_waiting = ctx.tails_waiting();
     ctx.prefetching.send_replace(state.may_prefetch());
     let service = Service {

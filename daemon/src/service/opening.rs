@@ -8,6 +8,7 @@ use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
 use simsync_protocol::client::ClientError;
+use simsync_protocol::problem::Code;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
@@ -174,7 +175,7 @@ impl Ctx {
             .trusted(&pairing, &card)
             .map_err(|e| engine_failure(&e))?;
         let mut pin = pin;
-        let mut typed = None;
+        let (mut typed, mut enlisted) = (None, false);
         for _ in 0..3 {
             let (object, wrap) = self.newest_wrap(&card.id)?;
             let opening = Opening {
@@ -188,6 +189,7 @@ impl Ctx {
                 && is_unknown_there(why)
                 && self.is_new_here(&pairing, &card.id)
             {
+                enlisted = true;
                 self.enlist(reader, &mut given, &pairing, &card, &prepared.conn)
                     .await?;
                 opening_result = self.open_on_card(reader, &mut pin, opening).await;
@@ -215,11 +217,23 @@ impl Ctx {
                 known_sequence: witness.sequence,
                 known_list: witness.list_number,
             };
-            let answer = prepared
-                .conn
-                .open_session(&request)
-                .await
-                .map_err(|e| server_failure(&e))?;
+            let answer = match prepared.conn.open_session(&request).await {
+                Ok(answer) => answer,
+                Err(e) => {
+                    // A spare card that took this terminal in, and the server never heard of it.
+                    let unheard = e.code() == Some(Code::NotPaired)
+                        && self.is_new_here(&pairing, &card.id)
+                        && !std::mem::replace(&mut enlisted, true);
+                    let (true, Some(mut given)) = (unheard, typed.clone()) else {
+                        return Err(server_failure(&e));
+                    };
+                    self.enlist(reader, &mut given, &pairing, &card, &prepared.conn)
+                        .await?;
+                    let again = self.prepare(&pairing).await;
+                    prepared = again.map_err(|e| server_failure(&e))?;
+                    continue;
+                }
+            };
             self.set_conn(Some(prepared.conn.clone()));
             let session = Session {
                 statement,

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use simsync_card::ids::TerminalId;
+use simsync_card::status::Status;
+use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
 use simsync_vault::keyobject::KeyObjectBody;
 
@@ -12,7 +15,7 @@ use super::reasons::{card_reason, server_reason};
 use super::reasons::{engine_reason, outcome_of};
 use super::{Ctx, card_ops, card_pin};
 use crate::api::{Failure, Order, SecretKind};
-use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work};
+use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
 use crate::engine::{EngineError, SyncOptions, SyncReport};
 
 pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
@@ -86,10 +89,13 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         }
     };
     match order {
+        Order::Unlock if state.leaving => Err(leaving().into()),
         Order::Unlock => {
             need_pairing()?;
             need_card()
         }
+        // Begun before: no session opens any more, and none is needed.
+        Order::Unpair if state.leaving => need_card(),
         // The new card is read; or, if all cards in are known, one of them signs.
         Order::AddCard => {
             need_pairing()?;
@@ -346,14 +352,19 @@ impl Ctx {
 
     /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
     pub(super) async fn unpair(self: &Arc<Self>) -> Done {
+        if let Some(own) = self.terminal_id()
+            && self.pairing()?.1.leaving
+        {
+            return self.finish_leaving(&self.any_card()?, own).await;
+        }
         self.run_sync(SyncOptions::default(), None)
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         let own = self
             .terminal_id()
             .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
-        let (reader, conn) = match &*self.live() {
-            Some(l) => (l.reader.clone(), l.session.conn.clone()),
+        let reader = match &*self.live() {
+            Some(l) => l.reader.clone(),
             None => {
                 return Err(Failure::new(
                     "locked",
@@ -371,11 +382,33 @@ impl Ctx {
             ..SyncOptions::default()
         };
         self.commit_key_object(leave, options).await?;
-        let mut pin = self.card_pin(None, false, &reader).await?;
-        self.remove_from_card(&reader, &mut pin, own).await?;
-        conn.revoke_terminal(own)
-            .await
-            .map_err(|e| server_reason(&e))?;
+        self.update_pairing(|p| p.leaving = true)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        self.emit(Event::Leaving);
+        self.finish_leaving(&reader, own).await
+    }
+
+    /// The vault names this terminal no more: the card and the server are told, then what is here is forgotten. Each may have
+    /// been told before, and the answer was lost.
+    async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
+        let (terminal, pairing) = self.pairing()?;
+        // What the server is asked with.
+        self.unsealed_key(&terminal).await?;
+        let mut pin = self.card_pin(None, false, reader).await?;
+        match self.remove_from_card(reader, &mut pin, own).await {
+            Ok(()) => {}
+            Err(e) if e.status() == Some(Status::NotFound) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let told = match self.connect(&pairing).await {
+            Ok(conn) => conn.revoke_terminal(own).await,
+            Err(e) => Err(e),
+        };
+        match told {
+            Ok(()) => {}
+            Err(e) if e.code() == Some(Code::TerminalRevoked) => {}
+            Err(e) => return Err(server_reason(&e).into()),
+        }
         // The session first: its end is still noted in what is forgotten then.
         self.wipe();
         self.emit(Event::SessionClosed);

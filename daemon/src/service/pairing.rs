@@ -77,28 +77,39 @@ impl Ctx {
             id: view.info.card,
             keys: view.keys,
         };
-        // 3. and 4. The card takes the terminal in, then the server.
-        let pairing = match terminal.pairing.clone() {
-            Some(p) if p.card.id == card.id && p.subscriber == view.info.subscriber => p,
-            _ => {
+        // 3. to 7. The card takes the terminal in, then the server, then the vault.
+        let known = terminal
+            .pairing
+            .clone()
+            .filter(|p| p.card.id == card.id && p.subscriber == view.info.subscriber && !p.leaving);
+        let mut entered = None;
+        if let Some(p) = known {
+            self.set_conn(None);
+            let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
+            // Somebody took this terminal off the card meanwhile: it is taken in once more.
+            let is_off = |f: &Failure| f.code == "terminal-not-on-card";
+            if !done.as_ref().is_err_and(is_off) {
+                entered = Some((p, done));
+            }
+        }
+        let (pairing, entered) = match entered {
+            Some(entered) => entered,
+            None => {
                 let mut p = self
                     .join(reader, &mut pin, &view.info, card, &key, &label)
                     .await?;
-                // Another card of the same person: what this terminal knows of the vault stays.
+                // The same person's: what this terminal knows of the vault stays.
                 if let Some(before) = &terminal.pairing {
                     p.complete = before.complete;
                     p.known_cards.clone_from(&before.known_cards);
                 }
                 terminal.pairing = Some(p.clone());
                 self.save(&terminal)?;
-                p
+                self.set_conn(None);
+                let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
+                (p, done)
             }
         };
-        // 5. to 7. The vault.
-        self.set_conn(None);
-        let entered = self
-            .enter_vault(reader, &mut pin, &pairing, &key, &label)
-            .await;
         // Whatever happened, no key of the vault stays behind.
         self.wipe();
         let added = match entered {
@@ -314,6 +325,7 @@ impl Ctx {
             server_id: nonce.server,
             certificate: answer.certificate,
             complete: false,
+            leaving: false,
             known_cards: Vec::new(),
             next_server: None,
             told_cards: None,

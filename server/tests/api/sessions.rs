@@ -54,6 +54,11 @@ async fn m11_without_a_grant_nothing_is_written_and_the_chain_is_not_read() {
         n: 1,
     };
     refused(c.tail(unknown).await, Code::GrantRequired);
+    // But a terminal may give itself up: one that left the card opens no session any more.
+    c.revoke_terminal(w.a.id()).await.unwrap();
+    let again = w.a.connect(&w.client()).await.unwrap();
+    refused(again.key_object().await, Code::TerminalRevoked);
+    refused(again.revoke_terminal(w.a.id()).await, Code::TerminalRevoked);
 }
 
 #[tokio::test]

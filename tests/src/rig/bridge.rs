@@ -130,6 +130,14 @@ impl Bridge {
         self.call(&format!("eject {name}")).map(|_| ())
     }
 
+    /// The cards that are in a reader.
+    pub fn inserted(&mut self) -> Result<Vec<String>> {
+        let line = self.call("cards")?;
+        let cards = line.split_whitespace().filter_map(|c| c.split_once(':'));
+        let inside = cards.filter(|(_, place)| place.split(':').next() != Some("-"));
+        Ok(inside.map(|(name, _)| name.to_owned()).collect())
+    }
+
     /// Whether a card is in a reader.
     pub fn is_in(&mut self, name: &str) -> Result<bool> {
         let line = self.call("cards")?;
