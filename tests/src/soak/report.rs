@@ -51,6 +51,20 @@ impl Report {
         }
     }
 
+    /// What was found beside it.
+    pub fn add(&mut self, other: Self) {
+        self.applet_sequences += other.applet_sequences;
+        self.applet_commands += other.applet_commands;
+        self.applet_cuts += other.applet_cuts;
+        self.model_mismatches += other.model_mismatches;
+        self.yanks += other.yanks;
+        self.operations.extend(other.operations);
+        self.cards_issued += other.cards_issued;
+        self.foreign_rounds += other.foreign_rounds;
+        self.foreign_pins += other.foreign_pins;
+        self.failures.extend(other.failures);
+    }
+
     /// Notes and prints a failure.
     pub fn fail(&mut self, why: String) {
         eprintln!("soak: FAILED: {why}");
@@ -105,13 +119,21 @@ mod tests {
         let mut report = Report::new(7);
         report.yanks = 12;
         report.fail("it broke".to_owned());
+        let mut beside = Report::new(7);
+        beside.applet_sequences = 5;
+        beside.fail("that, too".to_owned());
+        report.add(beside);
         let dir = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
         let path = dir.path().join("soak/results.json");
         report.write(&path).unwrap_or_else(|e| panic!("{e}"));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         assert_eq!(json["seed"], 7);
-        assert_eq!(json["yanks"], 12);
+        assert_eq!(
+            (&json["yanks"], &json["applet_sequences"]),
+            (&12.into(), &5.into())
+        );
+        assert_eq!(json["failures"][1], "that, too");
         assert_eq!(json["failures"][0], "it broke");
         assert!(report.table().contains("failures"));
     }
