@@ -1,12 +1,13 @@
 //! A card's terminal slots, brought in line with the key object that the person's cards signed (flow 8).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_protocol::api::{PairingsRequest, TerminalPairing};
-use simsync_protocol::client::Connection;
+use simsync_protocol::client::{ClientError, Connection};
 use simsync_protocol::problem::Code;
-use simsync_vault::keyobject::{KeyObject, TerminalEntry};
+use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
 use super::card_pin::{CardPin, PinError};
 use super::opening::CARD_DEADLINE;
@@ -144,20 +145,44 @@ impl Ctx {
         if known == newest.body.list_number {
             return;
         }
-        let former = former(&objects, known);
-        if !former.is_empty() {
+        let terminals = former(&objects, known, terminals_of);
+        if !terminals.is_empty() {
             let Some(mut pin) = pin.cloned() else {
                 return;
             };
-            if let Err(e) = self.take_off(reader, &mut pin, &former).await {
+            if let Err(e) = self.take_off(reader, &mut pin, &terminals).await {
                 let error = Reason::from(e).sentence;
                 tracing::warn!(%error, "former terminals stay on the card for now");
                 return;
             }
         }
+        // Whoever took them out may have been interrupted before the server was told.
+        let cards = former(&objects, known, cards_of);
+        if let Err(error) = self.revoke(&terminals, &cards).await {
+            tracing::warn!(%error, "the server is told of former cards and terminals next time");
+            return;
+        }
         if let Err(error) = self.update_pairing(|p| p.note_card(card, &newest.body)) {
             tracing::warn!(%error, "it is looked again whether the card's terminals are right");
         }
+    }
+
+    /// Tells the server that these are out. Fine if it knows, or knows none of this name.
+    async fn revoke(&self, terminals: &[TerminalId], cards: &[CardId]) -> Result<(), ClientError> {
+        let Some(session) = self.session() else {
+            return Ok(());
+        };
+        let known = |told: Result<(), ClientError>| match told {
+            Err(e) if e.code() != Some(Code::NoSuchObject) => Err(e),
+            _ => Ok(()),
+        };
+        for terminal in terminals {
+            known(session.conn.revoke_terminal(*terminal).await)?;
+        }
+        for card in cards.iter().filter(|c| **c != session.card.id) {
+            known(session.conn.revoke_card(*card).await)?;
+        }
+        Ok(())
     }
 
     /// Takes these terminals off the card, those that it knows.
@@ -192,23 +217,31 @@ impl Ctx {
     }
 }
 
-/// Terminals that a key object from `since` on named and the newest names no more. A terminal that none ever named is
-/// being paired: it stays.
-fn former(objects: &[KeyObject], since: u32) -> Vec<TerminalId> {
+/// What a key object from `since` on named and the newest names no more. A terminal that none ever named is being paired: it
+/// stays.
+fn former<T: Ord>(objects: &[KeyObject], since: u32, of: fn(&KeyObject) -> BTreeSet<T>) -> Vec<T> {
     let Some((newest, before)) = objects.split_last() else {
         return Vec::new();
     };
-    let named = before
+    let named = before.iter().filter(|o| o.body.list_number >= since);
+    let there = of(newest);
+    let mut out: BTreeSet<T> = named.flat_map(of).collect();
+    out.retain(|one| !there.contains(one));
+    out.into_iter().collect()
+}
+
+fn terminals_of(object: &KeyObject) -> BTreeSet<TerminalId> {
+    object
+        .body
+        .terminals
         .iter()
-        .filter(|o| o.body.list_number >= since)
-        .flat_map(|o| &o.body.terminals);
-    let mut out: Vec<_> = named
         .map(TerminalEntry::id)
-        .filter(|id| newest.body.terminal(id).is_none())
-        .collect();
-    out.sort_unstable();
-    out.dedup();
-    out
+        .collect()
+}
+
+fn cards_of(object: &KeyObject) -> BTreeSet<CardId> {
+    let cards = object.body.recipients.iter().map(|r| r.id);
+    cards.filter(|id| *id != RECOVERY_ID).collect()
 }
 
 /// All terminals of the list, this one first: if the card has not room for all, it works here.

@@ -479,9 +479,18 @@ impl Fixture {
         let unknown = s.revoke_terminal(self.sub.clone(), nobody, Actor::Operator, 51);
         refused(unknown.await, Code::NoSuchObject);
         let id = self.terminal.id();
-        s.revoke_terminal(self.sub.clone(), id, Actor::Operator, 51)
-            .await
-            .unwrap();
+        let audited = async || s.audit_log().await.unwrap().len();
+        let before = audited().await;
+        for by in [Actor::Operator, Actor::Terminal(nobody)] {
+            s.revoke_terminal(self.sub.clone(), id, by.clone(), 51)
+                .await
+                .unwrap();
+            s.revoke_card(self.sub.clone(), self.card.id, by, 51)
+                .await
+                .unwrap();
+        }
+        // Told once more, it is no news.
+        assert_eq!(audited().await, before + 1);
         let row = s.subscriber(self.sub.clone()).await.unwrap().unwrap();
         assert_eq!((row.cards, row.terminals, row.bytes), (0, 0, 15));
         assert!(row.rekey_required);

@@ -176,19 +176,22 @@ pub(super) fn revoke_card(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let changed = tx
-        .prepare_cached("UPDATE cards SET state = ?3 WHERE subscriber = ?1 AND card = ?2")?
+    let row = rows::card(tx, sub, card)?.ok_or_else(|| {
+        StoreError::refuse(
+            Code::NoSuchObject,
+            format!("subscriber {sub} has no card {card}"),
+        )
+    })?;
+    // Told once more by a terminal that cannot know whether somebody else did.
+    if row.state == KeyState::Revoked {
+        return Ok(());
+    }
+    tx.prepare_cached("UPDATE cards SET state = ?3 WHERE subscriber = ?1 AND card = ?2")?
         .execute(params![
             sub.as_str(),
             card.0,
             rows::state_name(&KeyState::Revoked)?
         ])?;
-    if changed == 0 {
-        return Err(StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no card {card}"),
-        ));
-    }
     let holders: Vec<TerminalId> = tx
         .prepare_cached(
             "SELECT DISTINCT terminal FROM sessions WHERE subscriber = ?1 AND card = ?2 AND expires > ?3 AND scope <> ?4",
@@ -218,19 +221,21 @@ pub(super) fn revoke_terminal(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let changed = tx
-        .prepare_cached("UPDATE terminals SET state = ?3 WHERE subscriber = ?1 AND terminal = ?2")?
+    let row = rows::terminal(tx, sub, terminal)?.ok_or_else(|| {
+        StoreError::refuse(
+            Code::NoSuchObject,
+            format!("subscriber {sub} has no terminal {terminal}"),
+        )
+    })?;
+    if row.state == KeyState::Revoked {
+        return Ok(());
+    }
+    tx.prepare_cached("UPDATE terminals SET state = ?3 WHERE subscriber = ?1 AND terminal = ?2")?
         .execute(params![
             sub.as_str(),
             terminal.0,
             rows::state_name(&KeyState::Revoked)?
         ])?;
-    if changed == 0 {
-        return Err(StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no terminal {terminal}"),
-        ));
-    }
     end_grants(tx, sub, "terminal = ?3", &[&terminal.0])?;
     tx.publish(sub, Notice::Only(*terminal, ServerEvent::Revoked));
     tx.publish(sub, Notice::End(Some(*terminal)));

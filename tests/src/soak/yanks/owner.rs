@@ -1,5 +1,6 @@
 //! What an owner does seldom: pairing, leaving, spare and lost cards, a server that moved.
 
+use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, pair, provision_inserted, pull, unlock};
 use simsync_rig::rig::{CliResult, Result, Secrets};
 use simsync_rig::scene::on_card;
@@ -172,7 +173,27 @@ impl Life for RemoveTerminal {
         if left != ["A", "B"] {
             return Err(format!("the card holds {left:?}"));
         }
-        Ok(())
+        if self.by_tool {
+            return Ok(());
+        }
+        let mut rows = at_server(world, "terminal")?;
+        rows.retain(|row| row["label"] == "C");
+        all_revoked(&rows)
+    }
+}
+
+/// The server's terminals or cards.
+fn at_server(world: &World, what: &str) -> Result<Vec<Value>> {
+    let all = world.rig.server.admin(&[what, "list"])?;
+    let rows = all[format!("{what}s")].as_array();
+    Ok(rows.cloned().unwrap_or_default())
+}
+
+fn all_revoked(rows: &[Value]) -> Result<()> {
+    match rows.iter().find(|row| row["state"] != "revoked") {
+        None if !rows.is_empty() => Ok(()),
+        None => Err("the server knows nothing of it".to_owned()),
+        Some(row) => Err(format!("the server still trusts {row}")),
     }
 }
 
@@ -326,9 +347,12 @@ impl Life for RemoveCard {
             again(self.act(world)?, self.what().0, &["no-such-card"])?;
         }
         match cards(&world.a)?.len() {
-            1 => Ok(()),
-            n => Err(format!("the vault has {n} cards")),
+            1 => {}
+            n => return Err(format!("the vault has {n} cards")),
         }
+        let mut rows = at_server(world, "card")?;
+        rows.retain(|row| row["card"] == self.0.as_str());
+        all_revoked(&rows)
     }
 }
 
