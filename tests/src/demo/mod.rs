@@ -7,6 +7,6 @@ mod story;
 pub use report::{Handover, Refusal, Report};
 pub use steps::{
     Person, add_collection, eject, insert, install, pair, provision, provision_inserted,
-    provisioned, pull, try_provision, unlock, unlock_at_insertion,
+    provisioned, pull, take_out, try_provision, unlock, unlock_at_insertion,
 };
 pub use story::run;

@@ -168,6 +168,20 @@ fn pcscd_is_blind(terminal: &Terminal) -> Result<bool> {
     Ok(readers.is_some_and(|all| all.iter().all(|r| r["state"] == "empty")))
 }
 
+/// Takes a card out at once, and waits until the terminal has noticed. If pcscd itself goes on seeing it, which is the
+/// same weakness the other way round, it is put in and taken out once more.
+pub fn take_out(rig: &mut Rig, terminal: &Terminal, card: &str) -> Result<()> {
+    let is_out = |s: &Value| s["cards"].as_array().is_some_and(Vec::is_empty);
+    rig.bridge.eject(card)?;
+    let noticed = terminal.wait_status_for("the card to be gone", BLIND_AFTER, is_out);
+    if noticed.is_err() && !pcscd_is_blind(terminal)? {
+        rig.bridge.insert(card, terminal.port)?;
+        rig.bridge.eject(card)?;
+    }
+    terminal.wait_status("the card to be gone", is_out)?;
+    Ok(())
+}
+
 /// Pairs the terminal with the person's card, which is in. At the first pairing the PIN of the letter is changed.
 pub fn pair(terminal: &Terminal, person: &mut Person, first: bool) -> Result<()> {
     let new_pin = if first {
@@ -255,11 +269,7 @@ pub fn eject(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> 
 
 /// Takes the card out as it is, and waits until the terminal has noticed.
 pub fn pull(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> {
-    rig.bridge.eject(&person.card)?;
-    terminal.wait_status("the card to be gone", |s| {
-        s["cards"].as_array().is_some_and(Vec::is_empty)
-    })?;
-    Ok(())
+    take_out(rig, terminal, &person.card)
 }
 
 /// Milliseconds since 1970.

@@ -130,12 +130,15 @@ impl Bridge {
         self.call(&format!("eject {name}")).map(|_| ())
     }
 
-    /// The cards that are in a reader.
-    pub fn inserted(&mut self) -> Result<Vec<String>> {
+    /// The cards that are in a reader, and its port.
+    pub fn inserted(&mut self) -> Result<Vec<(String, u16)>> {
         let line = self.call("cards")?;
-        let cards = line.split_whitespace().filter_map(|c| c.split_once(':'));
-        let inside = cards.filter(|(_, place)| place.split(':').next() != Some("-"));
-        Ok(inside.map(|(name, _)| name.to_owned()).collect())
+        let cards = line.split_whitespace().filter_map(|c| {
+            let mut parts = c.split(':');
+            let name = parts.next()?;
+            Some((name.to_owned(), parts.next()?.parse().ok()?))
+        });
+        Ok(cards.collect())
     }
 
     /// Whether a card is in a reader.

@@ -1,6 +1,6 @@
 //! Operations that can be done to a card or a terminal once: each yank needs the world made ready anew.
 
-use simsync_rig::demo::Person;
+use simsync_rig::demo::{Person, take_out};
 use simsync_rig::rig::{CliResult, Result, Rig, Terminal};
 use simsync_rig::scene;
 
@@ -53,10 +53,15 @@ impl World {
 
     /// Takes out whatever is in.
     pub fn take_out(&mut self) -> Result<()> {
-        for card in self.rig.bridge.inserted()? {
-            self.rig.bridge.eject(&card)?;
+        let Self { rig, a, b, c, .. } = self;
+        let terminals = [&*a, b, c];
+        for (card, port) in rig.bridge.inserted()? {
+            match terminals.iter().find(|t| t.port == port) {
+                Some(terminal) => take_out(rig, terminal, &card)?,
+                None => rig.bridge.eject(&card)?,
+            }
         }
-        for terminal in [&self.a, &self.b, &self.c] {
+        for terminal in terminals {
             terminal.wait_status("the card to be gone", is_out)?;
         }
         Ok(())
@@ -123,9 +128,8 @@ fn once(
     check_word(&first)?;
     if undisturbed {
         first.ok(what)?;
-        world.rig.bridge.eject(&card)?;
     }
-    world.at(at).wait_status("the card to be gone", is_out)?;
+    world.take_out()?;
     world.put_in(at, &card)?;
     life.finish(world, done)?;
     Ok(undisturbed)
