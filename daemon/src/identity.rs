@@ -87,7 +87,7 @@ pub struct Pairing {
     pub certificate: B64,
     /// The key object with this terminal was committed.
     pub complete: bool,
-    /// The owner undid it, and the vault names this terminal no more: only card and server are still to be told.
+    /// The owner undid it, and the vault may name this terminal no more: card and server are still to be told.
     #[serde(default)]
     pub leaving: bool,
     /// The person's cards that have opened a session here.

@@ -220,6 +220,7 @@ fn b8_a_terminal_that_was_interrupted_while_it_left_leaves_or_stays() {
         }
     };
 
+    let stranger = provision(&mut rig, &a, "stranger").unwrap();
     // It was done, and nobody heard; or it was not done.
     for request in ["yank", "yank-before"] {
         interrupt(&mut rig, &b, &mut person, request);
@@ -227,6 +228,12 @@ fn b8_a_terminal_that_was_interrupted_while_it_left_leaves_or_stays() {
         // Also after a restart.
         b.stop_daemon().unwrap();
         b.start_daemon().unwrap();
+        is_leaving(&b);
+        // Another card does not know the terminal either, and that is not what is asked.
+        insert(&mut rig, &b, &stranger).unwrap();
+        let refused = unpair(&b, &stranger);
+        assert_eq!(refused.json["error"]["code"], "card-not-paired");
+        pull(&mut rig, &b, &stranger).unwrap();
         is_leaving(&b);
         insert(&mut rig, &b, &person).unwrap();
         let refused = b.simsync(&["unlock"], &person.secrets()).unwrap();

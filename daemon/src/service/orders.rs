@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use simsync_card::client::Selected;
 use simsync_card::ids::TerminalId;
 use simsync_card::status::Status;
 use simsync_protocol::problem::Code;
@@ -17,6 +18,7 @@ use super::{Ctx, card_ops, card_pin};
 use crate::api::{Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
 use crate::engine::{EngineError, SyncOptions, SyncReport};
+use crate::identity::Pairing;
 
 pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
 
@@ -352,10 +354,13 @@ impl Ctx {
 
     /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
     pub(super) async fn unpair(self: &Arc<Self>) -> Done {
+        let (_, pairing) = self.pairing()?;
         if let Some(own) = self.terminal_id()
-            && self.pairing()?.1.leaving
+            && pairing.leaving
         {
-            return self.finish_leaving(&self.any_card()?, own).await;
+            let reader = self.any_card()?;
+            self.check_own_card(&reader, &pairing).await?;
+            return self.finish_leaving(&reader, own).await;
         }
         self.run_sync(SyncOptions::default(), None)
             .await
@@ -381,15 +386,42 @@ impl Ctx {
             closing: true,
             ..SyncOptions::default()
         };
-        self.commit_key_object(leave, options).await?;
-        self.update_pairing(|p| p.leaving = true)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        // Before the server can have it: whether it does is not known where its answer does not come.
+        self.note_leaving(true)?;
+        if let Err(failure) = self.commit_key_object(leave, options).await {
+            if matches!(failure.code.as_str(), "offline" | "cancelled") {
+                self.emit(Event::Leaving);
+            } else {
+                self.note_leaving(false)?;
+            }
+            return Err(failure);
+        }
         self.emit(Event::Leaving);
         self.finish_leaving(&reader, own).await
     }
 
-    /// The vault names this terminal no more: the card and the server are told, then what is here is forgotten. Each may have
-    /// been told before, and the answer was lost.
+    fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
+        self.update_pairing(|p| p.leaving = leaving)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))
+    }
+
+    /// Another card would say that it does not know this terminal, and that would pass for done.
+    async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
+        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        let selected = looked.map_err(|e| card_reason(&e))?;
+        let cards = self.known_cards(pairing);
+        let is_own = |s: &Selected| cards.iter().any(|c| s.is_card_of(c, &pairing.subscriber));
+        if selected.as_ref().is_some_and(is_own) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "card-not-paired",
+            "not paired with this card; put yours in",
+        ))
+    }
+
+    /// The vault names this terminal no more, or the server is told to see to that: it and the card are told, then what is here
+    /// is forgotten. Each may have been told before, and the answer was lost.
     async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
         let (terminal, pairing) = self.pairing()?;
         // What the server is asked with.

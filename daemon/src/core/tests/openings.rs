@@ -132,3 +132,19 @@ fn an_agent_that_comes_while_nobody_was_there_is_asked() {
     assert_eq!(reduce(&mut s, nobody()), []);
     assert_eq!(codes(&s), ["no-agent"]);
 }
+
+#[test]
+fn a_terminal_that_is_leaving_opens_nothing_until_it_is_paired_anew() {
+    let mut s = paired_state();
+    open(&mut s);
+    reduce(&mut s, Event::Leaving);
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(insert(&mut s), []);
+    assert!(codes(&s).contains(&"leaving".to_owned()));
+    // Who pairs it again stays.
+    assert_eq!(
+        reduce(&mut s, Event::Pairing(true)),
+        [Action::Look(R.into())]
+    );
+    assert!(!s.leaving && !codes(&s).contains(&"leaving".to_owned()));
+}
