@@ -188,10 +188,12 @@ fn m5_the_pin_is_asked_for_again_only_when_the_card_forgot_it() {
                 s["state"] == "locked" && has_reason(s, "no-agent")
             })
             .unwrap();
+        assert!(has_reason(&status, "card-reset"), "{status}");
         assert_eq!(status["cards"][0]["pin_tries"], 3, "{status}");
         assert!(status["session"].is_null(), "{status}");
         unlocked(&a, &anna);
         let status = a.status().unwrap();
+        assert!(!has_reason(&status, "card-reset"), "{status}");
         assert!(status["sequence"].as_u64().unwrap() > before, "{status}");
         assert_eq!(status["conflicts"], 0);
         assert_eq!(status["cards"][0]["pin_tries"], 3, "{status}");

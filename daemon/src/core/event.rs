@@ -171,6 +171,8 @@ pub enum Event {
     AgentAppeared,
     /// The server's operator announces that it moves, and the owner has not agreed yet; none: nothing is announced.
     ServerMoves(Option<MovingTo>),
+    /// The card in this reader forgot the PIN that opened the session.
+    CardForgot(String),
     /// The owner unpairs this terminal: the vault names it no more.
     Leaving,
     /// Paired or unpaired.

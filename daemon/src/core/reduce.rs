@@ -75,6 +75,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             }
         }
         Event::ServerMoves(to) => state.server_moves = to,
+        Event::CardForgot(reader) => state.forgot = Some(reader),
         Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {
@@ -128,6 +129,7 @@ fn card_event(state: &mut State, event: CardEvent, actions: &mut Vec<Action>) {
                 .readers
                 .insert(reader.clone(), Some(CardPhase::Looking));
             state.hold = None;
+            state.forgot = None;
             actions.push(Action::Look(reader));
         }
         CardEvent::CardRemoved(reader) => card_removed(state, &reader, actions),
@@ -141,6 +143,9 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
         return;
     }
     actions.push(Action::Forget(reader.to_owned()));
+    if state.forgot.as_deref() == Some(reader) {
+        state.forgot = None;
+    }
     // Pairing has the vault's keys, too, without a session of the usual kind.
     if state.session == SessionPhase::None && matches!(state.work, Some(Work::Order(_))) {
         actions.push(Action::Wipe);
@@ -222,6 +227,7 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     }
     state.server = Server::Online;
     state.revoked = false;
+    state.forgot = None;
     state.hold = None;
     state.retry_open = false;
     state.again |= state.policy.on_insertion && read_only.is_none();

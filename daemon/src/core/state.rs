@@ -111,6 +111,8 @@ pub struct State {
     pub readers: BTreeMap<String, Option<CardPhase>>,
     /// The session.
     pub session: SessionPhase,
+    /// The reader whose card forgot its PIN in the middle of a session: another program's doing.
+    pub forgot: Option<String>,
     /// Why no session was opened with the card that is in.
     pub hold: Option<Reason>,
     /// Opening is tried again by itself.
@@ -159,6 +161,7 @@ impl State {
             pcsc: None,
             readers: BTreeMap::new(),
             session: SessionPhase::None,
+            forgot: None,
             hold: None,
             retry_open: false,
             asker_came: false,
@@ -295,6 +298,12 @@ impl State {
                 ),
                 _ => {}
             }
+        }
+        if self.forgot.is_some() {
+            out.push(Reason::new(
+                "card-reset",
+                "another program reset the card, or used another application on it, and the card forgot your PIN: type it again with `simsync unlock`",
+            ));
         }
         match &self.session {
             SessionPhase::None => {

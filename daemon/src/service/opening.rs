@@ -358,7 +358,10 @@ impl Ctx {
                     tries_left: 1.., ..
                 }) if pin.is_some() => (error.tries_left(), true),
                 // Another program reset the card: the PIN has to be typed once more.
-                Some(Status::RightMissing) if pin.is_none() => (None, false),
+                Some(Status::RightMissing) if pin.is_none() => {
+                    self.emit(Event::CardForgot(reader.to_owned()));
+                    (None, false)
+                }
                 _ => return Err(error.into()),
             };
             let asked = self.card_pin(tries, retry, reader).await;

@@ -118,6 +118,12 @@ fn one(
                 "the PIN was asked for again, but the card had not forgotten it".to_owned(),
             );
         }
+        let reasons = status["reasons"].as_array();
+        if !reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-reset")) {
+            return Err(format!(
+                "the other program's doing is not told of: {status}"
+            ));
+        }
         report.foreign_pins += 1;
         unlock(t, person)?;
         t.wait_status("the upload after the PIN", done)?;

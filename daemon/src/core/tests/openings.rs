@@ -148,3 +148,28 @@ fn a_terminal_that_is_leaving_opens_nothing_until_it_is_paired_anew() {
     );
     assert!(!s.leaving && !codes(&s).contains(&"leaving".to_owned()));
 }
+
+#[test]
+fn what_another_program_did_to_the_card_is_told_until_it_is_over() {
+    let told = |s: &State| codes(s).contains(&"card-reset".to_owned());
+    let over: [fn(&mut State); 2] = [
+        |s| {
+            reduce(s, Event::Card(CardEvent::CardRemoved(R.into())));
+        },
+        |s| {
+            let opened = Event::Opened {
+                reader: R.into(),
+                read_only: None,
+            };
+            reduce(s, opened);
+        },
+    ];
+    for over in over {
+        let mut s = paired_state();
+        open(&mut s);
+        reduce(&mut s, Event::CardForgot(R.into()));
+        assert!(told(&s));
+        over(&mut s);
+        assert!(!told(&s));
+    }
+}
