@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::pipe::PipeFlags;
 use serde_json::Value;
 
 use super::server::HOST;
@@ -416,8 +417,9 @@ pub fn mark(status: &Value, name: &str) -> Option<i64> {
     status["marks"][name].as_i64()
 }
 
+/// For one program: any other that is started meanwhile would keep it open.
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe().map_err(|e| e.to_string())
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| e.to_string())
 }
 
 /// The first descriptor that secrets are given on.

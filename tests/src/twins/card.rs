@@ -16,6 +16,9 @@ pub enum Protocol {
     T1,
 }
 
+/// No card answers more: data and status word.
+const ANSWER_MAX: u16 = 258;
+
 /// The process (`org.simsync.bridge.fault.Main`); it ends with this.
 pub struct FaultyCard {
     input: ChildStdin,
@@ -32,6 +35,8 @@ impl FaultyCard {
         }
         let mut command = Command::new("java");
         command
+            // Its warnings would come in between the answers.
+            .args(["-Xlog:disable", "-Xlog:all=warning:stderr"])
             .args(["-XX:+UseSerialGC", "-Xshare:auto", "-cp"])
             .arg(&jar)
             .arg("org.simsync.bridge.fault.Main")
@@ -88,7 +93,11 @@ impl FaultyCard {
             self.input.write_all(&message)?;
             let mut length = [0; 2];
             self.output.read_exact(&mut length)?;
-            let mut answer = vec![0; u16::from_be_bytes(length).into()];
+            let length = u16::from_be_bytes(length);
+            if length > ANSWER_MAX {
+                return Err(std::io::Error::other("it says what is no answer"));
+            }
+            let mut answer = vec![0; length.into()];
             self.output.read_exact(&mut answer)?;
             Ok(answer)
         };
