@@ -2,9 +2,11 @@
 //! Modems: a thread for each, too, and a task that asks whether the card is there.
 
 mod modem;
+mod port;
 mod watch;
 mod worker;
 
-pub use modem::{Modems, watch as watch_modem};
+pub use modem::watch as watch_modem;
+pub use port::Modems;
 pub use watch::{CardEvent, Watcher, watch};
 pub use worker::{CardError, CardHandle, OpenCard};

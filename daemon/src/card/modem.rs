@@ -1,17 +1,16 @@
-//! Cards in modems whose AT port the owner set aside for simsync: how they are reached, and how they are seen to come and go.
+//! How cards in modems are seen to come and go.
 //!
 //! No modem tells of an applet, so its channel is asked. A channel that is lost is a card that was removed, whatever came
 //! of the SIM: what was opened on it is gone.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use simsync_card::client::{Applet, CardError as ClientError};
-use simsync_card::modem::{Deadlines, ModemCard};
 use simsync_card::status::Status;
 use simsync_card::transport::TransportError;
 
+use super::port::reader_name;
 use super::watch::CardEvent;
 use super::worker::{CardError, CardHandle, OpenCard};
 
@@ -19,68 +18,6 @@ use super::worker::{CardError, CardHandle, OpenCard};
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a look is waited for: another piece of work with the card may be under way.
 const LOOK_DEADLINE: Duration = Duration::from_secs(60);
-
-/// The modems that are simsync's.
-#[derive(Debug, Clone, Default)]
-pub struct Modems {
-    /// Their AT ports.
-    pub devices: BTreeSet<PathBuf>,
-    /// Folder in which the names of open channels are noted, for a daemon that ended without closing them.
-    pub notes: PathBuf,
-}
-
-/// What a modem is called where readers are called by name.
-pub fn reader_name(device: &Path) -> String {
-    format!("modem {}", device.display())
-}
-
-/// A modem's AT port.
-pub struct Port {
-    device: PathBuf,
-    note: PathBuf,
-}
-
-impl Port {
-    /// The modem that is called so as a reader.
-    pub fn find(modems: &Modems, reader: &str) -> Option<Self> {
-        let device = modems.devices.iter().find(|d| reader_name(d) == reader)?;
-        let file: String = device
-            .to_string_lossy()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        Some(Self {
-            device: device.clone(),
-            note: modems.notes.join(file),
-        })
-    }
-
-    /// Opens a channel to the applet.
-    pub fn connect(&self) -> Result<ModemCard, TransportError> {
-        let left = std::fs::read_to_string(&self.note).ok();
-        let left = left.and_then(|text| text.trim().parse().ok());
-        let card = ModemCard::open_after(&self.device, Deadlines::default(), left)?;
-        let noted = self
-            .note
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&self.note, card.session().to_string()));
-        if let Err(error) = noted {
-            tracing::warn!(%error, "an open channel is not noted: after a crash the modem may have to be started anew");
-        }
-        Ok(card)
-    }
-
-    /// Closes the channel.
-    pub fn close(&self, card: ModemCard) {
-        match card.close() {
-            Ok(()) => {
-                let _ = std::fs::remove_file(&self.note);
-            }
-            Err(error) => tracing::debug!(%error, "the logical channel is left to the modem"),
-        }
-    }
-}
 
 /// What a look showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use simsync_card::pinpad::PinPad;
 use simsync_card::transport::TransportError;
 use tokio::sync::{Notify, oneshot};
 
-use super::modem::{Modems, Port, reader_name};
+use super::port::{Modems, Port, reader_name};
 
 /// Why a piece of work with a card gave nothing.
 #[derive(Debug, thiserror::Error)]

@@ -26,7 +26,6 @@ use crate::card::CardError;
 use crate::config::SimTrigger;
 use crate::core::{Event, Looked, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
-use crate::identity::Pairing;
 
 /// How long a card may take for one of our transactions, another program's included.
 pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
@@ -98,22 +97,6 @@ impl Ctx {
                 _ => CardError::Gone,
             }),
         }
-    }
-
-    pub(super) fn known_cards(&self, pairing: &Pairing) -> Vec<simsync_card::ids::CardId> {
-        let mut cards = vec![pairing.card.id];
-        if let Ok(objects) = self.store.key_objects()
-            && let Some(newest) = objects.last()
-        {
-            cards = newest
-                .body
-                .recipients
-                .iter()
-                .map(|r| r.id)
-                .filter(|id| *id != simsync_vault::keyobject::RECOVERY_ID)
-                .collect();
-        }
-        cards
     }
 
     /// Opens a session and reports how it went.

@@ -42,6 +42,14 @@ impl Ctx {
         })
     }
 
+    /// The card that paired this terminal, or every card of the newest key object.
+    pub(super) fn known_cards(&self, pairing: &Pairing) -> Vec<CardId> {
+        match self.newest_list() {
+            Ok(Some(list)) => cards_of(&list).into_iter().collect(),
+            _ => vec![pairing.card.id],
+        }
+    }
+
     /// Whether a card that does not know this terminal may be asked to take it in: a spare card that was never used here.
     /// Where a card was, and knows the terminal no more, its owner took the terminal off it.
     pub(super) fn is_new_here(&self, pairing: &Pairing, card: &CardId) -> bool {
