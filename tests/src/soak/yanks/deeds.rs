@@ -1,5 +1,8 @@
 //! Operations that can be done again and again with the same card.
 
+use std::time::SystemTime;
+
+use serde_json::Value;
 use simsync_rig::demo::{Person, insert, pull, unlock};
 use simsync_rig::rig::{CliResult, Result, Secrets, Terminal};
 use simsync_rig::scene;
@@ -45,6 +48,22 @@ pub fn which_pin(t: &Terminal, p: &mut Person) -> Result<()> {
     ))
 }
 
+/// A collection that comes and goes.
+const MORE: &str = "More";
+
+/// Takes it out again, if it is there.
+fn without_more(t: &Terminal, p: &mut Person) -> Result<()> {
+    let status = t.status()?;
+    let collections = status["collections"].as_array();
+    // Without a path it is one that others could sync.
+    let is_here = |c: &Value| c["name"] == MORE && c["path"].is_string();
+    if collections.is_some_and(|all| all.iter().any(is_here)) {
+        t.simsync(&["collections", "remove", MORE], &p.secrets())?
+            .ok("simsync collections remove")?;
+    }
+    Ok(())
+}
+
 fn other(pin: &str) -> String {
     if pin == "2468" { "8642" } else { "2468" }.to_owned()
 }
@@ -61,6 +80,30 @@ const DEEDS: &[Deed] = &[
         in_session: true,
         act: |t, _| t.simsync(&["eject"], &Secrets::default()),
         mend: nothing,
+    },
+    Deed {
+        what: "simsync sync, after the wire was cut",
+        in_session: true,
+        act: |t, p| {
+            t.wire.set_down(true);
+            let name = t.data.join("while the wire was cut.txt");
+            std::fs::write(name, format!("{:?}", SystemTime::now())).map_err(|e| e.to_string())?;
+            t.wait_status("the server to be missed", |s| s["online"] == false)?;
+            t.wire.set_down(false);
+            t.simsync(&["sync"], &p.secrets())
+        },
+        mend: nothing,
+    },
+    Deed {
+        what: "simsync collections add",
+        in_session: true,
+        act: |t, p| {
+            let path = t.data.with_file_name("more");
+            std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
+            let args = ["collections", "add", MORE, &path.to_string_lossy()];
+            t.simsync(&args, &p.secrets())
+        },
+        mend: without_more,
     },
     Deed {
         what: "simsync pin change",
