@@ -36,6 +36,9 @@ fn paired_at_pad(rig: &mut Rig, name: &str) -> (Terminal, Person) {
         changed.stderr
     );
     person.pin = PIN.to_owned();
+    // While `pair` was there to give the PIN, a session may have been opened, too.
+    pull(rig, &t, &person).unwrap();
+    insert(rig, &t, &person).unwrap();
     (t, person)
 }
 
