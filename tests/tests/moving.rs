@@ -130,6 +130,7 @@ fn m19_another_server_at_the_announced_place_is_not_taken_for_ours() {
     pull(&mut rig, &a, &person).unwrap();
     // An announcement that is taken back is no longer shown.
     rig.server.serve().unwrap();
+    a.wire_to(&rig.server).unwrap();
     rig.server.admin(&["move", "cancel"]).unwrap();
     insert(&mut rig, &a, &person).unwrap();
     let status = unlock(&a, &person).unwrap();

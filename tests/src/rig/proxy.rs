@@ -1,8 +1,9 @@
 //! The wire between a terminal and the server: it can stall, be cut, and come back.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::Result;
 
@@ -17,12 +18,36 @@ struct Gate {
     /// Asked before each piece; holds the wire when it says so.
     hold_when: Option<Hold>,
     streams: Vec<TcpStream>,
+    /// Nobody has the wire any more.
+    is_over: bool,
 }
 
-/// One terminal's wire.
+/// One terminal's wire; it is gone with the last clone.
 #[derive(Clone)]
 pub struct Proxy {
     gate: Arc<(Mutex<Gate>, Condvar)>,
+    /// None in the threads that carry.
+    _end: Option<Arc<End>>,
+}
+
+/// The end of a wire.
+struct End {
+    wire: Proxy,
+    address: SocketAddr,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.wire.with(|g| g.is_over = true);
+        self.wire.set_down(true);
+        // The thread that listens looks when somebody comes.
+        if TcpStream::connect(self.address).is_ok()
+            && let Some(listening) = self.listening.take()
+        {
+            let _ = listening.join();
+        }
+    }
 }
 
 /// Small pieces, so that a hold comes soon after its cause.
@@ -31,18 +56,29 @@ const PIECE: usize = 16 << 10;
 impl Proxy {
     /// Listens on `127.0.0.HOST:port` and leads to `127.0.0.1:to`.
     pub fn start(host: u8, port: u16, to: u16) -> Result<Self> {
-        let address = (Ipv4Addr::new(127, 0, 0, host), port);
-        let listener = TcpListener::bind(address).map_err(|e| format!("{address:?}: {e}"))?;
-        let proxy = Self {
+        let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), port));
+        let listener = TcpListener::bind(address).map_err(|e| format!("{address}: {e}"))?;
+        let carrying = Self {
             gate: Arc::default(),
+            _end: None,
         };
-        let accepting = proxy.clone();
-        std::thread::spawn(move || {
+        let wire = carrying.clone();
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                accepting.connect(stream, to);
+                if carrying.with(|g| g.is_over) {
+                    return;
+                }
+                carrying.connect(stream, to);
             }
         });
-        Ok(proxy)
+        Ok(Self {
+            gate: wire.gate.clone(),
+            _end: Some(Arc::new(End {
+                wire,
+                address,
+                listening: Some(listening),
+            })),
+        })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Gate) -> T) -> T {
@@ -140,6 +176,25 @@ impl Proxy {
                 .1
                 .wait(gate)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wire_that_nobody_has_any_more_leaves_its_place() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|e| panic!("{e}"));
+        let port = free.local_addr().unwrap_or_else(|e| panic!("{e}")).port();
+        drop(free);
+        for _ in 0..20 {
+            let wire = Proxy::start(1, port, port).unwrap_or_else(|e| panic!("{e}"));
+            let other = wire.clone();
+            drop(wire);
+            assert!(Proxy::start(1, port, port).is_err());
+            drop(other);
         }
     }
 }
