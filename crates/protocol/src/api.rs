@@ -400,7 +400,7 @@ pub struct ForgetRequest {
     pub sessions: Vec<SessionRef>,
 }
 
-/// `POST /v1/terminals/revoke` (grant): of the person's own terminals; also this one (`unpair`).
+/// `POST /v1/terminals/revoke`: of the person's own terminals (grant), or this one (`unpair`; no grant).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeTerminalRequest {
     /// Which.

@@ -105,20 +105,17 @@ type Pads = Arc<Mutex<HashMap<String, PinPad>>>;
 
 /// How the cards of one reader are reached.
 enum Way {
-    Reader {
-        name: String,
-        context: Option<Context>,
-    },
+    Reader(Option<Context>),
     Modem(Port),
 }
 
 impl Way {
-    fn connect(&mut self) -> Result<Connection, TransportError> {
-        let (name, known) = match self {
-            Self::Reader { name, context } => (name, context),
+    fn connect(&mut self, reader: &str) -> Result<Connection, TransportError> {
+        let known = match self {
+            Self::Reader(context) => context,
             Self::Modem(port) => return Ok(Connection::Modem(Box::new(port.connect()?))),
         };
-        let name = CString::new(name.as_str()).map_err(|_| TransportError::ReaderGone)?;
+        let name = CString::new(reader).map_err(|_| TransportError::ReaderGone)?;
         let context = match known {
             Some(c) => c.clone(),
             None => known.insert(Context::establish(Scope::User)?).clone(),
@@ -168,7 +165,7 @@ impl Worker {
     fn card(&mut self) -> Result<&mut Connection, TransportError> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => self.way.connect()?,
+            None => self.way.connect(&self.reader)?,
         };
         Ok(self.card.insert(card))
     }
@@ -236,10 +233,7 @@ impl CardHandle {
         let (jobs, rx) = std::sync::mpsc::channel();
         let way = match Port::find(&self.modems, reader) {
             Some(port) => Way::Modem(port),
-            None => Way::Reader {
-                name: reader.to_owned(),
-                context: None,
-            },
+            None => Way::Reader(None),
         };
         let worker = Worker {
             reader: reader.to_owned(),

@@ -138,7 +138,7 @@ impl Connection {
         self.send(Method::POST, "/v1/cards/revoke", &request).await
     }
 
-    /// `POST /v1/terminals/revoke` (grant): one of the person's terminals, or this one.
+    /// `POST /v1/terminals/revoke`: one of the person's terminals (grant), or this one (its certificate is enough).
     pub async fn revoke_terminal(&self, terminal: TerminalId) -> Result<(), ClientError> {
         let request = RevokeTerminalRequest { terminal };
         self.send(Method::POST, "/v1/terminals/revoke", &request)
