@@ -16,7 +16,7 @@ use super::{Ctx, card_ops};
 use crate::api::{PadPurpose, Reason};
 use crate::card::OpenCard;
 use crate::core::OpenFailure;
-use crate::engine::{EngineError, TrustedCard};
+use crate::engine::{EngineError, Session, TrustedCard};
 use crate::identity::Pairing;
 
 /// Key objects may follow each other while the card takes terminals in.
@@ -166,31 +166,17 @@ impl Ctx {
         }
         // Whoever took them out may have been interrupted before the server was told.
         let cards = former(&objects, known, cards_of);
-        if let Err(error) = self.revoke(&terminals, &cards).await {
+        // Pulled meanwhile: not told, so not noted either.
+        let Some(session) = self.session() else {
+            return;
+        };
+        if let Err(error) = revoke(&session, &terminals, &cards).await {
             tracing::warn!(%error, "the server is told of former cards and terminals next time");
             return;
         }
         if let Err(error) = self.update_pairing(|p| p.note_card(card, &newest.body)) {
             tracing::warn!(%error, "it is looked again whether the card's terminals are right");
         }
-    }
-
-    /// Tells the server that these are out. Fine if it knows, or knows none of this name.
-    async fn revoke(&self, terminals: &[TerminalId], cards: &[CardId]) -> Result<(), ClientError> {
-        let Some(session) = self.session() else {
-            return Ok(());
-        };
-        let known = |told: Result<(), ClientError>| match told {
-            Err(e) if e.code() != Some(Code::NoSuchObject) => Err(e),
-            _ => Ok(()),
-        };
-        for terminal in terminals {
-            known(session.conn.revoke_terminal(*terminal).await)?;
-        }
-        for card in cards.iter().filter(|c| **c != session.card.id) {
-            known(session.conn.revoke_card(*card).await)?;
-        }
-        Ok(())
     }
 
     /// Takes these terminals off the card, those that it knows.
@@ -223,6 +209,25 @@ impl Ctx {
         })
         .await
     }
+}
+
+/// Tells the server that these are out. Fine if it knows, or knows none of this name.
+async fn revoke(
+    session: &Session,
+    terminals: &[TerminalId],
+    cards: &[CardId],
+) -> Result<(), ClientError> {
+    let known = |told: Result<(), ClientError>| match told {
+        Err(e) if e.code() != Some(Code::NoSuchObject) => Err(e),
+        _ => Ok(()),
+    };
+    for terminal in terminals {
+        known(session.conn.revoke_terminal(*terminal).await)?;
+    }
+    for card in cards.iter().filter(|c| **c != session.card.id) {
+        known(session.conn.revoke_card(*card).await)?;
+    }
+    Ok(())
 }
 
 /// What a key object from `since` on named and the newest names no more. A terminal that none ever named is being paired: it
