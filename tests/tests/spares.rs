@@ -9,9 +9,9 @@
 
 use simsync_card::client::Applet;
 use simsync_protocol::problem::Code;
-use simsync_rig::demo::{add_collection, eject, insert, pair, pull, unlock};
+use simsync_rig::demo::{Person, add_collection, eject, insert, pair, pull, unlock};
 use simsync_rig::impostor::{Impostor, opening, refused, run};
-use simsync_rig::rig::{Rig, Secrets, Terminal};
+use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, wait_for};
 use simsync_rig::scene::{equal, joined, on_card, paired, seed};
 use simsync_rig::spare::{add, cards, next, spare_for, step};
 
@@ -246,4 +246,62 @@ fn b8_a_lost_terminal_is_out_everywhere() {
     pull(&mut rig, &b, &person).unwrap();
     insert(&mut rig, &a, &person).unwrap();
     assert_eq!(on_card(&a, &person).unwrap(), ["A"]);
+}
+
+#[test]
+fn b8_what_a_removal_could_not_tell_the_server_the_next_session_tells_it() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    let _b = joined(&mut rig, &mut person, "B").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    let lost = add(&mut rig, &a, &person, &mut spare).unwrap();
+    let removals = [
+        ("terminal", "label", "B", ["terminals", "remove"]),
+        ("card", "card", &lost, ["card", "remove"]),
+    ];
+    for (kind, key, name, command) in removals {
+        insert(&mut rig, &a, &person).unwrap();
+        unlock(&a, &person).unwrap();
+        let args = [command[0], command[1], "--yes", name];
+        cut_after_the_commit(&mut rig, &a, &person, &args);
+        assert_eq!(at_server(&rig, kind, key, name), "active");
+
+        insert(&mut rig, &a, &person).unwrap();
+        unlock(&a, &person).unwrap();
+        assert_eq!(at_server(&rig, kind, key, name), "revoked");
+        eject(&mut rig, &a, &person).unwrap();
+    }
+}
+
+/// Runs the command until its new epoch is committed. Nothing that it sends from then on arrives, and the card is out before
+/// the network is back.
+fn cut_after_the_commit(rig: &mut Rig, terminal: &Terminal, person: &Person, args: &[&str]) {
+    let state = terminal.home.join("state/state.db");
+    let list = move || -> u32 {
+        let store = simsyncd::store::Store::open(&state).unwrap();
+        store.witness().unwrap().list_number
+    };
+    let before = list();
+    terminal.wire.hold_when(move || list() > before);
+    std::thread::scope(|threads| {
+        let command = threads.spawn(|| terminal.simsync(args, &person.secrets()));
+        wait_for("the wire to be held", DEADLINE, || {
+            terminal.wire.is_held().then_some(())
+        })
+        .unwrap();
+        terminal.wire.set_down(true);
+        pull(rig, terminal, person).unwrap();
+        let cut = command.join().unwrap().unwrap();
+        assert_ne!(cut.code, 0, "{}", cut.json);
+    });
+    terminal.wire.release();
+    terminal.wire.set_down(false);
+}
+
+fn at_server(rig: &Rig, kind: &str, key: &str, value: &str) -> String {
+    let all = rig.server.admin(&[kind, "list"]).unwrap();
+    let rows = all[format!("{kind}s")].as_array().unwrap();
+    let row = rows.iter().find(|r| r[key] == value).unwrap();
+    row["state"].as_str().unwrap().to_owned()
 }
