@@ -15,16 +15,16 @@ use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::text;
 use simsync_vault::chunker::{Chunker, ChunkerParams};
-use simsync_vault::commit::{CollectionRoot, Commit, CommitBody};
+use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef};
 use simsync_vault::hpke;
-use simsync_vault::ids::{CollectionId, ObjectId};
+use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::item::{Change, Content, Item, ItemContext};
 use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyError, KeyRing, VaultKey};
 use simsync_vault::pack::{PackBuilder, open_object, read_index};
 use simsync_vault::seal::{self, Kind, SealError};
 use simsync_vault::signed::FormatError;
-use simsync_vault::tail::{Tail, TailBody};
+use simsync_vault::tail::{TAIL_ITEMS_MAX, Tail, TailBody};
 use simsync_vault::tree::{self, Directory, Entry, FileEntry};
 use simsync_vault::treeops::{self, DirSource, Leaf, LeafChanges, TooDeep};
 
@@ -434,20 +434,38 @@ fn commits_and_tails_need_terminal_and_card() {
         assert!(Commit::from_bytes(&bytes[..cut]).is_err());
     }
 
-    let tail = Tail::sign(
-        TailBody {
-            version: 1,
-            vault: VAULT,
-            epoch: 1,
-            session: statement(),
-            parent: Hash([3; 32]),
-            items: vec![Hash([1; 32])],
-            packs: vec![],
-            replaces: vec![],
-        },
-        &terminal(),
-    );
+    let tail = Tail::sign(tail_of(1, 0), &terminal());
     let read = Tail::from_bytes(&tail.to_bytes()).unwrap();
     assert!(read.verify(&t, &c).is_ok());
     assert!(read.verify(&c, &c).is_err());
+}
+
+fn tail_of(items: usize, packs: usize) -> TailBody {
+    let pack = PackRef {
+        id: PackId([5; 16]),
+        collection: CollectionId::OUTBOX,
+        size: u64::from(u32::MAX),
+    };
+    TailBody {
+        version: 1,
+        vault: VAULT,
+        epoch: 1,
+        session: statement(),
+        parent: Hash([3; 32]),
+        items: vec![Hash([1; 32]); items],
+        packs: vec![pack; packs],
+        replaces: vec![],
+    }
+}
+
+#[test]
+fn a_tail_with_the_most_items_is_read_and_one_more_is_refused() {
+    // With the packs of a first upload of 160 GB that nobody committed yet.
+    let most = Tail::sign(tail_of(TAIL_ITEMS_MAX, 20_000), &terminal());
+    assert_eq!(Tail::from_bytes(&most.to_bytes()), Ok(most));
+    let more = Tail::sign(tail_of(TAIL_ITEMS_MAX + 1, 0), &terminal());
+    assert!(matches!(
+        Tail::from_bytes(&more.to_bytes()),
+        Err(FormatError::TooLarge { .. })
+    ));
 }

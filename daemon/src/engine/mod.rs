@@ -44,6 +44,8 @@ pub struct EngineConfig {
     pub pack_cache: PathBuf,
     /// Size at which a pack is sent, in bytes.
     pub pack_target: usize,
+    /// Most items of a tail that is made here.
+    pub tail_items: usize,
     /// This terminal's label, for names of kept-aside versions.
     pub label: String,
 }

@@ -29,7 +29,7 @@ use super::upload::fresh_rng;
 use super::{Engine, EngineError};
 use crate::store::{Collection, TailItem, Uploaded};
 
-/// The scan after a removal ends within this time; what it does not reach waits for the next session.
+/// No item is begun after this time; what is not in the tail by then waits for the next session.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What became of a removal.
@@ -39,7 +39,8 @@ pub struct TailReport {
     pub items: usize,
     /// Of these, contents that were uploaded already and only had to be named.
     pub referenced: usize,
-    /// Changes that wait for the next session on this terminal: the time was over, or the file was being written.
+    /// Changes that wait for the next session on this terminal: time or room of the tail was over, or the file was being
+    /// written.
     pub left: usize,
     /// Sealed bytes.
     pub bytes: u64,
@@ -166,6 +167,12 @@ fn pack_file(outbox: &Path, id: &PackId) -> PathBuf {
 }
 
 impl Builder<'_> {
+    /// Whether so many more items may be begun: whoever opens a tail takes no more than a limit.
+    fn has_room(&self, items: usize) -> bool {
+        Instant::now() <= self.deadline
+            && self.hashes.len().saturating_add(items) <= self.engine.config.tail_items
+    }
+
     fn collection(
         &mut self,
         c: &Collection,
@@ -178,7 +185,7 @@ impl Builder<'_> {
             self.report.left += local.gone.len();
         } else {
             for path in &local.gone {
-                self.item(c, local, path, None, Change::Delete)?;
+                self.item_if_room(c, local, path, None, Change::Delete)?;
             }
         }
         // What an earlier tail made and is gone again: whoever merged that one has it still.
@@ -188,7 +195,7 @@ impl Builder<'_> {
             .map(|i| &i.path);
         let made: BTreeSet<&RelPath> = local.absent(made).into_iter().collect();
         for path in made {
-            self.item(c, local, path, None, Change::Delete)?;
+            self.item_if_room(c, local, path, None, Change::Delete)?;
         }
         for (path, node, stat) in &local.nodes {
             let change = match node {
@@ -197,7 +204,7 @@ impl Builder<'_> {
                 Node::File { .. } => continue,
             };
             if local.rows.get(path).map(|r| &r.node) != Some(node) {
-                self.item(c, local, path, Some(*stat), change)?;
+                self.item_if_room(c, local, path, Some(*stat), change)?;
             }
         }
         for candidate in &local.candidates {
@@ -217,7 +224,7 @@ impl Builder<'_> {
         journal: &HashMap<RelPath, Uploaded>,
     ) -> Result<bool, EngineError> {
         let (path, stat) = (&candidate.path, candidate.stat);
-        if Instant::now() > self.deadline {
+        if !self.has_room(1) {
             return Ok(false);
         }
         if let Some(u) = journal.get(path)
@@ -265,10 +272,13 @@ impl Builder<'_> {
         (path, stat): (&RelPath, Stat),
         mut file: std::fs::File,
     ) -> Result<bool, EngineError> {
+        let parts = u32::try_from(stat.size.div_ceil(PART as u64)).unwrap_or(u32::MAX);
+        if !self.has_room(1 + parts as usize) {
+            return Ok(false);
+        }
         self.flush()?;
         let before = (self.hashes.len(), self.packs.len(), self.kept.len());
         let report = self.report.clone();
-        let parts = u32::try_from(stat.size.div_ceil(PART as u64)).unwrap_or(u32::MAX);
         let content = Content {
             chunks: Vec::new(),
             size: stat.size,
@@ -321,6 +331,21 @@ impl Builder<'_> {
             }
         }
         Ok(true)
+    }
+
+    fn item_if_room(
+        &mut self,
+        c: &Collection,
+        local: &LocalState,
+        path: &RelPath,
+        stat: Option<Stat>,
+        change: Change,
+    ) -> Result<(), EngineError> {
+        if self.has_room(1) {
+            return self.item(c, local, path, stat, change);
+        }
+        self.report.left += 1;
+        Ok(())
     }
 
     fn item(

@@ -8,6 +8,7 @@ use simsync_card::client::{HeadRecord, Token, UnsettledSession};
 use simsync_card::ids::TerminalId;
 use simsync_card::sign::SecretKey;
 use simsync_protocol::client::Connection;
+use simsync_vault::tail::TAIL_ITEMS_MAX;
 use tokio::sync::mpsc;
 
 use super::Parts;
@@ -135,6 +136,7 @@ impl Ctx {
         let engine_config = Arc::new(EngineConfig {
             pack_cache: paths.packs.clone(),
             pack_target: config.pack_target,
+            tail_items: TAIL_ITEMS_MAX,
             label: config.label.clone(),
         });
         Ok(Arc::new(Self {

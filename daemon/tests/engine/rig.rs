@@ -8,6 +8,7 @@ use simsync_server::testing::{Opened, Seed, SoftCard, SoftTerminal, TestServer};
 use simsync_vault::ids::{CollectionId, VaultId};
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntry, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::tail::TAIL_ITEMS_MAX;
 use simsyncd::engine::{
     Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions, SyncReport,
     TailReport, TrustedCard, fresh_rng,
@@ -41,6 +42,7 @@ impl Terminal {
             config: Arc::new(EngineConfig {
                 pack_cache: dir.path().join("packs"),
                 pack_target: 64 << 10,
+                tail_items: TAIL_ITEMS_MAX,
                 label: label.to_owned(),
             }),
             key: Arc::new(soft.key.clone()),

@@ -1,7 +1,7 @@
 //! The card is pulled: what no commit holds travels sealed.
 
 use simsync_server::testing::Seed;
-use simsyncd::engine::{Cancel, SyncOptions};
+use simsyncd::engine::{Cancel, EngineConfig, SyncOptions};
 
 use crate::rig::{Person, close, sync};
 
@@ -219,4 +219,51 @@ async fn b4_a_large_file_that_is_being_written_stays_behind_whole() {
     let s = person.open(&b).await;
     close(&b, &s).await;
     assert!(a.tree() == b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_tail_takes_no_more_items_than_whoever_opens_it() {
+    let (person, mut a, b) = Person::new().await;
+    let seed = Seed::new();
+    for i in 0..9 {
+        a.write(&format!("old/{i}"), "1");
+    }
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    let config = (*a.engine.config).clone();
+    a.engine.config = std::sync::Arc::new(EngineConfig {
+        tail_items: 5,
+        ..config
+    });
+    for i in 0..3 {
+        std::fs::remove_file(a.data().join(format!("old/{i}"))).unwrap();
+        std::fs::create_dir(a.data().join(format!("dir{i}"))).unwrap();
+        a.write(&format!("new{i}"), "2");
+    }
+    // Three parts and what they belong to: as a whole or not at all.
+    std::fs::write(a.data().join("large"), noise(&seed, 40 << 20)).unwrap();
+    let report = person.yank(&a, &s, true).await;
+    // Files that were written in the tick of the last look may be among what is left.
+    assert!(report.items == 5 && report.left >= 5, "{report:?}");
+    let s = person.open(&b).await;
+    let report = close(&b, &s).await;
+    assert_eq!(report.tails, 1, "{report:?}");
+    assert!(!b.data().join("old/0").exists() && b.data().join("dir0").is_dir());
+    // The rest comes with A's next session.
+    let s = person.open(&a).await;
+    let report = close(&a, &s).await;
+    assert_eq!(report.conflicts, 0, "{report:?}");
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert!(a.tree() == b.tree());
+
+    // A large file that there is no room for leaves the room to small ones.
+    let s = person.open(&a).await;
+    std::fs::write(a.data().join("another"), noise(&seed, 65 << 20)).unwrap();
+    a.write("later", "3");
+    person.yank(&a, &s, true).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert_eq!(b.read("later").as_deref(), Some("3"));
+    assert!(!b.data().join("another").exists());
 }
