@@ -140,8 +140,10 @@ fn m14_another_program_may_hold_the_card() {
     let held = Other::start(&a, "transaction");
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| unlock(&a, &anna));
-        a.wait_status("the opening", |s| s["state"] == "opening")
-            .unwrap();
+        a.wait_status("the other program to be told of", |s| {
+            s["state"] == "opening" && has_reason(s, "card-busy")
+        })
+        .unwrap();
         assert!(!opened.is_finished());
         held.finish();
         opened.join().unwrap().unwrap();

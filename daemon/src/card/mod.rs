@@ -3,6 +3,7 @@
 
 mod modem;
 mod port;
+mod turns;
 mod watch;
 mod worker;
 

@@ -2,7 +2,7 @@
 //! while a person types at the reader's own keys. So everybody else waits for them with a deadline, and one reader's wait is
 //! no other's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,10 @@ use simsync_card::connection::{Connection, Taken};
 use simsync_card::pcsc::PcscCard;
 use simsync_card::pinpad::PinPad;
 use simsync_card::transport::TransportError;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::port::{Modems, Port, reader_name};
+use super::turns::{self, Turns};
 
 /// Why a piece of work with a card gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,8 @@ impl CardError {
 pub struct OpenCard<'a> {
     card: &'a mut Connection,
     losses: u64,
+    reader: &'a str,
+    turns: &'a Turns,
     wanted: &'a dyn Fn() -> bool,
     note_pad: &'a dyn Fn(Option<PinPad>),
 }
@@ -80,7 +83,8 @@ pub struct OpenCard<'a> {
 impl<'a> OpenCard<'a> {
     /// Takes the card for a transaction; a reset by another program is over then.
     pub fn begin(&mut self) -> Result<Taken<'_>, TransportError> {
-        self.card.begin()
+        let card = &mut *self.card;
+        self.turns.wait(self.reader, || card.begin())
     }
 
     /// How many connections of this reader were lost before this one.
@@ -100,6 +104,9 @@ impl<'a> OpenCard<'a> {
 }
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// PC/SC does not say when a card is free again that another program had for itself alone: it is tried.
+const AGAIN: Duration = Duration::from_millis(100);
 
 type Pads = Arc<Mutex<HashMap<String, PinPad>>>;
 
@@ -149,6 +156,7 @@ struct Worker {
     losses: u64,
     lost: Arc<Notify>,
     pads: Pads,
+    turns: Arc<Turns>,
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,10 +170,25 @@ impl Worker {
         }
     }
 
-    fn card(&mut self) -> Result<&mut Connection, TransportError> {
+    /// The card, also if another program has it for itself alone: then as soon as that is over, while it is `wanted`.
+    fn card(&mut self, wanted: impl Fn() -> bool) -> Result<&mut Connection, TransportError> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => self.way.connect(&self.reader)?,
+            None => match self.way.connect(&self.reader) {
+                Err(TransportError::SharingViolation) => {
+                    let turns = self.turns.clone();
+                    turns.wait(&self.reader, || {
+                        loop {
+                            std::thread::park_timeout(AGAIN);
+                            match self.way.connect(&self.reader) {
+                                Err(TransportError::SharingViolation) if wanted() => {}
+                                connected => return connected,
+                            }
+                        }
+                    })?
+                }
+                connected => connected?,
+            },
         };
         Ok(self.card.insert(card))
     }
@@ -195,6 +218,7 @@ pub struct CardHandle {
     lost: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
     modems: Arc<Modems>,
     pads: Pads,
+    turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for CardHandle {
@@ -225,6 +249,11 @@ impl CardHandle {
             .clone()
     }
 
+    /// The readers whose card another program holds while somebody here waits for it.
+    pub fn held(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.turns.held()
+    }
+
     fn send(&self, reader: &str, job: Job) -> Result<(), CardError> {
         let mut threads = lock(&self.threads);
         if let Some(thread) = threads.get(reader) {
@@ -242,6 +271,7 @@ impl CardHandle {
             losses: 0,
             lost: self.lost(reader),
             pads: self.pads.clone(),
+            turns: self.turns.clone(),
         };
         let started = std::thread::Builder::new()
             .name("pcsc".to_owned())
@@ -278,11 +308,14 @@ impl CardHandle {
                     None => lock(&pads).remove(&name),
                 };
             };
+            let (turns, reader) = (worker.turns.clone(), worker.reader.clone());
             let losses = worker.losses;
-            let result = match worker.card() {
+            let result = match worker.card(wanted) {
                 Ok(card) => work(&mut OpenCard {
                     card,
                     losses,
+                    reader: &reader,
+                    turns: &turns,
                     wanted: &wanted,
                     note_pad: &note_pad,
                 }),
@@ -296,7 +329,18 @@ impl CardHandle {
             let _ = tx.send(result);
         });
         self.send(reader, job)?;
-        match tokio::time::timeout(deadline, rx).await {
+        let answer = async {
+            let mut rx = rx;
+            let mut looks = tokio::time::interval(turns::LONG / 2);
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut rx => return answer,
+                    _ = looks.tick() => self.turns.look(reader),
+                }
+            }
+        };
+        match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(CardError::Gone),
             Err(_) => Err(CardError::Busy),

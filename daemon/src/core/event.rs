@@ -1,12 +1,15 @@
 //! What can happen, and what can be ordered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
+
+/// Code of the reason that another program holds the card.
+pub const CARD_BUSY: &str = "card-busy";
 
 /// SIMs in modems: the ICCID of each, and what its modem is called.
 pub type Sims = BTreeMap<String, String>;
@@ -123,6 +126,8 @@ pub enum Event {
         /// What it is.
         result: Looked,
     },
+    /// The readers whose card another program holds while somebody here waits for it.
+    CardsHeld(BTreeSet<String>),
     /// A session is open.
     Opened {
         /// In which reader.

@@ -7,7 +7,9 @@ mod presence;
 mod reduce;
 mod state;
 
-pub use event::{Action, Event, Looked, OpenFailure, Outcome, Sims, SyncWhy, Timer, Work};
+pub use event::{
+    Action, CARD_BUSY, Event, Looked, OpenFailure, Outcome, Sims, SyncWhy, Timer, Work,
+};
 pub use presence::{SeenSim, SimPlace};
 pub use reduce::reduce;
 pub use state::{CardPhase, Policy, Server, SessionPhase, State, leaving};

@@ -1,6 +1,8 @@
 //! The rules.
 
-use super::event::{Action, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+use simsync_card::ids::CardId;
+
+use super::event::{Action, CARD_BUSY, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
 use super::presence;
 use super::state::{CardPhase, Server, SessionPhase, State};
 use crate::api::Reason;
@@ -76,6 +78,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         }
         Event::ServerMoves(to) => state.server_moves = to,
         Event::CardForgot(reader) => state.forgot = Some(reader),
+        Event::CardsHeld(readers) => state.held = readers,
         Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {
@@ -160,6 +163,7 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
 
 /// Whatever the session's phase: keys away first, then everything else.
 fn end_session(state: &mut State, actions: &mut Vec<Action>) {
+    state.reopen_due = false;
     match std::mem::take(&mut state.session) {
         SessionPhase::None | SessionPhase::Ejected { .. } => {}
         SessionPhase::Opening { again, .. } => {
@@ -249,6 +253,12 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         return;
     }
     let again = matches!(state.session, SessionPhase::Opening { again: true, .. });
+    if again && matches!(&why, OpenFailure::Refused(reason) if reason.code == CARD_BUSY) {
+        // The card forgot nothing by that: nobody has to type the PIN again.
+        state.reopen_due = true;
+        actions.push(Action::After(Timer::Retry));
+        return;
+    }
     state.session = SessionPhase::None;
     if again {
         // The session before is over with that.
@@ -314,19 +324,25 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
                     // It is being looked at: the session ends, and the look says how to go on.
                     return end_session(state, actions);
                 };
-                state.session = SessionPhase::Opening {
-                    reader: reader.clone(),
-                    again: true,
-                };
-                state.asker_came = false;
-                actions.push(Action::Open {
-                    reader,
-                    card,
-                    again: true,
-                });
+                open_again(state, reader, card, actions);
             }
         }
     }
+}
+
+/// The keys of the session before are here still.
+fn open_again(state: &mut State, reader: String, card: CardId, actions: &mut Vec<Action>) {
+    state.session = SessionPhase::Opening {
+        reader: reader.clone(),
+        again: true,
+    };
+    state.reopen_due = false;
+    state.asker_came = false;
+    actions.push(Action::Open {
+        reader,
+        card,
+        again: true,
+    });
 }
 
 fn server(state: &mut State, online: bool, actions: &mut Vec<Action>) {
@@ -377,6 +393,14 @@ fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
             }
             if state.tails_waiting {
                 actions.push(Action::DeliverTails);
+            }
+            if let (SessionPhase::Opening { reader, .. }, true) = (&state.session, state.reopen_due)
+            {
+                let reader = reader.clone();
+                match state.card_in(&reader) {
+                    Some(card) => open_again(state, reader, card, actions),
+                    None => end_session(state, actions),
+                }
             }
             state.again |= state.may_write();
         }

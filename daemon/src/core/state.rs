@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
-use super::event::{Sims, Work};
+use super::event::{CARD_BUSY, Sims, Work};
 use crate::api::Reason;
 use crate::config::{LoginPolicy, SimTrigger};
 
@@ -113,6 +113,10 @@ pub struct State {
     pub session: SessionPhase,
     /// The reader whose card forgot its PIN in the middle of a session: another program's doing.
     pub forgot: Option<String>,
+    /// Readers whose card another program holds while we wait for it.
+    pub held: BTreeSet<String>,
+    /// An opening anew failed because of that; the next try comes by itself.
+    pub reopen_due: bool,
     /// Why no session was opened with the card that is in.
     pub hold: Option<Reason>,
     /// Opening is tried again by itself.
@@ -162,6 +166,8 @@ impl State {
             readers: BTreeMap::new(),
             session: SessionPhase::None,
             forgot: None,
+            held: BTreeSet::new(),
+            reopen_due: false,
             hold: None,
             retry_open: false,
             asker_came: false,
@@ -299,10 +305,10 @@ impl State {
                 _ => {}
             }
         }
-        if self.forgot.is_some() {
+        if self.reopen_due || !self.held.is_empty() {
             out.push(Reason::new(
-                "card-reset",
-                "another program reset the card, or used another application on it, and the card forgot your PIN: type it again with `simsync unlock`",
+                CARD_BUSY,
+                "another program holds the card, and simsync waits for it; close that program, or wait",
             ));
         }
         match &self.session {
@@ -313,8 +319,10 @@ impl State {
                     out.push(Reason::new("no-card", "no card of yours is in; put it in"));
                 }
             }
-            SessionPhase::Opening { .. } => {
-                out.push(Reason::new("waiting-for-pin", "waiting for the PIN"));
+            SessionPhase::Opening { reader, .. } => {
+                if !self.reopen_due && !self.held.contains(reader) {
+                    out.push(Reason::new("waiting-for-pin", "waiting for the PIN"));
+                }
             }
             SessionPhase::Open { read_only, .. } => out.extend(read_only.clone()),
             SessionPhase::Ejected { .. } => {
@@ -323,6 +331,12 @@ impl State {
                     "everything is uploaded; you can take the card now",
                 ));
             }
+        }
+        if self.forgot.is_some() {
+            out.push(Reason::new(
+                "card-reset",
+                "another program reset the card, or used another application on it, and the card forgot your PIN: type it again with `simsync unlock`",
+            ));
         }
         if self.server == Server::Offline {
             out.push(Reason::new(

@@ -82,6 +82,9 @@ pub enum EngineError {
     /// Others commit faster than we can merge.
     #[error("the vault is busy: other terminals kept writing; it is tried again")]
     Busy,
+    /// Another program holds the card.
+    #[error("{}", crate::card::CardError::Busy)]
+    CardBusy,
     /// This terminal is not in the key object.
     #[error("this terminal's pairing was not finished or was undone: run `simsync pair`")]
     NotInVault,
@@ -103,7 +106,7 @@ impl EngineError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Server(e) => e.is_transient(),
-            Self::Busy | Self::MissingObject(_) => true,
+            Self::Busy | Self::CardBusy | Self::MissingObject(_) => true,
             _ => false,
         }
     }

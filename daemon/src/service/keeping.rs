@@ -5,7 +5,7 @@ use super::card_ops::{self};
 use super::opening::CARD_DEADLINE;
 use super::reasons::{card_reason, server_reason};
 use crate::api::Reason;
-use crate::core::Event;
+use crate::core::{CARD_BUSY, Event};
 use simsync_protocol::api::RenewRequest;
 use simsync_vault::commit::SessionRef;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ impl Ctx {
         tokio::spawn(async move {
             if let Err(reason) = self.try_renew().await {
                 tracing::info!(code = reason.code, "{}", reason.sentence);
-                // Without network nobody knows whether the grant ended; the next connection will tell.
-                if reason.code != "offline" {
+                // Without network, or with the card held by another program, nobody knows whether the grant ended; the
+                // next connection will tell.
+                if !matches!(reason.code.as_str(), "offline" | CARD_BUSY) {
                     self.session_over(reason);
                 }
             }

@@ -89,6 +89,15 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
         let emit = move |e| emit.send(Event::Card(e)).is_ok();
         tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
     }
+    let (mut held, emit) = (ctx.card.held(), events_tx.clone());
+    tokio::spawn(async move {
+        while held.changed().await.is_ok() {
+            let readers = held.borrow_and_update().clone();
+            if emit.send(Event::CardsHeld(readers)).is_err() {
+                return;
+            }
+        }
+    });
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
     state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);

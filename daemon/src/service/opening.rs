@@ -228,11 +228,11 @@ impl Ctx {
                 .await?
             {
                 Some(None) if answer.rekey_required || self.is_rekey_flagged() => {
-                    return self
-                        .rekey(reader, typed)
+                    self.rekey(reader, typed.clone())
                         .await
-                        .map(|()| None)
-                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)));
+                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)))?;
+                    self.tell_card(reader, &card.id, typed.as_ref()).await;
+                    return Ok(None);
                 }
                 Some(None) => {
                     self.tell_card(reader, &card.id, typed.as_ref()).await;

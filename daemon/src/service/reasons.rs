@@ -8,7 +8,7 @@ use simsync_vault::head::Verdict;
 
 use crate::api::Reason;
 use crate::card::CardError;
-use crate::core::{OpenFailure, Outcome};
+use crate::core::{CARD_BUSY, OpenFailure, Outcome};
 use crate::engine::EngineError;
 
 /// What it is called that no answer came from the card.
@@ -16,7 +16,7 @@ fn no_answer(e: &CardError) -> &'static str {
     match e.transport() {
         _ if e.is_removal() => "card-removed",
         Some(TransportError::Modem(_)) => "no-channel",
-        _ => "card-busy",
+        _ => CARD_BUSY,
     }
 }
 
@@ -114,6 +114,7 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         EngineError::Guard { .. } => "guard",
         EngineError::Declined => "declined",
         EngineError::Busy => "busy",
+        EngineError::CardBusy => CARD_BUSY,
         EngineError::NotInVault => "pairing-incomplete",
         EngineError::Rule(_) => "rule",
     };

@@ -14,7 +14,7 @@ use super::opening::CARD_DEADLINE;
 use super::reasons::{engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};
 use crate::api::Reason;
-use crate::core::{Event, Outcome, Work};
+use crate::core::{CARD_BUSY, Event, Outcome, Work};
 use crate::engine::{EngineError, ReviewEntry, Session, SyncOptions, SyncReport, now_ms};
 
 impl Ctx {
@@ -121,6 +121,9 @@ impl Ctx {
             self.set_conn(None);
             if let Err(reason) = self.try_renew().await {
                 tracing::info!(code = reason.code, "{}", reason.sentence);
+                if reason.code == CARD_BUSY {
+                    return Err(EngineError::CardBusy);
+                }
                 if reason.code != "offline" {
                     // Another program reset the card, for example: only a new session helps.
                     self.session_over(reason);

@@ -40,10 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ShareMode::Shared
     };
     let mut card = None;
-    let mut why = "no reader".to_owned();
+    let mut why = "no card".to_owned();
     for reader in context.list_readers_owned()? {
         match context.connect(&reader, share, Protocols::ANY) {
             Ok(c) => card = card.or(Some(c)),
+            // The reader beside it is empty.
+            Err(pcsc::Error::NoSmartcard) => {}
             Err(e) => why = e.to_string(),
         }
     }

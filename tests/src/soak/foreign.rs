@@ -1,12 +1,14 @@
 //! Other programs at the same reader, beside a terminal that syncs.
 
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, unlock};
-use simsync_rig::rig::{DEADLINE, Guarded, Result, Rig, Secrets, Terminal, program, wait_for};
+use simsync_rig::rig::{DEADLINE, Result, Rig, Terminal, program, wait_for};
 use simsync_rig::scene;
 
 use super::{Plan, Report};
@@ -42,9 +44,9 @@ fn command(t: &Terminal, doing: &str) -> Result<Command> {
         }
     };
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::piped());
     Ok(command)
 }
 
@@ -70,7 +72,8 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
             ));
             return Ok(());
         }
-        forgot &= report.foreign_pins == pins;
+        // Where it forgets, it went on forgetting after the PIN was given.
+        forgot &= forgets || report.foreign_pins == pins;
         report.foreign_rounds += 1;
     }
     eject(&mut rig, &a, &person)?;
@@ -84,7 +87,8 @@ fn sequence(status: &Value) -> u64 {
     status["sequence"].as_u64().unwrap_or_default()
 }
 
-/// Something is written while another program is at the card; it is uploaded, and the PIN asked for only where it must be.
+/// Something is written while another program is at the card again and again, until it is uploaded; the PIN is asked for only
+/// where it must be.
 fn one(
     report: &mut Report,
     t: &Terminal,
@@ -92,52 +96,101 @@ fn one(
     (round, doing, forgot, cut): (u64, &str, bool, bool),
 ) -> Result<()> {
     let before = t.status()?;
-    let mut other = Guarded::spawn(doing, command(t, doing)?)?;
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let visits = std::thread::scope(|scope| {
+        let visits = scope.spawn(move || visit(t, doing, &stopped));
+        let synced = synced(report, t, person, (round, doing, forgot, cut), &before);
+        drop(stop);
+        let visits = visits
+            .join()
+            .map_err(|_| "the other program's thread panicked")?;
+        synced.and(visits)
+    })?;
+    report.foreign_visits += visits.all;
+    report.foreign_refusals += visits.refused;
+    let status = t.status()?;
+    if status["cards"][0]["pin_tries"] != 3 || status["conflicts"] != 0 {
+        return Err(format!("tries or conflicts are not as they were: {status}"));
+    }
+    Ok(())
+}
+
+/// How it went that somebody wanted the card.
+#[derive(Default)]
+struct Visits {
+    all: u64,
+    refused: u64,
+}
+
+/// The other program, over and over, until nobody sends on `stop` any more. What holds the card holds it for a while.
+fn visit(t: &Terminal, doing: &str, stop: &Receiver<()>) -> Result<Visits> {
+    let mut visits = Visits::default();
+    loop {
+        let mut other = command(t, doing)?
+            .spawn()
+            .map_err(|e| format!("{doing}: {e}"))?;
+        let hold = Duration::from_millis(40 * (visits.all % 6));
+        let is_over = matches!(stop.recv_timeout(hold), Err(RecvTimeoutError::Disconnected));
+        drop(other.stdin.take());
+        let ended = wait_for(&format!("the end of {doing}"), DEADLINE, || {
+            other.try_wait().ok().flatten()
+        });
+        let _ = other.kill();
+        let out = other.wait_with_output().map_err(|e| e.to_string())?;
+        visits.all += 1;
+        let text = String::from_utf8_lossy(&out.stderr);
+        match ended? {
+            ended if ended.success() => {}
+            // Nobody gets the card alone while simsyncd has it.
+            _ if doing == "exclusive" && text.contains("other connections outstanding") => {
+                visits.refused += 1
+            }
+            // timeout(1), as a rule: pcsc_scan does not end by itself.
+            ended if doing == "pcsc_scan" && ended.code() == Some(124) => {}
+            ended => return Err(format!("{doing} ended with {ended}: {text}")),
+        }
+        if is_over {
+            return Ok(visits);
+        }
+    }
+}
+
+fn synced(
+    report: &mut Report,
+    t: &Terminal,
+    person: &Person,
+    (round, doing, forgot, cut): (u64, &str, bool, bool),
+    before: &Value,
+) -> Result<()> {
     if cut {
+        // A lost connection is what makes the card prove its presence.
         t.wire.set_down(true);
     }
     let name = format!("{round}.txt");
     std::fs::write(t.data.join(&name), doing).map_err(|e| e.to_string())?;
     if cut {
         t.wait_status("the server to be missed", |s| s["online"] == false)?;
-    }
-    wait_for(&format!("the end of {doing}"), DEADLINE, || {
-        (!other.is_running()).then_some(())
-    })?;
-    if cut {
         t.wire.set_down(false);
     }
-    let done = |s: &Value| sequence(s) > sequence(&before) && s["state"] == "synced";
+    let done = |s: &Value| sequence(s) > sequence(before) && s["state"] == "synced";
     let missed = |s: &Value| s["state"] == "locked";
     let status = t.wait_status("the upload, or the PIN to be missed", |s| {
         done(s) || missed(s)
     })?;
-    if !done(&status) {
-        if !forgot {
-            return Err(
-                "the PIN was asked for again, but the card had not forgotten it".to_owned(),
-            );
-        }
-        let reasons = status["reasons"].as_array();
-        if !reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-reset")) {
-            return Err(format!(
-                "the other program's doing is not told of: {status}"
-            ));
-        }
-        report.foreign_pins += 1;
-        unlock(t, person)?;
-        t.wait_status("the upload after the PIN", done)?;
+    if done(&status) {
+        return Ok(());
     }
-    let status = t
-        .simsync(&["status"], &Secrets::default())?
-        .ok("simsync status")?
-        .json;
-    let status = status
-        .get("status")
-        .filter(|s| s.is_object())
-        .unwrap_or(&status);
-    if status["cards"][0]["pin_tries"] != 3 || status["conflicts"] != 0 {
-        return Err(format!("tries or conflicts are not as they were: {status}"));
+    if !forgot {
+        return Err("the PIN was asked for again, but the card had not forgotten it".to_owned());
     }
+    let reasons = status["reasons"].as_array();
+    if !reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-reset")) {
+        return Err(format!(
+            "the other program's doing is not told of: {status}"
+        ));
+    }
+    report.foreign_pins += 1;
+    unlock(t, person)?;
+    t.wait_status("the upload after the PIN", done)?;
     Ok(())
 }

@@ -25,6 +25,10 @@ pub struct Report {
     pub foreign_rounds: u64,
     /// PINs that had to be given again in them, each time because the card had forgotten it.
     pub foreign_pins: u64,
+    /// How often another program was at the card in them.
+    pub foreign_visits: u64,
+    /// Of these, in vain: it wanted the card for itself alone.
+    pub foreign_refusals: u64,
     /// What went wrong.
     pub failures: Vec<String>,
     /// `SOAK_SEED` repeats it.
@@ -62,6 +66,8 @@ impl Report {
         self.cards_issued += other.cards_issued;
         self.foreign_rounds += other.foreign_rounds;
         self.foreign_pins += other.foreign_pins;
+        self.foreign_visits += other.foreign_visits;
+        self.foreign_refusals += other.foreign_refusals;
         self.failures.extend(other.failures);
     }
 
@@ -91,6 +97,11 @@ impl Report {
         }
         row("cards issued in a batch", self.cards_issued.to_string());
         row("rounds of other programs", self.foreign_rounds.to_string());
+        row("  visits at the card", self.foreign_visits.to_string());
+        row(
+            "  of these refused, the card was in use",
+            self.foreign_refusals.to_string(),
+        );
         row(
             "  PINs that the card had forgotten",
             self.foreign_pins.to_string(),

@@ -1,5 +1,7 @@
 //! Openings that do not go as usual: stopped, repeated, cards that could not be talked to; and tails that are not stopped.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[test]
@@ -172,4 +174,55 @@ fn what_another_program_did_to_the_card_is_told_until_it_is_over() {
         over(&mut s);
         assert!(!told(&s));
     }
+}
+
+#[test]
+fn m5_a_card_that_another_program_holds_ends_no_session() {
+    let busy = || OpenFailure::Refused(Reason::new(CARD_BUSY, "why"));
+    let failed = || Event::OpenFailed {
+        reader: R.into(),
+        why: busy(),
+    };
+    let again = || Action::Open {
+        reader: R.into(),
+        card: CardId([1; 16]),
+        again: true,
+    };
+    let codes = |s: &State| -> Vec<String> { s.reasons().into_iter().map(|r| r.code).collect() };
+    let mut s = paired_state();
+    open(&mut s);
+    let over = Outcome::SessionOver(Reason::new("grant-required", "why"));
+    assert_eq!(end(&mut s, Work::Sync(SyncWhy::Insertion), over), [again()]);
+    // As long as it lasts: the keys stay, and nobody is asked for anything.
+    for _ in 0..3 {
+        assert_eq!(reduce(&mut s, failed()), [Action::After(Timer::Retry)]);
+        assert_eq!(codes(&s), [CARD_BUSY]);
+        assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), [again()]);
+        assert_eq!(codes(&s), ["waiting-for-pin"]);
+        // The try that runs is the only one.
+        assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    }
+    // It is told of while the card is waited for, too.
+    reduce(&mut s, Event::CardsHeld([R.to_owned()].into()));
+    assert_eq!(codes(&s), [CARD_BUSY]);
+    reduce(&mut s, Event::CardsHeld(BTreeSet::new()));
+    reduce(&mut s, failed());
+    let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(
+        actions,
+        [
+            Action::Forget(R.into()),
+            Action::StopOpening,
+            Action::Wipe,
+            Action::Start(Work::Tail)
+        ]
+    );
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    assert!(!codes(&s).contains(&CARD_BUSY.to_owned()));
+
+    // A first opening has no keys to keep: its owner is told.
+    let mut s = paired_state();
+    insert(&mut s);
+    assert_eq!(reduce(&mut s, failed()), [Action::Wipe]);
+    assert_eq!(codes(&s), [CARD_BUSY]);
 }
