@@ -206,6 +206,10 @@ impl<'c> Twins<'c> {
         for slot in 0..16 {
             self.one(&Step::List { slot })?;
         }
+        // The head that it carries, and the number of its next session: as one of the terminals may be told.
+        for terminal in 0..3 {
+            self.run(&Step::Enter { terminal })?;
+        }
         Ok(())
     }
 

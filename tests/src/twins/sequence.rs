@@ -96,12 +96,13 @@ pub enum Step {
     Terminate {
         puk: Option<u8>,
     },
-    /// The step before in another shape: a byte changed, data cut or longer.
+    /// The step before in another shape: a byte changed, data cut or longer, without Le, or with another.
     Mutated {
         step: Box<Step>,
         at: u8,
         bits: u8,
         cut: u8,
+        le: u8,
     },
     Raw {
         header: [u8; 4],
@@ -275,7 +276,8 @@ impl Step {
                 at,
                 bits,
                 cut,
-            } => mutated(&step.command(known), *at, *bits, *cut),
+                le,
+            } => mutated(&step.command(known), *at, *bits, *cut, *le),
             Self::Raw { header, data } => command(*header, data),
         }
     }
@@ -330,7 +332,7 @@ fn open(known: &Known, n: u8, how: u8) -> Vec<u8> {
     [&TerminalId::of(&own.point()).0[..], &sent, &point.0, &der].concat()
 }
 
-fn mutated(command_: &Command, at: u8, bits: u8, cut: u8) -> Command {
+fn mutated(command_: &Command, at: u8, bits: u8, cut: u8, le: u8) -> Command {
     let mut bytes = [&command_.header()[..], command_.data()].concat();
     let at = usize::from(at) % bytes.len();
     bytes[at] ^= bits;
@@ -340,7 +342,17 @@ fn mutated(command_: &Command, at: u8, bits: u8, cut: u8) -> Command {
         // The simulator's buffer has no room for 255 bytes and Le.
         _ => bytes.resize((bytes.len() + usize::from(cut - 180)).min(4 + 254), cut),
     }
-    command([bytes[0], bytes[1], bytes[2], bytes[3]], &bytes[4..])
+    let any = command([bytes[0], bytes[1], bytes[2], bytes[3]], &bytes[4..]);
+    // All four cases: also without Le where there is an answer, and with one that does not fit.
+    let [cla, ins, p1, p2] = any.header();
+    let bare = || Command::new(cla, ins, p1, p2).with_data(any.data());
+    let length = u16::from(bits) + 1;
+    let shaped = match le {
+        0 => bare(),
+        1 => bare().and_then(|c| c.expecting(length)),
+        _ => return any,
+    };
+    shaped.unwrap_or(any)
 }
 
 fn simple() -> impl Strategy<Value = Step> {
@@ -418,8 +430,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         60 => simple(),
         20 => directly(),
         20 => (0u8..3).prop_map(|terminal| Step::Enter { terminal }),
-        20 => (simple(), any::<u8>(), any::<u8>(), any::<u8>())
-            .prop_map(|(step, at, bits, cut)| Step::Mutated { step: Box::new(step), at, bits, cut }),
+        20 => (simple(), any::<u8>(), prop_oneof![Just(0u8), any::<u8>()], any::<u8>(), 0u8..4)
+            .prop_map(|(step, at, bits, cut, le)| Step::Mutated { step: Box::new(step), at, bits, cut, le }),
         5 => (prop_oneof![Just(0u8), Just(0x80u8), any::<u8>()], any::<u8>(), any::<u8>(), any::<u8>(),
               proptest::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(cla, ins, p1, p2, data)| Step::Raw { header: [cla, ins, p1, p2], data }),

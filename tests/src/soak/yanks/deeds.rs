@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use simsync_rig::demo::{Person, insert, pull, unlock};
-use simsync_rig::rig::{CliResult, Result, Secrets, Terminal};
+use simsync_rig::rig::{CliResult, DEADLINE, Result, Secrets, Terminal, wait_for};
 use simsync_rig::scene;
 
 use super::lives::World;
@@ -151,6 +151,12 @@ const DEEDS: &[Deed] = &[
         mend: nothing,
     },
     Deed {
+        what: "simsync-card readers",
+        in_session: false,
+        act: |t, _| t.card_tool(&["readers"], &Secrets::default()),
+        mend: nothing,
+    },
+    Deed {
         what: "simsync-card terminal list",
         in_session: false,
         act: |t, p| t.card_tool(&["terminal", "list"], &Secrets::give("--pin-fd", &p.pin)),
@@ -168,7 +174,51 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World) -> Result<()> {
             }
         }
     }
+    for request in REQUESTS {
+        if let Err(why) = looked_at(plan, report, world, request) {
+            let told = scene::tell(&world.a);
+            report.fail(format!("{LOOK}, {request}: {why}\n{told}"));
+            world.take_out()?;
+        }
+    }
     Ok(())
+}
+
+const LOOK: &str = "simsyncd, a card comes";
+
+/// The daemon's own look at a card that comes: yanked, it is looked at anew when it is in again.
+fn looked_at(plan: &Plan, report: &mut Report, world: &mut World, request: &str) -> Result<()> {
+    let World {
+        rig, a: t, person, ..
+    } = world;
+    for (yanked, n) in (1..MOST).step_by(plan.stride).enumerate() {
+        rig.bridge.insert(&person.card, t.port)?;
+        // pcscd has not even seen it yet.
+        rig.bridge.call(&format!("{request} {} {n}", person.card))?;
+        let gone = wait_for("the look to end", DEADLINE, || {
+            let is_in = rig.bridge.is_in(&person.card).unwrap_or(false);
+            let known = t.status().is_ok_and(|s| s["cards"][0]["state"] == "paired");
+            (!is_in || known).then_some(!is_in)
+        })?;
+        if gone {
+            t.wait_status("the card to be gone", is_out)?;
+        } else {
+            pull(rig, t, person)?;
+        }
+        insert(rig, t, person)?;
+        unlock(t, person)?;
+        pull(rig, t, person)?;
+        if !gone {
+            report.operations.push(Operation {
+                what: format!("{LOOK}, {request}"),
+                apdus: n - 1,
+                yanked,
+            });
+            return Ok(());
+        }
+        report.yanks += 1;
+    }
+    Err(format!("more than {MOST} commands"))
 }
 
 fn everywhere(

@@ -11,6 +11,7 @@ pub fn all() -> Vec<Box<dyn Life>> {
         Box::new(ToManager(&["list"], false)),
         Box::new(ToManager(&["lock-info"], false)),
         Box::new(ToManager(&["delete"], true)),
+        Box::new(Replace),
         Box::new(Provision(None)),
         Box::new(Terminate(None)),
     ]
@@ -20,13 +21,13 @@ pub fn all() -> Vec<Box<dyn Life>> {
 const TRANSPORT: &str = "00112233445566778899aabbccddeeff";
 
 fn install(world: &World) -> Result<CliResult> {
+    install_with(world, &[])
+}
+
+fn install_with(world: &World, more: &[&str]) -> Result<CliResult> {
     let cap = repository().join("target/cap/simsync-simulator.cap");
-    let args = [
-        "install",
-        "--cap",
-        &cap.to_string_lossy(),
-        "--default-test-keys",
-    ];
+    let cap = cap.to_string_lossy();
+    let args = [&["install", "--cap", &cap, "--default-test-keys"], more].concat();
     let secret = Secrets::give("--transport-secret-fd", TRANSPORT);
     world.at(At::A).card_tool(&args, &secret)
 }
@@ -67,6 +68,32 @@ impl Life for Install {
     fn finish(&mut self, world: &mut World, done: bool) -> Result<()> {
         if !done {
             again(install(world)?, "simsync-card install", &[])?;
+        }
+        is(world, "blank")
+    }
+}
+
+/// The applet onto a card that has it.
+struct Replace;
+
+impl Life for Replace {
+    fn what(&self) -> (&'static str, At) {
+        ("simsync-card install --replace", At::A)
+    }
+
+    fn prepare(&mut self, world: &mut World, tag: &str) -> Result<String> {
+        Install.prepare(world, tag)?;
+        install(world)?.ok("simsync-card install")?;
+        Ok(tag.to_owned())
+    }
+
+    fn act(&mut self, world: &mut World) -> Result<CliResult> {
+        install_with(world, &["--replace"])
+    }
+
+    fn finish(&mut self, world: &mut World, done: bool) -> Result<()> {
+        if !done {
+            again(self.act(world)?, self.what().0, &[])?;
         }
         is(world, "blank")
     }

@@ -7,7 +7,7 @@ mod owner;
 
 use serde_json::Value;
 use simsync_rig::demo::{eject, insert, unlock};
-use simsync_rig::rig::{CliResult, Result, Rig};
+use simsync_rig::rig::{CliResult, Result, Rig, repository};
 use simsync_rig::scene;
 
 use super::report::Operation;
@@ -51,14 +51,23 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     eject(rig, b, person)
 }
 
-/// What a command that was interrupted must have said: that it failed, and why.
+/// What a command that was interrupted must have said: that it failed, by a code that its document has, and why.
 fn check_word(result: &CliResult) -> Result<()> {
     let json = &result.json;
-    let silent =
-        result.stderr.trim().is_empty() && json["error"].is_null() && json["checks"].is_null();
-    // A yank at the answer to the last command may come too late to matter.
-    if result.code != 0 && silent {
-        return Err(format!("exit code {} and no word", result.code));
+    // A yank at the answer to the last command may come too late to matter; doctor tells line by line.
+    if result.code == 0 || json["checks"].is_array() {
+        return Ok(());
+    }
+    let error = &json["error"];
+    let text = |key: &str| error[key].as_str().unwrap_or_default();
+    let sentence = [text("sentence"), text("message")].concat();
+    let path = repository().join("docs/errors.md");
+    let known = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    if !known.contains(&format!("`{}`", text("code"))) || sentence.split_whitespace().count() < 3 {
+        return Err(format!(
+            "exit code {}, and no word of why: {json} {}",
+            result.code, result.stderr
+        ));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::lives::{At, Life, World, again};
 pub fn all() -> Vec<Box<dyn Life>> {
     vec![
         Box::new(FirstPairing(None)),
+        Box::new(Join),
         Box::new(Unpair),
         Box::new(RemoveTerminal { by_tool: true }),
         Box::new(RemoveTerminal { by_tool: false }),
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Box<dyn Life>> {
         Box::new(NameSpare(None)),
         Box::new(UseSpare(None)),
         Box::new(RemoveCard(String::new())),
+        Box::new(NewEpoch),
         Box::new(Moved),
     ]
 }
@@ -70,6 +72,79 @@ impl Life for FirstPairing {
             &[],
         )?;
         world.c.wait_state(&["unpaired"]).map(drop)
+    }
+}
+
+/// Of a further terminal: the vault is there, and so are other terminals.
+struct Join;
+
+impl Life for Join {
+    fn what(&self) -> (&'static str, At) {
+        ("simsync pair, a further terminal", At::C)
+    }
+
+    fn prepare(&mut self, world: &mut World, _: &str) -> Result<String> {
+        let World { rig, c, person, .. } = world;
+        insert(rig, c, person)?;
+        Ok(person.card.clone())
+    }
+
+    fn act(&mut self, world: &mut World) -> Result<CliResult> {
+        let secrets = world.person.secrets();
+        world.c.simsync(&["pair"], &secrets)
+    }
+
+    fn finish(&mut self, world: &mut World, done: bool) -> Result<()> {
+        if !done {
+            again(self.act(world)?, self.what().0, &[])?;
+        }
+        unlock(&world.c, &world.person)?;
+        let there = on_card(&world.c, &world.person)?;
+        if there != ["A", "B", "C"] {
+            return Err(format!("the card holds {there:?}"));
+        }
+        let secrets = world.person.secrets();
+        again(
+            world.c.simsync(&["unpair", "--yes"], &secrets)?,
+            "simsync unpair",
+            &[],
+        )?;
+        world.c.wait_state(&["unpaired"]).map(drop)
+    }
+}
+
+/// The first session after the operator revoked a terminal: the vault gets a new key.
+struct NewEpoch;
+
+impl Life for NewEpoch {
+    fn what(&self) -> (&'static str, At) {
+        ("simsync unlock, a terminal was revoked", At::A)
+    }
+
+    fn prepare(&mut self, world: &mut World, _: &str) -> Result<String> {
+        with_c(world)?;
+        for row in at_server(world, "terminal")? {
+            if row["label"] == "C" && row["state"] != "revoked" {
+                let id = row["terminal"].as_str().unwrap_or_default();
+                world.rig.server.admin(&["terminal", "revoke", id])?;
+            }
+        }
+        insert(&mut world.rig, &world.a, &world.person)?;
+        Ok(world.person.card.clone())
+    }
+
+    fn act(&mut self, world: &mut World) -> Result<CliResult> {
+        let secrets = world.person.secrets();
+        world.a.simsync(&["unlock"], &secrets)
+    }
+
+    fn finish(&mut self, world: &mut World, _: bool) -> Result<()> {
+        unlock(&world.a, &world.person)?;
+        let left = on_card(&world.a, &world.person)?;
+        if left != ["A", "B"] {
+            return Err(format!("the card holds {left:?}"));
+        }
+        Ok(())
     }
 }
 
