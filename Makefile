@@ -9,7 +9,7 @@ help:
 	@echo "make demo   set up, build, and show a handover as a timeline (DEMO_DATA=DIR for your own files)"
 	@echo "make test   set up, build, and run every test"
 	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
-	@echo "make soak   very many commands, power cuts, yanks and other programs (SOAK=quick: a hundredth)"
+	@echo "make soak   very many commands, power cuts, yanks and other programs (SOAK=quick: a hundredth, a seventh of the yanks)"
 	@echo "make release  build what is installed, under target/release"
 	@echo "make cap JC_SDK=DIR  make the applet a CAP file, with a Java Card Development Kit that you have"
 	@echo "make lint   formatting and warnings"

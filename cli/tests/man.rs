@@ -74,7 +74,7 @@ fn page() -> String {
     for (exit, meaning) in MEANINGS {
         out.push_str(&format!(".TP\n.B {}\n{meaning}\n", *exit as u8));
     }
-    out.push_str(".SH ENVIRONMENT\n.TP\n.B SIMSYNC_BUS_ADDRESS\nAs \\-\\-bus.\n.TP\n.B NO_COLOR\nNo colours, whatever it is set to.\n");
+    out.push_str(".SH ENVIRONMENT\n.TP\n.B SIMSYNC_BUS_ADDRESS\nAs \\-\\-bus.\n.TP\n.B NO_COLOR\nNo colours, if it is set and not empty.\n");
     out.push_str(".SH JSON\nWith \\-\\-json every command prints one object: schema_version, command, ok, and its result or error (code, sentence, exit_code). monitor prints one object a line. schema_version changes when a field is removed or means something else.\n");
     out.push_str(".SH SEE ALSO\n.BR simsyncd (8)\n");
     out

@@ -7,9 +7,9 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{Report, insert, run, unlock, unlock_at_insertion};
-use simsync_rig::rig::{Rig, Secrets, mark};
-use simsync_rig::scene::{paired, seed};
+use simsync_rig::demo::{Person, Report, eject, insert, run, unlock, unlock_at_insertion};
+use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
+use simsync_rig::scene::{joined, paired, seed};
 
 #[test]
 fn m1_m2_m3_m4_m14_b4_the_data_follows_the_card() {
@@ -57,6 +57,32 @@ fn the_daemon_survives_a_killed_server_and_a_cut_wire() {
         s["tails_waiting"] == 0 && mark(s, "tail-delivered") > mark(s, "removed")
     })
     .unwrap();
+}
+
+#[test]
+fn m8_a_terminal_that_was_added_meanwhile_is_told_of_at_the_next_session() {
+    let mut rig = Rig::start().unwrap();
+    let (a, mut person) = paired(&mut rig, "A").unwrap();
+    let told = |status: &serde_json::Value| {
+        let all = status["reasons"].as_array().unwrap();
+        let one = all.iter().find(|r| r["code"] == "terminals-added")?;
+        Some(one["sentence"].as_str().unwrap().to_owned())
+    };
+    let session = |rig: &mut Rig, t: &Terminal, person: &Person| {
+        insert(rig, t, person).unwrap();
+        let status = unlock(t, person).unwrap();
+        eject(rig, t, person).unwrap();
+        assert_eq!(told(&t.status().unwrap()), None);
+        told(&status)
+    };
+    assert_eq!(session(&mut rig, &a, &person), None);
+    let b = joined(&mut rig, &mut person, "B").unwrap();
+    // Once, and not at the one that was added.
+    let sentence = session(&mut rig, &a, &person).unwrap();
+    assert!(sentence.contains(": B;"), "{sentence}");
+    assert_eq!(session(&mut rig, &a, &person), None);
+    assert_eq!(session(&mut rig, &b, &person), None);
+    assert_eq!(session(&mut rig, &b, &person), None);
 }
 
 #[test]

@@ -176,6 +176,8 @@ pub enum Event {
     AgentAppeared,
     /// The server's operator announces that it moves, and the owner has not agreed yet; none: nothing is announced.
     ServerMoves(Option<MovingTo>),
+    /// Labels of terminals that were paired with the person's cards since the last session here.
+    TerminalsAdded(Vec<String>),
     /// The card in this reader forgot the PIN that opened the session.
     CardForgot(String),
     /// The owner unpairs this terminal: the vault names it no more.

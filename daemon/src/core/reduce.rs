@@ -35,6 +35,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                     reader: reader.clone(),
                 };
                 state.tail_due = false;
+                state.added.clear();
                 actions.push(Action::Wipe);
             }
         }
@@ -78,6 +79,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         }
         Event::ServerMoves(to) => state.server_moves = to,
         Event::CardForgot(reader) => state.forgot = Some(reader),
+        Event::TerminalsAdded(labels) => state.added = labels,
         Event::CardsHeld(readers) => state.held = readers,
         Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
@@ -164,6 +166,7 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
 /// Whatever the session's phase: keys away first, then everything else.
 fn end_session(state: &mut State, actions: &mut Vec<Action>) {
     state.reopen_due = false;
+    state.added.clear();
     match std::mem::take(&mut state.session) {
         SessionPhase::None | SessionPhase::Ejected { .. } => {}
         SessionPhase::Opening { again, .. } => {

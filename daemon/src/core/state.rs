@@ -113,6 +113,8 @@ pub struct State {
     pub session: SessionPhase,
     /// The reader whose card forgot its PIN in the middle of a session: another program's doing.
     pub forgot: Option<String>,
+    /// Terminals that came since the last session before this one.
+    pub added: Vec<String>,
     /// Readers whose card another program holds while we wait for it.
     pub held: BTreeSet<String>,
     /// An opening anew failed because of that; the next try comes by itself.
@@ -166,6 +168,7 @@ impl State {
             readers: BTreeMap::new(),
             session: SessionPhase::None,
             forgot: None,
+            added: Vec::new(),
             held: BTreeSet::new(),
             reopen_due: false,
             hold: None,
@@ -342,6 +345,15 @@ impl State {
             out.push(Reason::new(
                 "offline",
                 "the server cannot be reached; changes wait here until it can",
+            ));
+        }
+        if !self.added.is_empty() {
+            out.push(Reason::new(
+                "terminals-added",
+                format!(
+                    "paired with your cards since your last session here: {}; if that was not you, run `simsync terminals remove` and change the PIN",
+                    self.added.join(", ")
+                ),
             ));
         }
         if let Some(to) = &self.server_moves {

@@ -15,7 +15,7 @@ use super::reasons::{engine_failure, server_failure};
 use super::{Ctx, card_ops};
 use crate::api::{PadPurpose, Reason};
 use crate::card::OpenCard;
-use crate::core::OpenFailure;
+use crate::core::{Event, OpenFailure};
 use crate::engine::{EngineError, Session, TrustedCard};
 use crate::identity::Pairing;
 
@@ -135,8 +135,9 @@ impl Ctx {
         Ok(any)
     }
 
-    /// After a session opened: takes terminals off the card that a key object named once and the newest names no more, and
-    /// notes that this was looked after. Without a PIN it is left for the next session.
+    /// After a session opened: says which terminals came since the last one here, takes those off the card that a key object
+    /// named once and the newest names no more, and notes that this was looked after. Without a PIN it is left for the next
+    /// session.
     pub(super) async fn tidy_slots(
         self: &Arc<Self>,
         reader: &str,
@@ -152,6 +153,10 @@ impl Ctx {
         let known = pairing.known_card(card).map_or(0, |k| k.list_number);
         if known == newest.body.list_number {
             return;
+        }
+        let added = added(&objects, known, self.terminal_id());
+        if !added.is_empty() {
+            self.emit(Event::TerminalsAdded(added));
         }
         let terminals = former(&objects, known, terminals_of);
         if !terminals.is_empty() {
@@ -241,6 +246,20 @@ fn former<T: Ord>(objects: &[KeyObject], since: u32, of: fn(&KeyObject) -> BTree
     let mut out: BTreeSet<T> = named.flat_map(of).collect();
     out.retain(|one| !there.contains(one));
     out.into_iter().collect()
+}
+
+/// Labels of the terminals that the newest key object names and `since` did not. None if nobody knows what that one named:
+/// a terminal's first session.
+fn added(objects: &[KeyObject], since: u32, own: Option<TerminalId>) -> Vec<String> {
+    let seen = objects.iter().find(|o| o.body.list_number == since);
+    let (Some(seen), Some(newest)) = (seen, objects.last()) else {
+        return Vec::new();
+    };
+    let before = terminals_of(seen);
+    let all = newest.body.terminals.iter();
+    all.filter(|t| !before.contains(&t.id()) && Some(t.id()) != own)
+        .map(|t| t.label.clone())
+        .collect()
 }
 
 fn terminals_of(object: &KeyObject) -> BTreeSet<TerminalId> {
