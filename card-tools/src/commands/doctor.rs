@@ -1,92 +1,27 @@
 //! `doctor`: from the smart card service to the applet, each with its remedy.
 
+mod applet;
+mod checks;
+mod refusals;
+
 use std::ffi::CStr;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use pcsc::{Attribute, Context, Protocol, Protocols, ShareMode};
-use serde::Serialize;
 use serde_json::json;
-use simsync_card::client::{Applet, Lifecycle, Pin, Selected};
+use simsync_card::client::{Applet, Pin};
 use simsync_card::modem::{Deadlines, ModemCard, ModemError};
 use simsync_card::pcsc::{PcscCard, pin_pad};
-use simsync_card::pinpad::{Control, PinPad};
-use simsync_card::transport::Transport;
+use simsync_card::pinpad::PinPad;
 
+use self::applet::examine;
+use self::checks::{Checks, Finding};
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
 use crate::output::Output;
 use crate::reader::Place;
 use crate::trace::Traced;
 use crate::{reader, secrets};
-
-/// Signing more slowly than this makes people wait; the slowest cards that are known to work take half of it.
-const SLOW: Duration = Duration::from_millis(500);
-
-/// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Finding {
-    Ok,
-    Warning,
-    Failed,
-    /// Nothing could be found out.
-    Unknown,
-}
-
-#[derive(Debug, Serialize)]
-struct Check {
-    name: &'static str,
-    finding: Finding,
-    sentence: String,
-    remedy: Option<&'static str>,
-}
-
-/// The checks so far.
-#[derive(Default)]
-struct Checks(Vec<Check>);
-
-impl Checks {
-    fn ok(&mut self, name: &'static str, sentence: impl Into<String>) {
-        self.add(name, Finding::Ok, sentence, None);
-    }
-
-    fn add(
-        &mut self,
-        name: &'static str,
-        finding: Finding,
-        sentence: impl Into<String>,
-        remedy: Option<&'static str>,
-    ) {
-        self.0.push(Check {
-            name,
-            finding,
-            sentence: sentence.into(),
-            remedy,
-        });
-    }
-
-    fn failed(&mut self, name: &'static str, sentence: impl Into<String>, remedy: &'static str) {
-        self.add(name, Finding::Failed, sentence, Some(remedy));
-    }
-
-    fn text(&self) -> String {
-        let mut out = String::new();
-        for check in &self.0 {
-            let sign = match check.finding {
-                Finding::Ok => "✓",
-                Finding::Warning => "!",
-                Finding::Failed => "✗",
-                Finding::Unknown => "?",
-            };
-            out.push_str(&format!("{sign} {}: {}\n", check.name, check.sentence));
-            if let Some(remedy) = check.remedy {
-                out.push_str(&format!("    {remedy}\n"));
-            }
-        }
-        out
-    }
-}
 
 /// The PIN, asked for once however many readers there are, and not at all where it is typed on the reader.
 struct Asked {
@@ -163,38 +98,19 @@ fn modem(checks: &mut Checks, device: &Path, pin: Option<&CardPin>) {
 }
 
 fn service(checks: &mut Checks) -> Option<Context> {
-    let context = Context::establish(pcsc::Scope::User);
-    let told = match &context {
-        Ok(_) => {
+    match Context::establish(pcsc::Scope::User) {
+        Ok(context) => {
             checks.ok("pcscd", "the smart card service answers");
             checks.ok("polkit", "you may use it");
-            return context.ok();
+            Some(context)
         }
-        Err(pcsc::Error::SecurityViolation) => {
-            checks.ok("pcscd", "the smart card service answers");
-            checks.failed(
-                "polkit",
-                "the smart card service refuses you",
-                "log in at the machine itself, or let polkit allow org.debian.pcsc-lite.access_pcsc for your user",
-            );
-            return None;
+        Err(e) => {
+            let places = ["/usr/sbin/pcscd", "/usr/local/sbin/pcscd"];
+            let installed = places.iter().any(|p| Path::new(p).exists());
+            refusals::no_service(checks, e, installed);
+            None
         }
-        Err(e) => e.to_string(),
-    };
-    let installed = ["/usr/sbin/pcscd", "/usr/local/sbin/pcscd"];
-    let (sentence, remedy) = if installed.iter().any(|p| Path::new(p).exists()) {
-        (
-            format!("the smart card service is installed and does not answer ({told})"),
-            "start it: systemctl enable --now pcscd.socket",
-        )
-    } else {
-        (
-            format!("there is no smart card service on this machine ({told})"),
-            "install it: apt install pcscd",
-        )
-    };
-    checks.failed("pcscd", sentence, remedy);
-    None
+    }
 }
 
 fn readers(
@@ -226,23 +142,7 @@ fn readers(
         (_, 0) => return checks.failed("card", "no card is in any reader", "put one in"),
         _ => return,
     }
-    match (all.is_empty(), usb_readers()) {
-        (true, 0) => checks.failed(
-            "reader",
-            "no card reader is connected",
-            "plug one in; if it is in, try another port or cable",
-        ),
-        (true, n) => checks.failed(
-            "driver",
-            format!("{n} USB card readers are connected, and the service knows none of them"),
-            "install their driver: apt install libccid; then systemctl restart pcscd",
-        ),
-        (false, _) => checks.failed(
-            "reader",
-            "no reader has this name",
-            "`simsync-card readers` lists them",
-        ),
-    }
+    refusals::no_reader(checks, !all.is_empty(), usb_readers());
 }
 
 /// USB interfaces of the class of smart card readers (USB CCID: 0B), as the kernel lists them.
@@ -268,39 +168,7 @@ fn one_reader(
     checks.ok("PIN pad", pad_sentence(pin_pad(context, name)));
     let card = match context.connect(name, ShareMode::Shared, Protocols::ANY) {
         Ok(card) => card,
-        Err(pcsc::Error::NoSmartcard | pcsc::Error::RemovedCard) => return false,
-        Err(pcsc::Error::SharingViolation) => {
-            checks.failed(
-                "card",
-                "another program has the card for itself",
-                "close it: gpg's scdaemon and card managers do that",
-            );
-            return true;
-        }
-        Err(pcsc::Error::SecurityViolation) => {
-            checks.failed(
-                "polkit",
-                "the smart card service refuses you this card",
-                "let polkit allow org.debian.pcsc-lite.access_card for your user",
-            );
-            return true;
-        }
-        Err(e @ (pcsc::Error::UnresponsiveCard | pcsc::Error::UnpoweredCard)) => {
-            checks.failed(
-                "card",
-                format!("the card does not answer the reader ({e})"),
-                "turn it round, clean its contacts, try another card",
-            );
-            return true;
-        }
-        Err(e) => {
-            checks.failed(
-                "card",
-                format!("the card cannot be reached: {e}"),
-                "take it out and put it in again; then systemctl restart pcscd",
-            );
-            return true;
-        }
+        Err(e) => return refusals::no_connection(checks, e),
     };
     driver(checks, &card);
     atr(checks, &card);
@@ -310,7 +178,7 @@ fn one_reader(
         checks.failed("card", "the card was taken out", "put it in again");
         return true;
     }
-    if let Err(e) = applet(checks, context, name, pin) {
+    if let Err(e) = reach(checks, context, name, pin) {
         checks.failed(
             "applet",
             e.to_string(),
@@ -369,7 +237,7 @@ fn atr(checks: &mut Checks, card: &pcsc::Card) {
     );
 }
 
-fn applet(
+fn reach(
     checks: &mut Checks,
     context: &Context,
     name: &CStr,
@@ -384,117 +252,4 @@ fn applet(
         card.leave()?;
     }
     Ok(())
-}
-
-/// The applet, wherever it is.
-fn examine<T: Transport + Control>(
-    checks: &mut Checks,
-    applet: &mut Applet<T>,
-    pin: Option<&CardPin>,
-) -> Result<(), ToolError> {
-    let start = Instant::now();
-    let selected = match applet.select() {
-        Ok(selected) => selected,
-        Err(e) if e.status().is_some() => {
-            checks.failed(
-                "applet",
-                "the card has no simsync applet",
-                "`simsync-card lock-info` and `simsync-card install` put it there, if you have the card's keys",
-            );
-            return Ok(());
-        }
-        Err(e) => return Err(e.into()),
-    };
-    let answered = start.elapsed();
-    life(checks, &selected);
-    checks.ok("time to answer", milliseconds(answered));
-    if selected.lifecycle == Lifecycle::Enrolled {
-        tries(checks, &selected);
-        time_to_sign(checks, applet, &selected, pin)?;
-    }
-    Ok(())
-}
-
-fn life(checks: &mut Checks, selected: &Selected) {
-    let (major, minor) = selected.version;
-    let sentence = format!(
-        "version {major}.{minor}, {}",
-        reader::lifecycle_word(selected.lifecycle)
-    );
-    match selected.lifecycle {
-        Lifecycle::Enrolled => checks.ok("applet", sentence),
-        Lifecycle::Installed | Lifecycle::Personalised => checks.add(
-            "applet",
-            Finding::Warning,
-            sentence,
-            Some("`simsync-card provision` makes it somebody's"),
-        ),
-        Lifecycle::Terminated => checks.failed(
-            "applet",
-            sentence,
-            "it is wiped for good; `simsync-card install --replace` makes it a blank one",
-        ),
-    }
-}
-
-fn tries(checks: &mut Checks, selected: &Selected) {
-    let sentence = format!(
-        "{} for the PIN, {} for the PUK",
-        selected.pin_tries, selected.puk_tries
-    );
-    match (selected.pin_tries, selected.puk_tries) {
-        (0, 0) => checks.failed("tries", sentence, "only another card helps"),
-        (0, _) => checks.failed("tries", sentence, "`simsync-card pin unblock` with the PUK"),
-        (3, 10) if !selected.pin_due => checks.ok("tries", sentence),
-        (3, 10) => checks.add(
-            "tries",
-            Finding::Warning,
-            format!("{sentence}; the PIN must be changed"),
-            Some("`simsync pair`, or `simsync-card pin change`"),
-        ),
-        _ => checks.add(
-            "tries",
-            Finding::Warning,
-            sentence,
-            Some("the right one, given once, makes them full again"),
-        ),
-    }
-}
-
-/// The card signs its keys: a signature that changes nothing. It needs the PIN.
-fn time_to_sign<T: Transport + Control>(
-    checks: &mut Checks,
-    applet: &mut Applet<T>,
-    selected: &Selected,
-    pin: Option<&CardPin>,
-) -> Result<(), ToolError> {
-    let (Some(pin), false) = (pin, selected.pin_due || selected.pin_tries == 0) else {
-        checks.add(
-            "time to sign",
-            Finding::Unknown,
-            "not measured",
-            Some("give --pin to measure it"),
-        );
-        return Ok(());
-    };
-    pin.verify(applet, "to measure how long the card takes to sign")?;
-    let nonce: [u8; 32] = rand::random();
-    let start = Instant::now();
-    applet.read_keys(&nonce)?;
-    let took = start.elapsed();
-    if took > SLOW {
-        checks.add(
-            "time to sign",
-            Finding::Warning,
-            milliseconds(took),
-            Some("it works; a card with a faster processor opens sessions sooner"),
-        );
-    } else {
-        checks.ok("time to sign", milliseconds(took));
-    }
-    Ok(())
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{} ms", time.as_millis())
 }
