@@ -1,6 +1,7 @@
 //! `readers`.
 
 use serde_json::json;
+use simsync_card::client::{CardError, Selected};
 use simsync_card::pcsc::PcscCard;
 use simsync_card::transport::TransportError;
 
@@ -23,10 +24,7 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
             Ok(mut card) => {
                 pad = Some(card.pin_pad().is_some());
                 let word = match reader::transaction(&mut card) {
-                    Ok(mut applet) => match applet.select() {
-                        Ok(s) => format!("simsync card, {}", reader::lifecycle_word(s.lifecycle)),
-                        Err(_) => "another card".to_owned(),
-                    },
+                    Ok(mut applet) => word(&applet.select()),
                     Err(_) => "a card that another program holds".to_owned(),
                 };
                 // Looked at only: whatever another program verified on it stays.
@@ -49,4 +47,33 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
     }
     out.result(json!({ "readers": values }), &lines);
     Ok(())
+}
+
+/// What SELECT says of a card.
+fn word(selected: &Result<Selected, CardError>) -> String {
+    match selected {
+        Ok(s) => format!("simsync card, {}", reader::lifecycle_word(s.lifecycle)),
+        Err(CardError::Version { major, minor }) => {
+            format!("simsync card, of version {major}.{minor}, which this program does not know")
+        }
+        Err(_) => "another card".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_of_another_version_is_still_one_of_ours() {
+        let told = word(&Err(CardError::Version { major: 2, minor: 1 }));
+        assert!(told.starts_with("simsync card, of version 2.1"), "{told}");
+        let refused = CardError::Length {
+            what: "SELECT",
+            least: 0,
+            most: 0,
+            length: 1,
+        };
+        assert_eq!(word(&Err(refused)), "another card");
+    }
 }

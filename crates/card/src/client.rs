@@ -34,7 +34,7 @@ pub const APPLET_AID: [u8; 9] = *b"\xF0SIMSYNC\x01";
 pub const PACKAGE_AID: [u8; 8] = *b"\xF0SIMSYNC";
 
 /// Major version of the applet that this client speaks to.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 const OWN: u8 = 0x80;
 const ISO: u8 = 0x00;
 const PIN_NUMBER: u8 = 0x81;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use simsync_card::client::{Applet, Lifecycle, Selected};
+use simsync_card::client::{Applet, CardError, Lifecycle, Selected, VERSION};
 use simsync_card::pinpad::Control;
 use simsync_card::transport::Transport;
 
@@ -31,6 +31,10 @@ pub fn examine<T: Transport + Control>(
             );
             return Ok(());
         }
+        Err(e @ CardError::Version { major, .. }) => {
+            checks.failed("applet", e.to_string(), other_version(major));
+            return Ok(());
+        }
         Err(e) => return Err(e.into()),
     };
     let answered = start.elapsed();
@@ -41,6 +45,15 @@ pub fn examine<T: Transport + Control>(
         time_to_sign(checks, applet, &selected, pin)?;
     }
     Ok(())
+}
+
+/// What helps with an applet of another major version: the same card again does not.
+fn other_version(major: u8) -> &'static str {
+    if major > VERSION {
+        "install a newer simsync on this machine"
+    } else {
+        "use the older simsync; or wipe the card and its keys, and provision it anew: `simsync-card install --replace --destroy-keys`"
+    }
 }
 
 fn life(checks: &mut Checks, selected: &Selected) {
@@ -125,4 +138,58 @@ fn time_to_sign<T: Transport + Control>(
 
 fn milliseconds(time: Duration) -> String {
     format!("{} ms", time.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simsync_card::model::{Model, SoftChip};
+    use simsync_card::transport::TransportError;
+
+    /// A card whose applet says that it has this major version.
+    struct Dated(Model<SoftChip>, u8);
+
+    impl Transport for Dated {
+        fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, TransportError> {
+            let mut answer = self.0.transmit(apdu)?;
+            answer[0] = self.1;
+            Ok(answer)
+        }
+    }
+
+    impl Control for Dated {
+        fn features(&mut self) -> Result<Vec<u8>, TransportError> {
+            Err(TransportError::Unsupported)
+        }
+
+        fn control(&mut self, _: u32, _: &[u8]) -> Result<Vec<u8>, TransportError> {
+            Err(TransportError::Unsupported)
+        }
+    }
+
+    #[test]
+    fn an_applet_of_another_version_is_not_to_be_put_in_again() {
+        for (major, wanted) in [
+            (VERSION, None),
+            (VERSION + 1, Some("newer simsync on this machine")),
+            (VERSION - 1, Some("--replace")),
+        ] {
+            let mut checks = Checks::default();
+            let card = Dated(Model::soft([7; 16]), major);
+            examine(&mut checks, &mut Applet::new(card), None).unwrap();
+            let check = &checks.0[0];
+            let version = format!("version {major}.0");
+            assert!(check.name == "applet" && check.sentence.contains(&version));
+            let Some(remedy) = wanted else {
+                assert_eq!(check.finding, Finding::Warning);
+                continue;
+            };
+            assert_eq!((checks.0.len(), check.finding), (1, Finding::Failed));
+            let told = check.remedy.unwrap_or_default();
+            assert!(
+                told.contains(remedy) && !told.contains("put it in"),
+                "{told}"
+            );
+        }
+    }
 }
