@@ -172,7 +172,7 @@ fn one_reader(
     };
     driver(checks, &card);
     atr(checks, &card);
-    // Looked at only: whatever another program verified on it stays.
+    // No command went to the card yet: whatever another program verified on it stays.
     let left = card.disconnect(pcsc::Disposition::LeaveCard);
     if left.is_err() {
         checks.failed("card", "the card was taken out", "put it in again");
@@ -247,7 +247,8 @@ fn reach(
     // Before the card is held: a person takes their time.
     let pin = pin.map(|asked| asked.of(card.pin_pad())).transpose()?;
     examine(checks, &mut reader::transaction(&mut card)?, pin.as_ref())?;
-    // Looked at only: whatever another program verified stays. A PIN of ours does not.
+    // Without a reset, other programs need not begin anew with other applets of the card. In ours, SELECT ended PIN state
+    // and token of whoever was at it; a PIN of our own goes with the reset.
     if pin.is_none() {
         card.leave()?;
     }

@@ -27,7 +27,8 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
                     Ok(mut applet) => word(&applet.select()),
                     Err(_) => "a card that another program holds".to_owned(),
                 };
-                // Looked at only: whatever another program verified on it stays.
+                // Without a reset, other programs need not begin anew with other applets of the card. In ours, SELECT
+                // ended PIN state and token of whoever was at it.
                 let _ = card.leave();
                 word
             }
