@@ -1,7 +1,7 @@
 //! `info`: our card, or a SIM as far as it tells who it is.
 
 use serde_json::json;
-use simsync_card::sim::{self, Read, Sim};
+use simsync_card::sim::{self, Chv, Read, Sim};
 
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
@@ -71,12 +71,7 @@ fn show_sim(sim: &Sim, out: &Output) {
         Read::Locked => "locked by its PIN".to_owned(),
         Read::Absent => "none".to_owned(),
     };
-    let pin = match (sim.chv.enabled, sim.chv.tries) {
-        (Some(false), _) => "not asked for".to_owned(),
-        (_, Some(tries)) => format!("{tries} tries left"),
-        (Some(true), None) => "asked for".to_owned(),
-        (None, None) => "not told".to_owned(),
-    };
+    let pin = pin_word(sim.chv);
     let state = |read: &Read| match read {
         Read::Digits(_) => "read",
         Read::Locked => "locked",
@@ -100,4 +95,41 @@ fn show_sim(sim: &Sim, out: &Output) {
             word(&sim.imsi)
         ),
     );
+}
+
+fn pin_word(chv: Chv) -> String {
+    match (chv.enabled, chv.tries) {
+        (Some(false), _) => "not asked for".to_owned(),
+        (_, Some(0)) => "blocked; its PUK unblocks it, in a phone".to_owned(),
+        (_, Some(1)) => "1 try left".to_owned(),
+        (_, Some(tries)) => format!("{tries} tries left"),
+        (Some(true), None) => "asked for".to_owned(),
+        (None, None) => "not told".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_pin_is_said_in_words() {
+        for (enabled, tries, word) in [
+            (Some(false), Some(2), "not asked for"),
+            (Some(false), None, "not asked for"),
+            (Some(true), Some(3), "3 tries left"),
+            (None, Some(2), "2 tries left"),
+            (Some(true), Some(1), "1 try left"),
+            (
+                Some(true),
+                Some(0),
+                "blocked; its PUK unblocks it, in a phone",
+            ),
+            (None, Some(0), "blocked; its PUK unblocks it, in a phone"),
+            (Some(true), None, "asked for"),
+            (None, None, "not told"),
+        ] {
+            assert_eq!(pin_word(Chv { enabled, tries }), word);
+        }
+    }
 }
