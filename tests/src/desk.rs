@@ -213,6 +213,12 @@ impl Desk {
         }
     }
 
+    /// What the tool said so far, one object a line.
+    pub fn events(&self) -> Vec<Value> {
+        let lines = self.said.lines();
+        lines.filter_map(|l| serde_json::from_str(l).ok()).collect()
+    }
+
     fn journal_lines(&self) -> usize {
         let journal = std::fs::read(self.file("people.csv.journal")).unwrap_or_default();
         journal.iter().filter(|b| **b == b'\n').count()

@@ -112,6 +112,17 @@ fn a_full_disk_ends_the_batch_before_the_card_is_finished() {
     std::fs::remove_file(&filler).unwrap();
     ended_well(&desk.run(&[], None).unwrap());
     desk.check(PEOPLE).unwrap();
+    // Each card that is finished tells how fast it goes; after the last one nothing is left.
+    let events = desk.events();
+    let done: Vec<_> = events.iter().filter(|e| e["event"] == "done").collect();
+    assert_eq!(done.len(), PEOPLE, "{events:?}");
+    for event in &done {
+        assert_eq!(event["of"], PEOPLE);
+        assert!(event["cards_an_hour"].as_f64().unwrap() > 0.0, "{event}");
+        let left = event["seconds_left"].as_u64().unwrap();
+        assert!(left == 0 || event["done"] != PEOPLE, "{event}");
+    }
+    assert!(done.iter().any(|e| e["done"] == PEOPLE), "{events:?}");
     let letters = desk.file("letters");
     succeed("umount", &["-l", letters.to_str().unwrap()]);
 }

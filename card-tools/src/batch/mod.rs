@@ -2,6 +2,7 @@
 
 pub mod desk;
 pub mod journal;
+pub mod pace;
 pub mod report;
 pub mod round;
 pub mod slots;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use simsync_card::client::{Lifecycle, Selected};
 use simsync_card::ids::{CardId, SubscriberId};
@@ -13,6 +13,7 @@ use simsync_protocol::people::Person;
 use zeroize::Zeroizing;
 
 use super::journal::{Entry, Journal, Step};
+use super::pace::Pace;
 use crate::error::ToolError;
 use crate::letter::Format;
 
@@ -302,17 +303,27 @@ impl Round {
         self.people[n].refused = refused;
     }
 
-    /// Cards an hour in this run, and how long the rest takes at that rate.
-    pub fn rate(&self) -> Option<(f64, Duration)> {
-        let elapsed = self.started?.elapsed().as_secs_f64();
-        if self.finished_here == 0 || elapsed <= 0.0 {
-            return None;
+    /// How fast this run goes on; what earlier runs finished says nothing of it.
+    pub fn pace(&self) -> Option<Pace> {
+        self.pace_at(Instant::now())
+    }
+
+    fn pace_at(&self, now: Instant) -> Option<Pace> {
+        let elapsed = now.saturating_duration_since(self.started?);
+        Pace::of(self.finished_here, self.people.len() - self.done(), elapsed)
+    }
+
+    /// How far it is, for people.
+    pub fn progress(&self) -> String {
+        self.progress_at(Instant::now())
+    }
+
+    fn progress_at(&self, now: Instant) -> String {
+        let count = format!("{} of {}", self.done(), self.people.len());
+        match self.pace_at(now) {
+            Some(pace) => format!("({count}; {pace})"),
+            None => format!("({count})"),
         }
-        let a_second = self.finished_here as f64 / elapsed;
-        let left = self.people.len() - self.done();
-        Duration::try_from_secs_f64(left as f64 / a_second)
-            .ok()
-            .map(|time| (a_second * 3600.0, time))
     }
 }
 
@@ -346,5 +357,51 @@ impl Recipient {
             (*f, folder.join(name))
         };
         formats.iter().map(place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Header;
+    use super::*;
+    use simsync_card::ids::Hash;
+    use std::time::Duration;
+
+    #[test]
+    fn progress_counts_everybody_and_the_pace_this_run_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = Header::new("server.example", Hash([1; 32]));
+        let person = |n: u64| Person {
+            line: n + 2,
+            label: format!("Person {n}"),
+            subscriber: Some(format!("p{n}").parse().unwrap()),
+            code: Some(Zeroizing::new("x".to_owned())),
+        };
+        let round = || {
+            let (journal, entries) = Journal::open(&dir.path().join("journal"), &header).unwrap();
+            Round::new((0..6).map(person).collect(), journal, entries).unwrap()
+        };
+        let finish = |round: &mut Round, n: u8| {
+            let card = CardId([n; 16]);
+            let steps = [Step::Begun, Step::Card { card }, Step::Letter { card }];
+            for step in steps.into_iter().chain([Step::Done { card }]) {
+                round.note(n.into(), step, "reader").unwrap();
+            }
+        };
+        let mut earlier = round();
+        finish(&mut earlier, 0);
+        finish(&mut earlier, 1);
+        drop(earlier);
+
+        let mut round = round();
+        let start = Instant::now();
+        assert_eq!(round.progress_at(start), "(2 of 6)");
+        round.started = Some(start);
+        let later = start + Duration::from_secs(90);
+        assert_eq!(round.progress_at(later), "(2 of 6)");
+        finish(&mut round, 2);
+        assert_eq!(round.progress_at(later), "(3 of 6; 40 an hour, 5 min left)");
+        let left = round.pace_at(later).unwrap().left;
+        assert_eq!(left, Duration::from_secs(270));
     }
 }

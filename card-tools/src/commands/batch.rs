@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use openssl::pkey::{PKey, Private};
 use serde_json::{Value, json};
@@ -301,7 +300,7 @@ impl Reader<'_, '_> {
                 let text = format!(
                     "{name}: the card of {} is finished. Take it out. {}",
                     round.person(n).label,
-                    progress(&round)
+                    round.progress()
                 );
                 ("done", whose(n), text)
             }
@@ -335,29 +334,12 @@ impl Reader<'_, '_> {
         value["reader"] = json!(name);
         value["done"] = json!(round.done());
         value["of"] = json!(round.people().len());
-        if let Some((rate, left)) = round.rate() {
-            value["cards_an_hour"] = json!(rate.round());
-            value["seconds_left"] = json!(left.as_secs());
+        if let Some(pace) = round.pace() {
+            value["cards_an_hour"] = json!(pace.cards_an_hour.round());
+            value["seconds_left"] = json!(pace.left.as_secs());
         }
         drop(round);
         self.out.event(value, &text);
-    }
-}
-
-fn progress(round: &Round) -> String {
-    let count = format!("{} of {}", round.done(), round.people().len());
-    match round.rate() {
-        Some((rate, left)) => format!("({count}; {rate:.0} an hour, {} left)", duration(left)),
-        None => format!("({count})"),
-    }
-}
-
-fn duration(d: Duration) -> String {
-    let minutes = d.as_secs().div_ceil(60);
-    if minutes < 60 {
-        format!("{minutes} min")
-    } else {
-        format!("{} h {:02} min", minutes / 60, minutes % 60)
     }
 }
 
