@@ -25,7 +25,8 @@ pub fn page(letter: &Letter<'_>, out: &mut String) {
     out.push_str(TITLE);
     out.push_str(
         "</title>\n<style>\n@page { size: A4; margin: 25mm }\nbody { font: 12pt sans-serif; max-width: 160mm }\n\
-         td { padding: 1mm 8mm 1mm 0 }\n.secret { font: bold 20pt monospace }\n</style>\n</head>\n<body>\n<h1>",
+         td { padding: 1mm 8mm 1mm 0 }\n\
+         td + td { overflow-wrap: anywhere }\n.secret { font: bold 20pt monospace }\n</style>\n</head>\n<body>\n<h1>",
     );
     out.push_str(TITLE);
     out.push_str("</h1>\n<table>\n");

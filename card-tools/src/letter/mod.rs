@@ -1,5 +1,6 @@
 //! The letter with PIN and PUK: one page of text, HTML or PDF, written durably before the card is handed over.
 
+mod helvetica;
 mod html;
 mod pdf;
 

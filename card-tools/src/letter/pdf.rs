@@ -4,6 +4,7 @@
 use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 use zeroize::Zeroizing;
 
+use super::helvetica;
 use super::{Letter, TITLE, grouped};
 
 /// Codes 80 to 9F of WinAnsi; 0 where there is none.
@@ -17,6 +18,7 @@ const UNKNOWN: u8 = b'?';
 const PAGE: (f32, f32) = (595.0, 842.0);
 const LEFT: f32 = 71.0;
 const VALUES: f32 = 160.0;
+const RIGHT: f32 = PAGE.0 - LEFT;
 const PLAIN: Name<'_> = Name(b"F1");
 const FIXED: Name<'_> = Name(b"F2");
 
@@ -56,10 +58,18 @@ impl Page {
         self.content.end_text();
     }
 
-    fn row(&mut self, name: &str, font: Name<'_>, size: f32, value: &str) {
+    /// A value that is no secret, made smaller where it would run off the page.
+    fn row(&mut self, name: &str, value: &str) {
+        let wide = helvetica::width(&encoded(value).0);
         self.put(PLAIN, 12.0, LEFT, name);
-        self.put(font, size, VALUES, value);
-        self.y -= size.max(12.0) * 1.6;
+        self.put(PLAIN, 12.0_f32.min((RIGHT - VALUES) / wide), VALUES, value);
+        self.y -= 12.0 * 1.6;
+    }
+
+    fn secret(&mut self, name: &str, value: &str) {
+        self.put(PLAIN, 12.0, LEFT, name);
+        self.put(FIXED, 20.0, VALUES, value);
+        self.y -= 20.0 * 1.6;
     }
 
     fn line(&mut self, size: f32, text: &str) {
@@ -78,11 +88,11 @@ pub fn page(letter: &Letter<'_>) -> Zeroizing<Vec<u8>> {
     page.line(20.0, TITLE);
     page.y -= 12.0;
     for (name, value) in letter.rows() {
-        page.row(name, PLAIN, 12.0, value);
+        page.row(name, value);
     }
     page.y -= 12.0;
-    page.row("PIN", FIXED, 20.0, &grouped(letter.pin, 3));
-    page.row("PUK", FIXED, 20.0, &grouped(letter.puk, 4));
+    page.secret("PIN", &grouped(letter.pin, 3));
+    page.secret("PUK", &grouped(letter.puk, 4));
     page.y -= 12.0;
     for line in letter.advice() {
         page.line(11.0, line);
@@ -150,5 +160,66 @@ mod tests {
             "{}",
             String::from_utf8_lossy(&pdf)
         );
+    }
+
+    /// What is shown: font size, place, and the text in WinAnsi, which has no bracket or backslash here.
+    fn shown(pdf: &[u8]) -> Vec<(f32, f32, f32, Vec<u8>)> {
+        let number = |word: &[u8]| std::str::from_utf8(word).unwrap().parse().unwrap();
+        let mut found = Vec::new();
+        let (mut size, mut place) = (0.0, (0.0, 0.0));
+        for line in pdf.split(|b| *b == b'\n') {
+            let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+            match words.as_slice() {
+                [.., points, b"Tf"] => size = number(points),
+                [x, y, b"Td"] => place = (number(x), number(y)),
+                [.., b"Tj"] => {
+                    // (text), or <hex>.
+                    let text = &line[1..line.len() - b") Tj".len()];
+                    let text = match line[0] {
+                        b'<' => hex::decode(text).unwrap(),
+                        _ => text.to_vec(),
+                    };
+                    found.push((size, place.0, place.1, text));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// The longest that a card holds, of the widest characters, and as people have them.
+    #[test]
+    fn nothing_runs_off_the_one_page() {
+        let servers = [
+            "simsync.department.university.example.org:8443",
+            &"W".repeat(64),
+        ];
+        for (subscriber, label) in [("s", "x"), (&*"W".repeat(32), &*"\u{2014}".repeat(10))] {
+            for (server, change) in servers.into_iter().zip([true, false]) {
+                let pdf = page(&Letter {
+                    subscriber,
+                    server,
+                    card: &"d".repeat(32),
+                    change,
+                    ..letter(label)
+                });
+                assert!(has(&pdf, b"/Count 1"));
+                let shown = shown(&pdf);
+                assert!(shown.len() > 16, "{}", shown.len());
+                for (size, x, y, text) in shown {
+                    // Courier's characters are all 0.6 wide.
+                    let wide = match size {
+                        20.0 if x == VALUES => 0.6 * text.len() as f32,
+                        _ => helvetica::width(&text),
+                    };
+                    let text = String::from_utf8_lossy(&text);
+                    assert!(
+                        x + wide * size <= RIGHT + 0.1 && y > 71.0,
+                        "{text} at {x}, {y}"
+                    );
+                    assert!(size > 5.0, "{text} cannot be read");
+                }
+            }
+        }
     }
 }
