@@ -29,10 +29,10 @@ $(SIMULATOR_CAP): $(JAR)
 build: setup $(SIMULATOR_CAP)
 	cargo build --locked --workspace --bins
 
-# Takes the applet along where `make cap` made it: simsync-card looks for it beside itself.
+# Takes the applet along if `make cap` made it of these sources: simsync-card looks for it beside itself.
 release: setup $(JAR)
 	cargo build --locked --workspace --bins --release
-	@if [ -f target/cap/simsync.cap ]; then cp target/cap/simsync.cap target/release/; fi
+	@scripts/cap --copy target/release
 
 demo: build
 	tests/enter target/debug/demo
