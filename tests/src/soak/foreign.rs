@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, unlock};
-use simsync_rig::rig::{DEADLINE, Result, Rig, Terminal, program, wait_for};
+use simsync_rig::rig::{DEADLINE, Result, Rig, Secrets, Terminal, program, wait_for};
 use simsync_rig::scene;
 
 use super::{Plan, Report};
@@ -76,11 +76,52 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         forgot &= forgets || report.foreign_pins == pins;
         report.foreign_rounds += 1;
     }
+    if let Err(why) = held_for_long(&a, &person) {
+        report.fail(format!("held for long: {why}\n{}", scene::tell(&a)));
+    }
     eject(&mut rig, &a, &person)?;
     insert(&mut rig, &b, &person)?;
     unlock(&b, &person)?;
     scene::equal(&a, &b)?;
     eject(&mut rig, &b, &person)
+}
+
+/// A transaction that lasts longer than anybody here waits for the card, just when the card has to prove its presence: the
+/// session goes on afterwards, without a PIN.
+fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
+    // The rounds before may have made the card forget.
+    let pin = ["unlock", "--timeout", "30"];
+    t.simsync(&["eject"], &Secrets::default())?
+        .ok("simsync eject")?;
+    t.simsync(&pin, &person.secrets())?.ok("simsync unlock")?;
+    let before = t.wait_state(&["synced"])?;
+    let mut other = command(t, "transaction")?
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    t.wire.set_down(true);
+    std::fs::write(t.data.join("held for long.txt"), "held").map_err(|e| e.to_string())?;
+    t.wait_status("the server to be missed", |s| s["online"] == false)?;
+    let ended = r#"outcome: Later(Reason { code: "card-busy""#;
+    let times = || t.daemon_log().matches(ended).count();
+    let already = times();
+    t.wire.set_down(false);
+    let told = t.wait_status("the other program to be told of", |s| {
+        let reasons = s["reasons"].as_array();
+        reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-busy"))
+    });
+    let given_up = wait_for("the sync to be put off", DEADLINE, || {
+        (times() > already).then_some(())
+    });
+    drop(other.stdin.take());
+    other.wait().map_err(|e| e.to_string())?;
+    told.and(given_up)?;
+    let after = t.wait_status("the upload, without a PIN", |s| {
+        sequence(s) > sequence(&before) && s["state"] == "synced"
+    })?;
+    if after["session"] != before["session"] {
+        return Err(format!("the session is another one: {after}"));
+    }
+    Ok(())
 }
 
 fn sequence(status: &Value) -> u64 {
