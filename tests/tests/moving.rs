@@ -11,6 +11,7 @@ use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, pull, unlock};
 use simsync_rig::rig::{Rig, Secrets, Terminal};
 use simsync_rig::scene::{equal, joined, paired, seed};
+use simsync_rig::spare::{add, spare_for};
 
 fn reasons(status: &Value) -> Vec<String> {
     let list = status["reasons"].as_array().unwrap();
@@ -135,4 +136,49 @@ fn m19_another_server_at_the_announced_place_is_not_taken_for_ours() {
     insert(&mut rig, &a, &person).unwrap();
     let status = unlock(&a, &person).unwrap();
     assert!(!reasons(&status).contains(&"server-moves".to_owned()));
+}
+
+#[test]
+fn m19_each_card_is_told_at_its_next_session_even_if_that_makes_a_new_key() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, mut person) = paired(&mut rig, "A").unwrap();
+    joined(&mut rig, &mut person, "B").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    add(&mut rig, &a, &person, &mut spare).unwrap();
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    // What is announced is what the operator says, also of the pin.
+    let pin = "7f".repeat(32);
+    let args = ["move", "to", &new, "--ca-pin", &pin];
+    rig.server.admin(&args).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(server(&a)["moves_to"]["ca_pin"], *pin);
+    rig.server.admin(&["move", "to", &new]).unwrap();
+    eject(&mut rig, &a, &person).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(server(&a)["moves_to"]["ca_pin"], rig.server.ca_pin);
+    assert_eq!(confirm(&a), 0);
+    eject(&mut rig, &a, &person).unwrap();
+
+    rig.server.move_away(port).unwrap();
+    let all = rig.server.admin(&["terminal", "list"]).unwrap();
+    let rows = all["terminals"].as_array().unwrap().iter();
+    let b = rows.filter(|t| t["label"] == "B").last().unwrap()["terminal"].clone();
+    let revoke = ["terminal", "revoke", b.as_str().unwrap()];
+    rig.server.admin(&revoke).unwrap();
+    a.wire_to(&rig.server).unwrap();
+    a.wait_status("A to find the server", |s| {
+        s["online"] == true && s["server"] == new
+    })
+    .unwrap();
+    for card in [&person, &spare] {
+        insert(&mut rig, &a, card).unwrap();
+        assert_ne!(on_card(&a, card), new);
+        unlock(&a, card).unwrap();
+        assert_eq!(on_card(&a, card), new);
+        eject(&mut rig, &a, card).unwrap();
+    }
 }
