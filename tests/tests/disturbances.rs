@@ -12,8 +12,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use simsync_rig::demo::{Person, eject, insert, unlock};
-use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, packs_below, program, wait_for};
+use simsync_rig::demo::{Person, eject, insert, pull, unlock};
+use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, packs_below, program, wait_for};
 use simsync_rig::scene::{equal, joined, paired, paired_with, seed, tell};
 use simsync_rig::tree;
 
@@ -155,6 +155,14 @@ fn m14_another_program_may_hold_the_card() {
     held.finish();
     save(&a, "later.txt");
     assert_eq!(a.status().unwrap()["session"], session);
+    // Pulled while it is held: that is seen, and the keys go.
+    let held = Other::start(&a, "transaction");
+    pull(&mut rig, &a, &anna).unwrap();
+    a.wait_status("the keys to be wiped", |s| {
+        mark(s, "wiped").is_some() && mark(s, "wiped") >= mark(s, "removed")
+    })
+    .unwrap();
+    drop(held);
 }
 
 #[test]
