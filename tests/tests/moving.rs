@@ -165,8 +165,8 @@ fn m19_each_card_is_told_at_its_next_session_even_if_that_makes_a_new_key() {
 
     rig.server.move_away(port).unwrap();
     let all = rig.server.admin(&["terminal", "list"]).unwrap();
-    let rows = all["terminals"].as_array().unwrap().iter();
-    let b = rows.filter(|t| t["label"] == "B").last().unwrap()["terminal"].clone();
+    let mut rows = all["terminals"].as_array().unwrap().iter();
+    let b = rows.find(|t| t["label"] == "B").unwrap()["terminal"].clone();
     let revoke = ["terminal", "revoke", b.as_str().unwrap()];
     rig.server.admin(&revoke).unwrap();
     a.wire_to(&rig.server).unwrap();

@@ -168,11 +168,16 @@ fn pcscd_is_blind(terminal: &Terminal) -> Result<bool> {
     Ok(readers.is_some_and(|all| all.iter().all(|r| r["state"] == "empty")))
 }
 
-/// Takes a card out at once, and waits until the terminal has noticed. If pcscd itself goes on seeing it, which is the
-/// same weakness the other way round, it is put in and taken out once more.
+/// Takes a card out at once, and waits until the terminal has noticed.
 pub fn take_out(rig: &mut Rig, terminal: &Terminal, card: &str) -> Result<()> {
-    let is_out = |s: &Value| s["cards"].as_array().is_some_and(Vec::is_empty);
     rig.bridge.eject(card)?;
+    gone(rig, terminal, card)
+}
+
+/// The card is out: waits until the terminal has noticed. If pcscd itself goes on seeing it, which is the same weakness the
+/// other way round, it is put in and taken out once more.
+pub fn gone(rig: &mut Rig, terminal: &Terminal, card: &str) -> Result<()> {
+    let is_out = |s: &Value| s["cards"].as_array().is_some_and(Vec::is_empty);
     let noticed = terminal.wait_status_for("the card to be gone", BLIND_AFTER, is_out);
     if noticed.is_err() && !pcscd_is_blind(terminal)? {
         rig.bridge.insert(card, terminal.port)?;

@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use serde_json::Value;
-use simsync_rig::demo::{Person, insert, pull, unlock};
-use simsync_rig::rig::{CliResult, DEADLINE, Result, Secrets, Terminal, wait_for};
+use simsync_rig::demo::{Person, gone, insert, pull, unlock};
+use simsync_rig::rig::{CliResult, DEADLINE, Result, Rig, Secrets, Terminal, wait_for};
 use simsync_rig::scene;
 
 use super::lives::World;
-use super::{Operation, Plan, REQUESTS, Report, check_word, is_out};
+use super::{Operation, Plan, REQUESTS, Report, check_word};
 
 /// More commands than any operation needs.
 const MOST: usize = 60;
@@ -195,20 +195,16 @@ fn looked_at(plan: &Plan, report: &mut Report, world: &mut World, request: &str)
         rig.bridge.insert(&person.card, t.port)?;
         // pcscd has not even seen it yet.
         rig.bridge.call(&format!("{request} {} {n}", person.card))?;
-        let gone = wait_for("the look to end", DEADLINE, || {
+        let yanked_now = wait_for("the look to end", DEADLINE, || {
             let is_in = rig.bridge.is_in(&person.card).unwrap_or(false);
             let known = t.status().is_ok_and(|s| s["cards"][0]["state"] == "paired");
             (!is_in || known).then_some(!is_in)
         })?;
-        if gone {
-            t.wait_status("the card to be gone", is_out)?;
-        } else {
-            pull(rig, t, person)?;
-        }
+        put_away(rig, t, person)?;
         insert(rig, t, person)?;
         unlock(t, person)?;
         pull(rig, t, person)?;
-        if !gone {
+        if !yanked_now {
             report.operations.push(Operation {
                 what: format!("{LOOK}, {request}"),
                 apdus: n - 1,
@@ -219,6 +215,15 @@ fn looked_at(plan: &Plan, report: &mut Report, world: &mut World, request: &str)
         report.yanks += 1;
     }
     Err(format!("more than {MOST} commands"))
+}
+
+/// The card is out afterwards, also if it was yanked only now, in the middle of what the daemon still did with it.
+fn put_away(rig: &mut Rig, t: &Terminal, person: &Person) -> Result<()> {
+    let idle = rig.bridge.call(&format!("wait-idle {} 150", person.card));
+    match rig.bridge.is_in(&person.card)? {
+        true => idle.and_then(|_| pull(rig, t, person)),
+        false => gone(rig, t, &person.card),
+    }
 }
 
 fn everywhere(
@@ -246,7 +251,7 @@ fn everywhere(
             // It needs fewer commands than that: this one was done undisturbed.
             result.ok(deed.what)?;
             // Out and in again: the yank is still to come otherwise.
-            pull(rig, t, person)?;
+            put_away(rig, t, person)?;
             insert(rig, t, person)?;
             (deed.mend)(t, person)?;
             pull(rig, t, person)?;
@@ -259,7 +264,7 @@ fn everywhere(
         }
         report.yanks += 1;
         check_word(&result).map_err(|e| format!("yanked at {n}: {e}"))?;
-        t.wait_status("the card to be gone", is_out)?;
+        gone(rig, t, &person.card)?;
         insert(rig, t, person)?;
         (deed.mend)(t, person)?;
         if deed.in_session {

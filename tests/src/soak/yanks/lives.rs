@@ -1,10 +1,10 @@
 //! Operations that can be done to a card or a terminal once: each yank needs the world made ready anew.
 
-use simsync_rig::demo::{Person, take_out};
+use simsync_rig::demo::{Person, gone, take_out};
 use simsync_rig::rig::{CliResult, Result, Rig, Terminal};
 use simsync_rig::scene;
 
-use super::{Operation, Plan, REQUESTS, Report, check_word, is_out};
+use super::{Operation, Plan, REQUESTS, Report, check_word};
 
 /// More commands than any operation needs: LOAD takes the most.
 const MOST: usize = 200;
@@ -53,7 +53,14 @@ impl World {
 
     /// Takes out whatever is in.
     pub fn take_out(&mut self) -> Result<()> {
-        let Self { rig, a, b, c, .. } = self;
+        let Self {
+            rig,
+            a,
+            b,
+            c,
+            person,
+            ..
+        } = self;
         let terminals = [&*a, b, c];
         for (card, port) in rig.bridge.inserted()? {
             match terminals.iter().find(|t| t.port == port) {
@@ -62,7 +69,7 @@ impl World {
             }
         }
         for terminal in terminals {
-            terminal.wait_status("the card to be gone", is_out)?;
+            gone(rig, terminal, &person.card)?;
         }
         Ok(())
     }

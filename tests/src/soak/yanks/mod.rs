@@ -5,7 +5,6 @@ mod desk;
 mod lives;
 mod owner;
 
-use serde_json::Value;
 use simsync_rig::demo::{eject, insert, unlock};
 use simsync_rig::rig::{CliResult, Result, Rig, repository};
 use simsync_rig::scene;
@@ -70,8 +69,4 @@ fn check_word(result: &CliResult) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn is_out(status: &Value) -> bool {
-    status["cards"].as_array().is_some_and(Vec::is_empty)
 }
