@@ -6,7 +6,9 @@
 use std::error::Error;
 use std::io::Read;
 
-use pcsc::{Context, Disposition, Protocols, ReaderState, Scope, ShareMode, State};
+use pcsc::{
+    Card, Context, Disposition, Protocols, ReaderState, Scope, ShareMode, State, Transaction,
+};
 
 /// SELECT of the applet that the bridge has beside ours.
 const NEIGHBOUR: [u8; 15] = [
@@ -58,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             wait()?;
         }
         "transaction" => {
-            let transaction = card.transaction()?;
+            let transaction = begin(&mut card)?;
             done();
             wait()?;
             transaction
@@ -73,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         "select" => {
             let mut buffer = [0; 300];
-            let transaction = card.transaction()?;
+            let transaction = begin(&mut card)?;
             let answer = transaction.transmit(&NEIGHBOUR, &mut buffer)?;
             if !answer.ends_with(&[0x90, 0x00]) {
                 return Err(format!("the neighbour answered {answer:x?}").into());
@@ -88,4 +90,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     card.disconnect(Disposition::LeaveCard)
         .map_err(|(_, e)| e)?;
     Ok(())
+}
+
+/// A transaction. Whoever was at the card before may have reset it, simsyncd for example, whose session is over: like any
+/// program that shares a card, this one begins anew then.
+fn begin(card: &mut Card) -> Result<Transaction<'_>, pcsc::Error> {
+    match card.transaction2() {
+        Ok(transaction) => Ok(transaction),
+        Err((card, pcsc::Error::ResetCard)) => {
+            card.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)?;
+            card.transaction()
+        }
+        Err((_, e)) => Err(e),
+    }
 }
