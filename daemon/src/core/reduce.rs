@@ -80,7 +80,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::ServerMoves(to) => state.server_moves = to,
         Event::CardForgot(reader) => state.forgot = Some(reader),
         Event::TerminalsAdded(labels) => state.added = labels,
-        Event::CardsHeld(readers) => state.held = readers,
+        Event::CardsHeld(readers) => state.cards_held = readers,
         Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
         Event::UserUnlock => {

@@ -116,7 +116,7 @@ pub struct State {
     /// Terminals that came since the last session before this one.
     pub added: Vec<String>,
     /// Readers whose card another program holds while we wait for it.
-    pub held: BTreeSet<String>,
+    pub cards_held: BTreeSet<String>,
     /// An opening anew failed because of that; the next try comes by itself.
     pub reopen_due: bool,
     /// Why no session was opened with the card that is in.
@@ -169,7 +169,7 @@ impl State {
             session: SessionPhase::None,
             forgot: None,
             added: Vec::new(),
-            held: BTreeSet::new(),
+            cards_held: BTreeSet::new(),
             reopen_due: false,
             hold: None,
             retry_open: false,
@@ -308,7 +308,7 @@ impl State {
                 _ => {}
             }
         }
-        if self.reopen_due || !self.held.is_empty() {
+        if self.reopen_due || !self.cards_held.is_empty() {
             out.push(Reason::new(
                 CARD_BUSY,
                 "another program holds the card, and simsync waits for it; close that program, or wait",
@@ -323,7 +323,7 @@ impl State {
                 }
             }
             SessionPhase::Opening { reader, .. } => {
-                if !self.reopen_due && !self.held.contains(reader) {
+                if !self.reopen_due && !self.cards_held.contains(reader) {
                     out.push(Reason::new("waiting-for-pin", "waiting for the PIN"));
                 }
             }

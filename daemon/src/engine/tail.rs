@@ -333,6 +333,7 @@ impl Builder<'_> {
         Ok(true)
     }
 
+    /// A deletion, a directory or a link: left for the next session where there is no room.
     fn item_if_room(
         &mut self,
         c: &Collection,

@@ -90,11 +90,9 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
 /// session goes on afterwards, without a PIN.
 fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
     // The rounds before may have made the card forget.
-    let pin = ["unlock", "--timeout", "30"];
     t.simsync(&["eject"], &Secrets::default())?
         .ok("simsync eject")?;
-    t.simsync(&pin, &person.secrets())?.ok("simsync unlock")?;
-    let before = t.wait_state(&["synced"])?;
+    let before = unlock(t, person)?;
     let mut other = command(t, "transaction")?
         .spawn()
         .map_err(|e| e.to_string())?;
@@ -106,8 +104,7 @@ fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
     let already = times();
     t.wire.set_down(false);
     let told = t.wait_status("the other program to be told of", |s| {
-        let reasons = s["reasons"].as_array();
-        reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-busy"))
+        has_reason(s, "card-busy")
     });
     let given_up = wait_for("the sync to be put off", DEADLINE, || {
         (times() > already).then_some(())
@@ -122,6 +119,11 @@ fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
         return Err(format!("the session is another one: {after}"));
     }
     Ok(())
+}
+
+fn has_reason(status: &Value, code: &str) -> bool {
+    let reasons = status["reasons"].as_array();
+    reasons.is_some_and(|all| all.iter().any(|r| r["code"] == code))
 }
 
 fn sequence(status: &Value) -> u64 {
@@ -224,8 +226,7 @@ fn synced(
     if !forgot {
         return Err("the PIN was asked for again, but the card had not forgotten it".to_owned());
     }
-    let reasons = status["reasons"].as_array();
-    if !reasons.is_some_and(|all| all.iter().any(|r| r["code"] == "card-reset")) {
+    if !has_reason(&status, "card-reset") {
         return Err(format!(
             "the other program's doing is not told of: {status}"
         ));

@@ -188,7 +188,6 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
         card: CardId([1; 16]),
         again: true,
     };
-    let codes = |s: &State| -> Vec<String> { s.reasons().into_iter().map(|r| r.code).collect() };
     let mut s = paired_state();
     open(&mut s);
     let over = Outcome::SessionOver(Reason::new("grant-required", "why"));

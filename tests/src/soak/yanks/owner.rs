@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use simsync_rig::demo::{Person, eject, insert, pair, provision_inserted, pull, unlock};
-use simsync_rig::rig::{CliResult, Result, Secrets};
+use simsync_rig::rig::{CliResult, Result, Secrets, Terminal};
 use simsync_rig::scene::on_card;
 use simsync_rig::spare::{PIN, add, cards, read, spare_for, step};
 
@@ -65,14 +65,16 @@ impl Life for FirstPairing {
             pair(&world.c, person, person.pin == letter)?;
         }
         unlock(&world.c, person)?;
-        let secrets = person.secrets();
-        again(
-            world.c.simsync(&["unpair", "--yes"], &secrets)?,
-            "simsync unpair",
-            &[],
-        )?;
-        world.c.wait_state(&["unpaired"]).map(drop)
+        leave(&world.c, person)
     }
+}
+
+/// With a session open: the terminal is nobody's again.
+fn leave(terminal: &Terminal, person: &Person) -> Result<()> {
+    terminal
+        .simsync(&["unpair", "--yes"], &person.secrets())?
+        .ok("simsync unpair")?;
+    terminal.wait_state(&["unpaired"]).map(drop)
 }
 
 /// Of a further terminal: the vault is there, and so are other terminals.
@@ -103,13 +105,7 @@ impl Life for Join {
         if there != ["A", "B", "C"] {
             return Err(format!("the card holds {there:?}"));
         }
-        let secrets = world.person.secrets();
-        again(
-            world.c.simsync(&["unpair", "--yes"], &secrets)?,
-            "simsync unpair",
-            &[],
-        )?;
-        world.c.wait_state(&["unpaired"]).map(drop)
+        leave(&world.c, &world.person)
     }
 }
 
