@@ -8,6 +8,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod identity;
+pub mod outstanding;
 pub mod paths;
 pub mod recovery;
 pub mod service;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Deepest nesting of directories that is synced.
+pub const DEPTH_MAX: usize = 512;
+
 /// A path below a collection's root: names joined by `/`, never empty, never `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(Vec<u8>);

@@ -9,8 +9,8 @@ use crate::keys::KeyRing;
 use crate::seal::Kind;
 use crate::signed::{FormatError, decode_versioned, encode};
 
-/// Format version of the metadata.
-pub const METADATA_VERSION: u8 = 1;
+/// Newest format version of the metadata. Version 1 has no agreed deletions, and is what is written where there are none.
+pub const METADATA_VERSION: u8 = 2;
 const WHAT: &str = "the vault's metadata";
 
 /// A collection as its owner knows it.
@@ -24,33 +24,102 @@ pub struct CollectionMeta {
     pub name: String,
 }
 
+/// Deletions of this commit that its owner said yes to, so that no other terminal asks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedDeletions {
+    /// The collection.
+    pub collection: CollectionId,
+    /// How many entries the owner was told that they would go.
+    pub count: u64,
+}
+
 /// What stands sealed in every commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// [`METADATA_VERSION`].
-    pub version: u8,
     /// Chunk sizes of this vault.
     pub chunker: ChunkerParams,
     /// All collections, sorted by ID.
     pub collections: Vec<CollectionMeta>,
     /// When the commit was made, milliseconds since 1970, by the terminal's clock. For the eye only.
     pub time_ms: i64,
+    /// Deletions that the owner agreed to, sorted by collection.
+    pub agreed: Vec<AgreedDeletions>,
+}
+
+/// As stored.
+#[derive(Serialize, Deserialize)]
+struct V1 {
+    version: u8,
+    chunker: ChunkerParams,
+    collections: Vec<CollectionMeta>,
+    time_ms: i64,
+}
+
+/// As stored.
+#[derive(Serialize, Deserialize)]
+struct V2 {
+    version: u8,
+    chunker: ChunkerParams,
+    collections: Vec<CollectionMeta>,
+    time_ms: i64,
+    agreed: Vec<AgreedDeletions>,
 }
 
 impl Metadata {
     /// A new vault's.
     pub fn new() -> Self {
         Self {
-            version: METADATA_VERSION,
             chunker: ChunkerParams::V1,
             collections: Vec::new(),
             time_ms: 0,
+            agreed: Vec::new(),
         }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (chunker, collections, time_ms) =
+            (self.chunker, self.collections.clone(), self.time_ms);
+        if self.agreed.is_empty() {
+            let version = 1;
+            return encode(&V1 {
+                version,
+                chunker,
+                collections,
+                time_ms,
+            });
+        }
+        let (version, agreed) = (2, self.agreed.clone());
+        encode(&V2 {
+            version,
+            chunker,
+            collections,
+            time_ms,
+            agreed,
+        })
+    }
+
+    fn decode(plain: &[u8]) -> Result<Self, FormatError> {
+        if plain.first() == Some(&1) {
+            let v: V1 = decode_versioned(WHAT, 1, plain)?;
+            return Ok(Self {
+                chunker: v.chunker,
+                collections: v.collections,
+                time_ms: v.time_ms,
+                agreed: Vec::new(),
+            });
+        }
+        let v: V2 = decode_versioned(WHAT, METADATA_VERSION, plain)?;
+        Ok(Self {
+            chunker: v.chunker,
+            collections: v.collections,
+            time_ms: v.time_ms,
+            agreed: v.agreed,
+        })
     }
 
     /// Seals it for a commit.
     pub fn seal(&self, keys: &KeyRing, rng: &mut impl CryptoRng) -> Vec<u8> {
-        keys.seal(Kind::Metadata, &[0; 32], &encode(self), rng)
+        keys.seal(Kind::Metadata, &[0; 32], &self.encode(), rng)
     }
 
     /// Opens what a commit holds.
@@ -58,7 +127,7 @@ impl Metadata {
         let plain = keys
             .open(Kind::Metadata, &[0; 32], sealed)
             .map_err(|_| FormatError::Damaged(WHAT))?;
-        let meta: Self = decode_versioned(WHAT, METADATA_VERSION, &plain)?;
+        let meta = Self::decode(&plain)?;
         if !meta.chunker.is_sane() {
             return Err(FormatError::Rule {
                 what: WHAT,

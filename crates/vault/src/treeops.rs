@@ -1,9 +1,12 @@
 //! Differences between two trees, and a tree with changes put in. Pure: directories come from a [`DirSource`].
+//!
+//! What cannot be had or cannot be written concerns one path: it is handed to [`DirSource::set_aside`], and the rest goes on.
 
 use std::collections::BTreeMap;
 
 use crate::ids::ObjectId;
 use crate::keys::KeyRing;
+use crate::seal::PLAIN_MAX;
 use crate::tree::{Directory, Entry, FileEntry};
 
 /// Deepest nesting of directories that is followed.
@@ -11,16 +14,29 @@ pub const DEPTH_MAX: usize = 512;
 
 /// Where directories come from.
 pub trait DirSource {
-    /// Why a directory cannot be had.
-    type Error: From<TooDeep>;
+    /// Why a directory cannot be had or written.
+    type Error: From<TooDeep> + From<ListingTooLarge>;
     /// The listing of this hash. [`ObjectId::ZERO`] is never asked for.
     fn directory(&mut self, id: &ObjectId) -> Result<Directory, Self::Error>;
+    /// Something is wrong at `path` (empty: the root): answers whether to go on without it and everything below.
+    fn set_aside(&mut self, path: &[u8], error: Self::Error) -> Result<(), Self::Error> {
+        let _ = path;
+        Err(error)
+    }
 }
 
 /// A tree is nested deeper than [`DEPTH_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tree of the vault is nested deeper than {DEPTH_MAX} directories")]
 pub struct TooDeep;
+
+/// A directory has more entries than one object holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a folder's listing is larger than {} MiB: it has too many entries; put some of them into folders of their own",
+    PLAIN_MAX >> 20
+)]
+pub struct ListingTooLarge;
 
 /// What stands at a path, without the hash of what is below.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +102,13 @@ fn diff_dir<S: DirSource>(
         return Ok(());
     }
     if depth > DEPTH_MAX {
-        return Err(TooDeep.into());
+        return src.set_aside(prefix, TooDeep.into());
     }
     let mut load = |id: Option<&ObjectId>| id.map_or(Ok(Directory::default()), |i| listing(src, i));
-    let (before, after) = (load(old)?.entries, load(new)?.entries);
+    let (before, after) = match load(old).and_then(|b| Ok((b.entries, load(new)?.entries))) {
+        Ok(both) => both,
+        Err(error) => return src.set_aside(prefix, error),
+    };
     let names: std::collections::BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
     for name in names {
         let (b, a) = (before.get(name), after.get(name));
@@ -111,23 +130,56 @@ fn diff_dir<S: DirSource>(
     Ok(())
 }
 
-/// What stands at one path of a tree.
-pub fn lookup<S: DirSource>(
+/// What stands at each of these paths (`/` between names). Each listing is read once. Paths below one that was set aside are
+/// not in the answer: nothing is known of them.
+pub fn lookup<'p, S: DirSource>(
     root: &ObjectId,
-    path: &[u8],
+    paths: impl IntoIterator<Item = &'p [u8]>,
     src: &mut S,
-) -> Result<Option<Leaf>, S::Error> {
-    let mut at = *root;
-    let mut names = path.split(|b| *b == b'/').peekable();
-    while let Some(name) = names.next() {
-        let dir = listing(src, &at)?;
-        match (dir.entries.get(name), names.peek()) {
-            (Some(entry), None) => return Ok(Some(Leaf::of(entry))),
-            (Some(Entry::Directory { id, .. }), Some(_)) => at = *id,
-            _ => return Ok(None),
+) -> Result<LeafChanges, S::Error> {
+    let paths: Vec<(&[u8], &[u8])> = paths.into_iter().map(|p| (p, p)).collect();
+    let mut out = LeafChanges::new();
+    lookup_dir(&[], root, &paths, src, &mut out, 0)?;
+    Ok(out)
+}
+
+/// `paths`: what is left of each path from here on, and the whole.
+fn lookup_dir<S: DirSource>(
+    prefix: &[u8],
+    at: &ObjectId,
+    paths: &[(&[u8], &[u8])],
+    src: &mut S,
+    out: &mut LeafChanges,
+    depth: usize,
+) -> Result<(), S::Error> {
+    if depth > DEPTH_MAX {
+        return src.set_aside(prefix, TooDeep.into());
+    }
+    let dir = match listing(src, at) {
+        Ok(dir) => dir,
+        Err(error) => return src.set_aside(prefix, error),
+    };
+    let mut below: BTreeMap<&[u8], Vec<(&[u8], &[u8])>> = BTreeMap::new();
+    for (rest, whole) in paths {
+        match rest.iter().position(|b| *b == b'/') {
+            None => {
+                out.insert(whole.to_vec(), dir.entries.get(*rest).map(Leaf::of));
+            }
+            Some(cut) => {
+                let names = below.entry(&rest[..cut]).or_default();
+                names.push((&rest[cut + 1..], whole));
+            }
         }
     }
-    Ok(None)
+    for (name, paths) in below {
+        match dir.entries.get(name) {
+            Some(Entry::Directory { id, .. }) => {
+                lookup_dir(&join(prefix, name), id, &paths, src, out, depth + 1)?;
+            }
+            _ => out.extend(paths.iter().map(|(_, whole)| (whole.to_vec(), None))),
+        }
+    }
+    Ok(())
 }
 
 /// A directory that was made by [`update`]: hash and serialized listing.
@@ -136,88 +188,182 @@ pub type NewDirectory = (ObjectId, Vec<u8>);
 /// The tree with changes put in: its root, and the listings that are new.
 ///
 /// Parents of what is written must be directories in the tree or in the changes; missing ones are made with mode 0755.
+/// Changes at and below a path that was set aside are not in the tree; there it is as it was.
 pub fn update<S: DirSource>(
     root: &ObjectId,
     changes: &LeafChanges,
     keys: &KeyRing,
     src: &mut S,
 ) -> Result<(ObjectId, Vec<NewDirectory>), S::Error> {
-    let mut new = Vec::new();
+    update_within(PLAIN_MAX, root, changes, keys, src)
+}
+
+/// As [`update`], with another limit for one directory's listing, in bytes.
+pub fn update_within<S: DirSource>(
+    listing_max: usize,
+    root: &ObjectId,
+    changes: &LeafChanges,
+    keys: &KeyRing,
+    src: &mut S,
+) -> Result<(ObjectId, Vec<NewDirectory>), S::Error> {
     if changes.is_empty() {
-        return Ok((*root, new));
+        return Ok((*root, Vec::new()));
     }
     let refs: Vec<OneChange<'_>> = changes.iter().map(|(k, v)| (k.as_slice(), v)).collect();
-    let id = update_dir(root, &refs, keys, src, &mut new, 0)?;
-    Ok((id, new))
+    let mut update = Update {
+        listing_max,
+        keys,
+        src,
+        new: Vec::new(),
+    };
+    let id = update.directory(&[], root, &refs, 0)?;
+    Ok((id.unwrap_or(*root), update.new))
 }
 
 type OneChange<'a> = (&'a [u8], &'a Option<Leaf>);
 /// A name's own change, and those below it.
 type Below<'a> = (Option<&'a Option<Leaf>>, Vec<OneChange<'a>>);
 
-fn update_dir<S: DirSource>(
-    at: &ObjectId,
-    changes: &[OneChange<'_>],
-    keys: &KeyRing,
-    src: &mut S,
-    new: &mut Vec<NewDirectory>,
-    depth: usize,
-) -> Result<ObjectId, S::Error> {
-    if depth > DEPTH_MAX {
-        return Err(TooDeep.into());
-    }
-    let mut dir = listing(src, at)?;
-    // Changes of this directory by first name: the entry's own, and those below it.
-    let mut by_name: BTreeMap<&[u8], Below<'_>> = BTreeMap::new();
-    for (path, leaf) in changes {
-        match path.iter().position(|b| *b == b'/') {
-            None => by_name.entry(path).or_default().0 = Some(leaf),
-            Some(cut) => by_name
-                .entry(&path[..cut])
-                .or_default()
-                .1
-                .push((&path[cut + 1..], leaf)),
+struct Update<'a, S> {
+    listing_max: usize,
+    keys: &'a KeyRing,
+    src: &'a mut S,
+    new: Vec<NewDirectory>,
+}
+
+impl<S: DirSource> Update<'_, S> {
+    /// The new hash of one directory; none if it was set aside.
+    fn directory(
+        &mut self,
+        prefix: &[u8],
+        at: &ObjectId,
+        changes: &[OneChange<'_>],
+        depth: usize,
+    ) -> Result<Option<ObjectId>, S::Error> {
+        if depth > DEPTH_MAX {
+            self.src.set_aside(prefix, TooDeep.into())?;
+            return Ok(None);
         }
-    }
-    for (name, (own, below)) in by_name {
-        let before = dir.entries.get(name).cloned();
-        let (mode, id) = match &before {
-            Some(Entry::Directory { mode, id }) => (*mode, *id),
-            _ => (0o755, ObjectId::ZERO),
-        };
-        let entry = match own {
-            Some(None) => None,
-            Some(Some(Leaf::File(f))) => Some(Entry::File(f.clone())),
-            Some(Some(Leaf::Symlink(target))) => Some(Entry::Symlink {
-                target: target.clone(),
-            }),
-            Some(Some(Leaf::Dir(mode))) => Some(Entry::Directory { mode: *mode, id }),
-            None => match before {
-                Some(Entry::Directory { .. }) => before,
-                // Deletions below something that is no directory (any longer) change nothing.
-                other if below.iter().all(|(_, l)| l.is_none()) => other,
-                _ => Some(Entry::Directory { mode, id }),
-            },
-        };
-        let entry = match entry {
-            Some(Entry::Directory { mode, id }) => {
-                let id = if below.is_empty() && id != ObjectId::ZERO {
-                    id
-                } else {
-                    update_dir(&id, &below, keys, src, new, depth + 1)?
-                };
-                Some(Entry::Directory { mode, id })
+        let before = match listing(self.src, at) {
+            Ok(dir) => dir,
+            Err(error) => {
+                self.src.set_aside(prefix, error)?;
+                return Ok(None);
             }
-            other => other,
         };
-        match entry {
-            Some(e) => dir.entries.insert(name.to_vec(), e),
-            None => dir.entries.remove(name),
-        };
+        // Changes of this directory by first name: the entry's own, and those below it.
+        let mut by_name: BTreeMap<&[u8], Below<'_>> = BTreeMap::new();
+        for (path, leaf) in changes {
+            match path.iter().position(|b| *b == b'/') {
+                None => by_name.entry(path).or_default().0 = Some(leaf),
+                Some(cut) => by_name
+                    .entry(&path[..cut])
+                    .or_default()
+                    .1
+                    .push((&path[cut + 1..], leaf)),
+            }
+        }
+        let mut entries: BTreeMap<&[u8], Option<Entry>> = BTreeMap::new();
+        for (name, (own, below)) in by_name {
+            let here = before.entries.get(name).cloned();
+            let path = join(prefix, name);
+            let entry = match entry_now(here.clone(), own, &below) {
+                Some(Entry::Directory { mode, id }) if below.is_empty() && id != ObjectId::ZERO => {
+                    Some(Entry::Directory { mode, id })
+                }
+                Some(Entry::Directory { mode, id }) => {
+                    match self.directory(&path, &id, &below, depth + 1)? {
+                        Some(id) => Some(Entry::Directory { mode, id }),
+                        None => here,
+                    }
+                }
+                other => other,
+            };
+            entries.insert(name, entry);
+        }
+        let mut dir = before.clone();
+        for (name, entry) in &entries {
+            put(&mut dir, name, entry.clone());
+        }
+        let (mut id, mut bytes) = dir.to_object(self.keys);
+        if bytes.len() > self.listing_max {
+            let dir = self.what_fits(prefix, &before, entries)?;
+            (id, bytes) = dir.to_object(self.keys);
+        }
+        if id != *at {
+            self.new.push((id, bytes));
+        }
+        Ok(Some(id))
     }
-    let (id, bytes) = dir.to_object(keys);
-    if id != *at {
-        new.push((id, bytes));
+
+    /// What a listing that would be too large takes: what it had, as it is now, and new names in order while there is room.
+    fn what_fits(
+        &mut self,
+        prefix: &[u8],
+        before: &Directory,
+        entries: BTreeMap<&[u8], Option<Entry>>,
+    ) -> Result<Directory, S::Error> {
+        let mut dir = before.clone();
+        let (known, new): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|(name, entry)| entry.is_none() || before.entries.contains_key(*name));
+        for (name, entry) in known {
+            put(&mut dir, name, entry);
+        }
+        let mut size = dir.to_object(self.keys).1.len();
+        for (name, entry) in new {
+            let room = entry.as_ref().map_or(0, |e| encoded_len(name, e));
+            if size.saturating_add(room) > self.listing_max {
+                let path = join(prefix, name);
+                self.src.set_aside(&path, ListingTooLarge.into())?;
+            } else {
+                size += room;
+                put(&mut dir, name, entry);
+            }
+        }
+        Ok(dir)
     }
-    Ok(id)
+}
+
+fn put(dir: &mut Directory, name: &[u8], entry: Option<Entry>) {
+    match entry {
+        Some(e) => dir.entries.insert(name.to_vec(), e),
+        None => dir.entries.remove(name),
+    };
+}
+
+/// Most bytes that an entry takes in a listing.
+fn encoded_len(name: &[u8], entry: &Entry) -> usize {
+    const FIELDS: usize = 64;
+    let held = match entry {
+        Entry::Directory { .. } => 32,
+        Entry::File(f) => f.chunks.len().saturating_mul(32),
+        Entry::Symlink { target } => target.len(),
+    };
+    name.len().saturating_add(held).saturating_add(FIELDS)
+}
+
+fn entry_now(
+    before: Option<Entry>,
+    own: Option<&Option<Leaf>>,
+    below: &[OneChange<'_>],
+) -> Option<Entry> {
+    let (mode, id) = match &before {
+        Some(Entry::Directory { mode, id }) => (*mode, *id),
+        _ => (0o755, ObjectId::ZERO),
+    };
+    match own {
+        Some(None) => None,
+        Some(Some(Leaf::File(f))) => Some(Entry::File(f.clone())),
+        Some(Some(Leaf::Symlink(target))) => Some(Entry::Symlink {
+            target: target.clone(),
+        }),
+        Some(Some(Leaf::Dir(mode))) => Some(Entry::Directory { mode: *mode, id }),
+        None => match before {
+            Some(Entry::Directory { .. }) => before,
+            // Deletions below something that is no directory (any longer) change nothing.
+            other if below.iter().all(|(_, l)| l.is_none()) => other,
+            _ => Some(Entry::Directory { mode, id }),
+        },
+    }
 }

@@ -22,7 +22,7 @@ use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::item::{Change, Content, Item, ItemContext};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::keys::VaultKey;
-use simsync_vault::metadata::{CollectionMeta, Metadata};
+use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
 use simsync_vault::pack::{PackBuilder, open_object, read_index};
 use simsync_vault::seal::Kind;
 use simsync_vault::tail::{Tail, TailBody};
@@ -131,8 +131,7 @@ fn a_pack() {
 
 #[test]
 fn metadata() {
-    let metadata = Metadata {
-        version: 1,
+    let mut metadata = Metadata {
         chunker: ChunkerParams::V1,
         collections: vec![CollectionMeta {
             id: COLLECTION,
@@ -140,9 +139,16 @@ fn metadata() {
             name: "Documents ✓".to_owned(),
         }],
         time_ms: 1_700_000_000_000,
+        agreed: Vec::new(),
     };
     let keys = ring();
     let stored = golden("metadata", &metadata.seal(&keys, &mut rng_from(3)));
+    assert_eq!(Metadata::open(&keys, &stored).unwrap(), metadata);
+    metadata.agreed.push(AgreedDeletions {
+        collection: COLLECTION,
+        count: 4711,
+    });
+    let stored = golden("metadata-2", &metadata.seal(&keys, &mut rng_from(3)));
     assert_eq!(Metadata::open(&keys, &stored).unwrap(), metadata);
 }
 

@@ -1,17 +1,19 @@
 //! Why work on the vault did not go on, in words that tell what to do next.
 
 use simsync_protocol::client::ClientError;
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_sync::dir::{ApplyError, ScanError};
 use simsync_sync::guard::Alarm;
+use simsync_sync::node::BadPath;
 use simsync_vault::head::{Verdict, WitnessKind};
 use simsync_vault::keys::KeyError;
 use simsync_vault::pack::PackError;
 use simsync_vault::seal::SealError;
 use simsync_vault::signed::FormatError;
 use simsync_vault::tree::TreeError;
-use simsync_vault::treeops::TooDeep;
+use simsync_vault::treeops::{ListingTooLarge, TooDeep};
 
+use crate::outstanding::Code;
 use crate::store::StoreError;
 
 /// Why the engine stopped.
@@ -47,11 +49,20 @@ pub enum EngineError {
     /// Nested too deep.
     #[error(transparent)]
     TooDeep(#[from] TooDeep),
+    /// Too many entries in one folder.
+    #[error(transparent)]
+    ListingTooLarge(#[from] ListingTooLarge),
     /// An object that a tree names is in no pack that this terminal may read.
     #[error(
         "the vault lacks a piece of {0}: another terminal may still be uploading it; try again later"
     )]
     MissingObject(String),
+    /// A file's listing tells another size than its content has.
+    #[error("what the vault has of {0} has another size than it is to have")]
+    WrongSize(String),
+    /// A path that the vault names and that must not be used.
+    #[error(transparent)]
+    BadPath(#[from] BadPath),
     /// A collection's folder.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -95,10 +106,58 @@ pub enum EngineError {
 
 impl EngineError {
     /// The server's code, if it was the server that said no.
-    pub fn code(&self) -> Option<Code> {
+    pub fn code(&self) -> Option<ServerCode> {
         match self {
             Self::Server(e) => e.code(),
             _ => None,
+        }
+    }
+
+    /// What it is called where it concerns one path, or what is below it, and nothing else.
+    pub fn of_one_path(&self) -> Option<Code> {
+        match self {
+            Self::MissingObject(_) => Some(Code::VaultIncomplete),
+            Self::TooDeep(_) => Some(Code::TooDeep),
+            Self::ListingTooLarge(_) => Some(Code::ListingTooLarge),
+            Self::Pack(_)
+            | Self::Seal(_)
+            | Self::Tree(_)
+            | Self::BadPath(_)
+            | Self::WrongSize(_) => Some(Code::VaultDamaged),
+            _ => None,
+        }
+    }
+
+    /// Whether it concerns one path, or what is below it, and nothing else.
+    pub fn concerns_one_path(&self) -> bool {
+        self.of_one_path().is_some()
+    }
+
+    /// What it is called where it concerns one collection, and no other.
+    pub fn of_one_collection(&self) -> Option<Code> {
+        match self {
+            Self::Guard { alarm, .. } => Some(match alarm {
+                Alarm::RootMissing => Code::RootMissing,
+                Alarm::RootEmpty { .. } => Code::RootEmpty,
+                Alarm::MassDeletion { .. } => Code::MassDeletion,
+            }),
+            Self::Scan(_) => Some(Code::Unreadable),
+            Self::Apply(e) if e.is_full() => Some(Code::DiskFull),
+            Self::Apply(e) if e.is_denied() => Some(Code::NotWritable),
+            Self::Apply(_) | Self::Io { .. } => Some(Code::Io),
+            other => other.of_one_path(),
+        }
+    }
+
+    /// Whether a disk is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Apply(e) => e.is_full(),
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Receiver<'a> {
     uploader: &'a Uploader<'a>,
     registered: &'a [CollectionId],
     rng: StdRng,
-    sealed: HashSet<ObjectId>,
+    sealed: HashSet<(CollectionId, ObjectId)>,
     out: ItemsByCollection,
     unfinished: Option<Unfinished>,
 }
@@ -130,6 +130,11 @@ impl<'a> Receiver<'a> {
         }
     }
 
+    /// Where contents go.
+    pub(super) fn uploader(&self) -> &'a Uploader<'a> {
+        self.uploader
+    }
+
     fn item(&mut self, item: Item) -> Result<(), EngineError> {
         let path = path_of(&item.path)?;
         if let Change::Part(bytes) = &item.change {
@@ -146,7 +151,10 @@ impl<'a> Receiver<'a> {
             Change::Directory(mode) => Some(Node::Dir { mode: mode & 0o777 }),
             Change::Symlink(target) => Some(Node::Symlink { target }),
             Change::File { entry, content } => match content {
-                ItemContent::Chunks(chunks) => Some(file(entry, chunks)),
+                ItemContent::Chunks(chunks) => {
+                    self.check_known(item.collection, &path, &chunks)?;
+                    Some(file(entry, chunks))
+                }
                 ItemContent::Inline(bytes) => {
                     let mut content = Cutter::default();
                     self.cut(item.collection, &mut content, &bytes, true)?;
@@ -166,6 +174,21 @@ impl<'a> Receiver<'a> {
             Change::Part(_) => return Err(damaged()),
         };
         self.set(item.collection, path, node);
+        Ok(())
+    }
+
+    /// A file of which nobody has a part must not get into the vault.
+    fn check_known(
+        &self,
+        collection: CollectionId,
+        path: &RelPath,
+        chunks: &[ObjectId],
+    ) -> Result<(), EngineError> {
+        for id in chunks {
+            if !self.engine.store.has_object(&collection, id)? {
+                return Err(EngineError::MissingObject(path.to_string()));
+            }
+        }
         Ok(())
     }
 
@@ -220,7 +243,7 @@ impl<'a> Receiver<'a> {
             };
             let (chunk, after) = rest.split_at(n);
             let id = self.engine.keys.with(|k| chunk_id(k, chunk))?;
-            if self.sealed.insert(id) {
+            if self.sealed.insert((collection, id)) {
                 let rng = &mut self.rng;
                 self.engine
                     .upload_chunk(collection, id, chunk, self.uploader, rng)?;

@@ -58,5 +58,5 @@ pub fn entry_of(node: &Node<Content>) -> Entry {
 
 /// A path from the vault; hostile ones were refused when the listing was read.
 pub fn path_of(bytes: &[u8]) -> Result<RelPath, EngineError> {
-    RelPath::new(bytes).map_err(|e| EngineError::Rule(e.to_string()))
+    Ok(RelPath::new(bytes)?)
 }

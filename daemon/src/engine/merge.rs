@@ -1,6 +1,6 @@
 //! Merging of tails; names for kept-aside versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Plan, Side, plan};
@@ -100,53 +100,26 @@ impl Engine {
                 out.named.push(reference);
                 continue;
             }
-            let receiver = Receiver::new(self, chunker, uploader, &registered);
-            let Some(mut grouped) = self.receive_tail(session, tail, receiver)? else {
-                tracing::info!(
-                    "a tail holds collections that this terminal does not sync; it is left to another one"
-                );
-                continue;
-            };
-            for earlier in &tail.body.replaces {
-                if self.store.is_merged(earlier)? {
-                    let receiver = Receiver::new(self, chunker, uploader, &registered);
-                    self.go_on_from(session, *earlier, receiver, &mut grouped)?;
-                }
-            }
             let label = labels
                 .get(&tail.body.session.terminal)
                 .cloned()
                 .unwrap_or_else(|| tail.body.session.terminal.short());
-            let referenced: Vec<PackRef> = tail
-                .body
-                .packs
-                .iter()
-                .filter(|p| p.collection != CollectionId::OUTBOX)
-                .copied()
-                .collect();
-            self.fetch_packs(session, &referenced)?;
-            // Its terminal may have committed them: the card was pulled before it heard of that.
-            let held = self.store.packs_since(&tail.body.parent)?;
-            out.packs
-                .extend(referenced.into_iter().filter(|p| !held.contains(&p.id)));
-            for (collection, (changes, bases)) in grouped {
-                let root = out
-                    .roots
-                    .get(&collection)
-                    .copied()
-                    .or_else(|| head.and_then(|h| h.root(&collection)));
-                let root = root.unwrap_or(ObjectId::ZERO);
-                let new = self.merge_items(
-                    session,
-                    &root,
-                    &changes,
-                    &bases,
-                    &label,
-                    (collection, uploader),
-                )?;
-                out.roots.insert(collection, new);
+            let receiver = || Receiver::new(self, chunker, uploader, &registered);
+            match self.merge_tail(session, tail, head, &label, &receiver, &out.roots) {
+                Ok(Some(merged)) => {
+                    out.roots.extend(merged.roots);
+                    out.packs.extend(merged.packs);
+                    out.named.push(reference);
+                }
+                Ok(None) => tracing::info!(
+                    "a tail holds collections that this terminal does not sync; it is left to another one"
+                ),
+                // It stays where it is, unmerged, and stops nothing else.
+                Err(error) if error.concerns_one_path() => {
+                    tracing::warn!(%error, terminal = label, "a tail cannot be merged now");
+                }
+                Err(error) => return Err(error),
             }
-            out.named.push(reference);
         }
         if !out.roots.is_empty() {
             // What came sealed in items is applied from packs like everything else.
@@ -154,6 +127,52 @@ impl Engine {
         }
         uploader.keep_files(false);
         Ok(out)
+    }
+
+    /// One tail on top of what `roots`, or the head, has. None if it holds collections that this terminal does not sync.
+    fn merge_tail<'r>(
+        &self,
+        session: &Session,
+        tail: &Tail,
+        head: Option<&Commit>,
+        label: &str,
+        receiver: &dyn Fn() -> Receiver<'r>,
+        roots: &BTreeMap<CollectionId, ObjectId>,
+    ) -> Result<Option<MergedTails>, EngineError> {
+        let mut out = MergedTails::default();
+        let referenced: Vec<PackRef> = tail
+            .body
+            .packs
+            .iter()
+            .filter(|p| p.collection != CollectionId::OUTBOX)
+            .copied()
+            .collect();
+        self.fetch_packs(session, &referenced)?;
+        let new = receiver();
+        let uploader = new.uploader();
+        let Some(mut grouped) = self.receive_tail(session, tail, new)? else {
+            return Ok(None);
+        };
+        for earlier in &tail.body.replaces {
+            if self.store.is_merged(earlier)? {
+                self.go_on_from(session, *earlier, receiver(), &mut grouped)?;
+            }
+        }
+        // Its terminal may have committed them: the card was pulled before it heard of that.
+        let held = self.store.packs_since(&tail.body.parent)?;
+        out.packs
+            .extend(referenced.into_iter().filter(|p| !held.contains(&p.id)));
+        for (collection, (changes, bases)) in grouped {
+            let root = roots
+                .get(&collection)
+                .copied()
+                .or_else(|| head.and_then(|h| h.root(&collection)))
+                .unwrap_or(ObjectId::ZERO);
+            let target = (collection, uploader);
+            let new = self.merge_items(session, &root, &changes, &bases, label, target)?;
+            out.roots.insert(collection, new);
+        }
+        Ok(Some(out))
     }
 
     /// A tail that replaces one which others merged already: where both changed a path, what the earlier one made of it
@@ -192,12 +211,19 @@ impl Engine {
         label: &str,
         (collection, uploader): (CollectionId, &Uploader<'_>),
     ) -> Result<ObjectId, EngineError> {
-        let mut objects = Objects::new(self, session);
+        let mut objects = Objects::new(self, session, collection);
         let mut remote = Changes::new();
         let mut present: BTreeMap<RelPath, Option<Node<Content>>> = BTreeMap::new();
         let ancestors = changes.keys().flat_map(RelPath::ancestors);
-        for path in changes.keys().cloned().chain(ancestors) {
-            let now = treeops::lookup(root, path.as_bytes(), &mut objects)?.map(|l| node_of(&l));
+        let asked: BTreeSet<RelPath> = changes.keys().cloned().chain(ancestors).collect();
+        let paths = asked.iter().map(RelPath::as_bytes);
+        let found = treeops::lookup(root, paths, &mut objects)?;
+        for path in asked {
+            // Nobody knows what the vault has there: nothing can be merged with it.
+            let Some(leaf) = found.get(path.as_bytes()) else {
+                return Err(EngineError::MissingObject(path.to_string()));
+            };
+            let now = leaf.as_ref().map(node_of);
             if let Some(base) = bases.get(&path)
                 && *base != now
             {
@@ -248,7 +274,7 @@ impl Engine {
             .with(|k| treeops::update(root, &leaves, k, objects))??;
         let mut rng = fresh_rng();
         for (id, bytes) in &dirs {
-            if !self.store.has_object(id)? {
+            if !self.store.has_object(&collection, id)? {
                 let sealed = self
                     .keys
                     .with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))?;

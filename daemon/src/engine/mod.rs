@@ -1,22 +1,29 @@
 //! Effects: everything that a decision of the core turns into. Blocking code on a thread of its own.
 
+mod answers;
 mod apply;
 mod cancel;
 pub mod content;
 mod error;
+mod heal;
 mod items;
 mod leaves;
 mod merge;
 mod objects;
 mod planned;
+mod planning;
 mod publish;
 mod pull;
 mod read;
 mod rebase;
 mod scan;
+mod sources;
 mod sync;
 mod tail;
+mod taking;
+mod unseen;
 mod upload;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +34,7 @@ use simsync_protocol::client::{ClientError, Connection};
 use simsync_vault::statement::SessionStatement;
 use tokio::runtime::Handle;
 
+pub use answers::{Answer, Answers};
 pub use cancel::{Cancel, KeyCell};
 pub use error::EngineError;
 pub use planned::ReviewEntry;

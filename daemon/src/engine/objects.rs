@@ -1,21 +1,27 @@
 //! Where chunks and directories come from: the local database, packs on disk, the server.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use simsync_protocol::client::split_fetch;
 use simsync_vault::commit::PackRef;
-use simsync_vault::ids::{ObjectId, PackId};
-use simsync_vault::pack::{open_object, read_index};
+use simsync_vault::ids::{CollectionId, ObjectId, PackId};
+use simsync_vault::pack::{PackError, open_object, read_index};
 use simsync_vault::seal::Kind;
-use simsync_vault::tree::Directory;
+use simsync_vault::tree::{Directory, chunk_id, directory_id};
 use simsync_vault::treeops::DirSource;
 use zeroize::Zeroizing;
 
 use super::{Engine, EngineError, Session};
+use crate::outstanding::Report;
 use crate::store::{PackState, StoredObject};
+
+/// Packs up to this size are fetched as a whole whatever is needed of them, in bytes.
+const SMALL_PACK: u64 = 256 << 10;
+/// Parts of packs that are kept in memory at most, in bytes; what is more is fetched as whole packs.
+const PARTS_MAX: u64 = 64 << 20;
 
 impl Engine {
     fn pack_path(&self, id: &PackId) -> PathBuf {
@@ -23,43 +29,68 @@ impl Engine {
     }
 
     /// Fetches packs that are not on disk, checks them and keeps their indexes. What was fetched ahead of the card
-    /// (B7) is on disk already and only indexed here.
+    /// (B7) is on disk already and only indexed here. A pack that cannot be used is left out: whoever misses what is in it
+    /// says so.
     pub fn fetch_packs(&self, session: &Session, packs: &[PackRef]) -> Result<(), EngineError> {
-        let missing: Vec<PackRef> = packs
-            .iter()
-            .filter(|p| {
-                std::fs::metadata(self.pack_path(&p.id)).map_or(true, |m| m.len() != p.size)
-            })
-            .copied()
-            .collect();
-        for ids in split_fetch(missing) {
-            for pack in self.net(session.conn.fetch_packs(ids))? {
-                self.progress.bytes(pack.bytes.len() as u64);
-                self.keep_pack_file(&pack.id, &pack.bytes)?;
-            }
-        }
+        let mut missing = Vec::new();
         for p in packs {
             let path = self.pack_path(&p.id);
-            let bytes = std::fs::read(&path).map_err(EngineError::io(&path))?;
-            let index = match self.keys.with(|k| read_index(k, p, &bytes))? {
-                Ok(index) => index,
-                Err(error) => {
-                    // The next try fetches it anew.
-                    let _ = std::fs::remove_file(&path);
-                    return Err(error.into());
-                }
+            let here = std::fs::metadata(&path).is_ok_and(|m| m.len() == p.size);
+            let bytes = here.then(|| std::fs::read(&path).ok()).flatten();
+            let indexed = match bytes {
+                Some(bytes) => self.index_pack(p, &bytes)?.is_ok(),
+                None => false,
             };
-            self.store.add_pack(p, PackState::Indexed, &index)?;
+            if !indexed {
+                missing.push(*p);
+            }
+        }
+        for ids in split_fetch(missing.iter().copied()) {
+            for pack in self.net(session.conn.fetch_packs(ids))? {
+                self.progress.bytes(pack.bytes.len() as u64);
+                let Some(p) = missing.iter().find(|p| p.id == pack.id) else {
+                    continue;
+                };
+                match self.index_pack(p, &pack.bytes)? {
+                    Ok(()) => self.keep_pack_if_room(&pack.id, &pack.bytes)?,
+                    Err(error) => tracing::warn!(pack = %p.id, %error, "a pack is left out"),
+                }
+            }
         }
         Ok(())
+    }
+
+    fn index_pack(&self, p: &PackRef, bytes: &[u8]) -> Result<Result<(), PackError>, EngineError> {
+        match self.keys.with(|k| read_index(k, p, bytes))? {
+            Ok(index) => {
+                self.store.add_pack(p, PackState::Indexed, &index)?;
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Puts a pack's bytes where [`Self::fetch_packs`] finds them. They are ciphertext.
     pub fn keep_pack_file(&self, id: &PackId, bytes: &[u8]) -> Result<(), EngineError> {
         let path = self.pack_path(id);
         let temp = path.with_extension("part");
-        std::fs::write(&temp, bytes).map_err(EngineError::io(&temp))?;
-        std::fs::rename(&temp, &path).map_err(EngineError::io(&path))
+        let kept = std::fs::write(&temp, bytes).and_then(|()| std::fs::rename(&temp, &path));
+        kept.map_err(|e| {
+            // Half a pack is of no use, and takes room.
+            let _ = std::fs::remove_file(&temp);
+            EngineError::io(&path)(e)
+        })
+    }
+
+    /// The same, but a full disk is no reason to stop: what is needed is fetched again.
+    fn keep_pack_if_room(&self, id: &PackId, bytes: &[u8]) -> Result<(), EngineError> {
+        match self.keep_pack_file(id, bytes) {
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "a pack is not kept");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Fetches and indexes every pack that commits brought and this terminal wants.
@@ -85,55 +116,122 @@ impl Engine {
     }
 }
 
-/// Reads objects; keeps the packs that it reads from open.
+/// Reads the objects of one collection; keeps the packs that it reads from open.
 pub struct Objects<'a> {
     engine: &'a Engine,
     session: &'a Session,
+    collection: CollectionId,
     files: HashMap<PackId, File>,
+    /// Sealed objects that were fetched without their pack, by pack and offset.
+    parts: HashMap<(PackId, u32), Vec<u8>>,
+    aside: Vec<Report>,
 }
 
 impl<'a> Objects<'a> {
-    /// For one session.
-    pub fn new(engine: &'a Engine, session: &'a Session) -> Self {
+    /// For one session: the objects of one collection.
+    pub fn new(engine: &'a Engine, session: &'a Session, collection: CollectionId) -> Self {
         Self {
             engine,
             session,
+            collection,
             files: HashMap::new(),
+            parts: HashMap::new(),
+            aside: Vec::new(),
         }
     }
 
-    fn locate(&self, id: &ObjectId, what: &str) -> Result<StoredObject, EngineError> {
-        self.engine
-            .store
-            .object(id)?
-            .ok_or_else(|| EngineError::MissingObject(what.to_owned()))
+    /// Paths that were set aside since the last call: of what is at and below them nothing is known.
+    pub fn take_aside(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.aside)
     }
 
-    /// Fetches the packs that hold these chunks and are not on disk, in few requests.
+    fn locate(&self, id: &ObjectId, what: &str) -> Result<StoredObject, EngineError> {
+        let store = &self.engine.store;
+        let found = match store.object(&self.collection, id)? {
+            Some(at) => Some(at),
+            // Another collection may have the same content in packs that this terminal reads too.
+            None => store.object_anywhere(id)?,
+        };
+        found.ok_or_else(|| EngineError::MissingObject(what.to_owned()))
+    }
+
+    /// Fetches what holds these chunks and is not on disk, in few requests: a pack as a whole where much of it is needed, else
+    /// the parts of it. Chunks that nobody knows are passed over.
     pub fn prepare<'i>(
         &mut self,
         ids: impl Iterator<Item = &'i ObjectId>,
     ) -> Result<(), EngineError> {
-        let mut packs = BTreeSet::new();
+        let mut needed: BTreeMap<PackRef, BTreeMap<u32, u32>> = BTreeMap::new();
         for id in ids {
-            let at = self.locate(id, "a file")?;
-            if !self.files.contains_key(&at.pack.reference.id) {
-                packs.insert(at.pack.reference);
+            let Ok(at) = self.locate(id, "a file") else {
+                continue;
+            };
+            let pack = at.pack.reference;
+            if !self.files.contains_key(&pack.id) && !self.engine.pack_path(&pack.id).exists() {
+                needed.entry(pack).or_default().insert(at.offset, at.stored);
             }
         }
-        let packs: Vec<PackRef> = packs
-            .into_iter()
-            .filter(|p| !self.engine.pack_path(&p.id).exists())
-            .collect();
-        self.engine.fetch_packs(self.session, &packs)
+        self.parts.clear();
+        let (mut whole, mut room) = (Vec::new(), PARTS_MAX);
+        for (pack, parts) in needed {
+            let bytes: u64 = parts.values().map(|n| u64::from(*n)).sum();
+            if is_whole_better(bytes, pack.size) || bytes > room {
+                whole.push(pack);
+                continue;
+            }
+            room -= bytes;
+            self.fetch_parts(&pack, &parts)?;
+        }
+        self.engine.fetch_packs(self.session, &whole)
+    }
+
+    /// Ranges of one pack; neighbours in one request.
+    fn fetch_parts(
+        &mut self,
+        pack: &PackRef,
+        parts: &BTreeMap<u32, u32>,
+    ) -> Result<(), EngineError> {
+        let mut runs: Vec<Vec<(u32, u32)>> = Vec::new();
+        for (offset, stored) in parts {
+            let next = |run: &Vec<(u32, u32)>| run.last().map(|(o, n)| o.saturating_add(*n));
+            match runs.last_mut() {
+                Some(run) if next(run) == Some(*offset) => run.push((*offset, *stored)),
+                _ => runs.push(vec![(*offset, *stored)]),
+            }
+        }
+        for run in runs {
+            let start = run.first().map_or(0, |(o, _)| u64::from(*o));
+            let len: u64 = run.iter().map(|(_, n)| u64::from(*n)).sum();
+            let conn = &self.session.conn;
+            let bytes = self.engine.net(conn.fetch_range(pack.id, start, len))?;
+            self.engine.progress.bytes(bytes.len() as u64);
+            let mut rest = &bytes[..];
+            for (offset, stored) in run {
+                let Some((part, after)) = rest.split_at_checked(stored as usize) else {
+                    break;
+                };
+                self.parts.insert((pack.id, offset), part.to_vec());
+                rest = after;
+            }
+        }
+        Ok(())
     }
 
     fn stored_bytes(&mut self, at: &StoredObject) -> Result<Vec<u8>, EngineError> {
         let pack = at.pack.reference;
+        if let Some(part) = self.parts.get(&(pack.id, at.offset)) {
+            return Ok(part.clone());
+        }
         let path = self.engine.pack_path(&pack.id);
         if !self.files.contains_key(&pack.id) {
-            if !path.exists() {
+            if !path.exists() && is_whole_better(u64::from(at.stored), pack.size) {
                 self.engine.fetch_packs(self.session, &[pack])?;
+            }
+            if !path.exists() {
+                let one = BTreeMap::from([(at.offset, at.stored)]);
+                self.fetch_parts(&pack, &one)?;
+                let part = self.parts.remove(&(pack.id, at.offset));
+                return part.ok_or_else(|| EngineError::MissingObject("a pack".to_owned()));
             }
             if self.files.len() > 64 {
                 self.files.clear();
@@ -151,15 +249,61 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
+    /// The plaintext of one object. What was kept on disk may have been damaged there: then it is fetched once more.
+    fn open(
+        &mut self,
+        at: &StoredObject,
+        kind: Kind,
+        id: &ObjectId,
+    ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+        match self.try_open(at, kind, id) {
+            Err(EngineError::Cancelled) => Err(EngineError::Cancelled),
+            Err(error) if error.concerns_one_path() || matches!(error, EngineError::Io { .. }) => {
+                let pack = at.pack.reference.id;
+                self.files.remove(&pack);
+                self.parts.remove(&(pack, at.offset));
+                let _ = std::fs::remove_file(self.engine.pack_path(&pack));
+                self.try_open(at, kind, id)
+            }
+            other => other,
+        }
+    }
+
+    fn try_open(
+        &mut self,
+        at: &StoredObject,
+        kind: Kind,
+        id: &ObjectId,
+    ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+        let bytes = self.stored_bytes(at)?;
+        let keys = &self.engine.keys;
+        let plain = keys.with(|k| open_object(k, kind, id, &bytes))??;
+        // Whoever sealed it could have sealed anything under this ID.
+        let really = keys.with(|k| match kind {
+            Kind::Directory => directory_id(k, &plain),
+            _ => chunk_id(k, &plain),
+        })?;
+        if really == *id {
+            Ok(plain)
+        } else {
+            Err(PackError::from(simsync_vault::seal::SealError::Damaged).into())
+        }
+    }
+
     /// A chunk's plaintext.
     pub fn chunk(&mut self, id: &ObjectId) -> Result<Zeroizing<Vec<u8>>, EngineError> {
         let at = self.locate(id, "a file")?;
-        let bytes = self.stored_bytes(&at)?;
-        Ok(self
-            .engine
-            .keys
-            .with(|k| open_object(k, Kind::Chunk, id, &bytes))??)
+        self.open(&at, Kind::Chunk, id)
     }
+
+    /// Length of a chunk's plaintext, in bytes, if the vault's packs tell.
+    pub fn chunk_len(&self, id: &ObjectId) -> Option<u64> {
+        self.locate(id, "a file").ok().map(|at| u64::from(at.plain))
+    }
+}
+
+fn is_whole_better(needed: u64, size: u64) -> bool {
+    size <= SMALL_PACK || needed.saturating_mul(2) >= size
 }
 
 impl DirSource for Objects<'_> {
@@ -170,13 +314,22 @@ impl DirSource for Objects<'_> {
             return Ok(Directory::from_bytes(&bytes)?);
         }
         let at = self.locate(id, "a directory")?;
-        let bytes = self.stored_bytes(&at)?;
-        let plain = self
-            .engine
-            .keys
-            .with(|k| open_object(k, Kind::Directory, id, &bytes))??;
+        let plain = self.open(&at, Kind::Directory, id)?;
         let dir = Directory::from_bytes(&plain)?;
         self.engine.store.add_dirs(&[(*id, plain.to_vec())])?;
         Ok(dir)
+    }
+
+    fn set_aside(&mut self, path: &[u8], error: EngineError) -> Result<(), EngineError> {
+        let Some(code) = error.of_one_path() else {
+            return Err(error);
+        };
+        tracing::warn!(path = %String::from_utf8_lossy(path), %error, "set aside");
+        self.aside.push(Report {
+            code,
+            path: path.to_vec(),
+            detail: error.to_string(),
+        });
+        Ok(())
     }
 }

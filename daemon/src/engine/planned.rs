@@ -3,6 +3,7 @@
 use super::apply::{Applied, OnDisk};
 use super::content::Content;
 use super::scan::LocalState;
+use crate::outstanding::Report;
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;
 use simsync_sync::node::{Changes, Node, RelPath};
@@ -36,6 +37,10 @@ pub(super) struct Planned {
     pub(super) plan: Plan<Content>,
     /// Paths that are not taken this time.
     pub(super) postponed: Vec<RelPath>,
+    /// Parts of the vault's tree that cannot be had now.
+    pub(super) unknown: Vec<Report>,
+    /// Deletions here that the owner said yes to.
+    pub(super) agreed: u64,
 }
 
 impl Planned {
@@ -51,13 +56,34 @@ impl Planned {
         }
         self.plan.conflicts.clear();
     }
+
+    /// Nothing is written where nobody knows what is there: below a disk's empty place, for example.
+    pub(super) fn postpone_unseen(&mut self) {
+        let hidden = &self.local.hidden;
+        let away = |path: &RelPath| hidden.takes_nothing(path) || self.is_unknown(path);
+        let paths = self.plan.apply.keys().chain(self.plan.publish.keys());
+        let away: Vec<RelPath> = paths.filter(|p| away(p)).cloned().collect();
+        for path in away {
+            self.plan.publish.remove(&path);
+            if self.plan.apply.remove(&path).is_some() {
+                self.postponed.push(path);
+            }
+        }
+    }
+
+    /// Whether a row stands for a path that could not be looked at.
+    fn is_unknown(&self, path: &RelPath) -> bool {
+        self.local.hidden.covers(path)
+            && self.local.rows.contains_key(path)
+            && !self.local.was_met(path)
+    }
 }
 
 /// Rows for what came from the vault.
 pub(super) fn remote_rows(p: &Planned, disk: &OnDisk<'_>, applied: &Applied) -> Vec<RowChange> {
     let mut out = Vec::new();
     for (path, node) in &p.remote {
-        if applied.failed.contains(path) {
+        if applied.failed.contains_key(path) {
             continue;
         }
         let Some(node) = node else {

@@ -8,7 +8,7 @@ use simsync_vault::commit::{
 };
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::keyobject::{KeyObject, Wrap};
-use simsync_vault::metadata::{CollectionMeta, Metadata};
+use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
 
 use super::merge::MergedTails;
 use super::sync::SyncOptions;
@@ -20,8 +20,8 @@ use crate::store::{Collection, CollectionPk, RowChange};
 pub struct DraftCollection {
     /// Row number.
     pub pk: CollectionPk,
-    /// Root after the commit.
-    pub root: ObjectId,
+    /// Root of the vault that the rows stand for after the commit.
+    pub base: ObjectId,
     /// Rows to write once the commit is taken.
     pub rows: Vec<RowChange>,
     /// Paths that are still to be applied.
@@ -47,10 +47,12 @@ impl Draft {
     /// On top of `head`.
     pub fn new(
         head: Option<&Commit>,
-        metadata: Metadata,
+        mut metadata: Metadata,
         merged: MergedTails,
         options: &SyncOptions,
     ) -> Self {
+        // What was agreed to belongs to the commit that it was said for.
+        metadata.agreed.clear();
         let mut draft = Self {
             head: head.cloned(),
             metadata,
@@ -83,14 +85,7 @@ impl Draft {
     }
 
     /// Sets what a collection becomes.
-    pub fn set(
-        &mut self,
-        c: &Collection,
-        root: ObjectId,
-        rows: Vec<RowChange>,
-        pending: Vec<RelPath>,
-        published: usize,
-    ) {
+    pub fn set(&mut self, c: &Collection, root: ObjectId, what: DraftCollection) {
         if self.head_root(&c.id).unwrap_or(ObjectId::ZERO) != root {
             self.needed = true;
         }
@@ -104,13 +99,23 @@ impl Draft {
             self.metadata.collections.sort_by_key(|m| m.id);
         }
         self.set_root(c.id, root);
-        self.collections.push(DraftCollection {
-            pk: c.pk,
-            root,
-            rows,
-            pending,
-            published,
+        self.collections.push(what);
+    }
+
+    /// The owner said yes to so many deletions in a collection.
+    pub fn agree(&mut self, collection: &CollectionId, count: u64) {
+        let agreed = &mut self.metadata.agreed;
+        agreed.retain(|a| a.collection != *collection);
+        agreed.push(AgreedDeletions {
+            collection: *collection,
+            count,
         });
+        agreed.sort_by_key(|a| a.collection);
+    }
+
+    /// There is something to commit besides what collections become.
+    pub fn need(&mut self) {
+        self.needed = true;
     }
 
     /// Whether there is anything to commit.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use simsync_sync::dir::{Stat, open_beneath};
 use simsync_sync::node::RelPath;
 use simsync_vault::chunker::Chunker;
@@ -18,6 +19,7 @@ use super::content::Content;
 use super::scan::{Candidate, if_settled};
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError};
+use crate::outstanding::{Code, Report};
 use crate::store::{CollectionPk, Uploaded};
 
 /// A file that was read.
@@ -28,6 +30,61 @@ pub struct ReadFile {
     pub content: Content,
     /// How it looked before and after reading.
     pub stat: Stat,
+}
+
+/// Why a file was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is not there any more, or is something else: the next scan tells.
+    Gone,
+    /// It was written meanwhile.
+    Changing,
+    /// The system refused.
+    Refused(Errno),
+}
+
+impl Unread {
+    fn of(e: &std::io::Error) -> Self {
+        Self::from(Errno::from_io_error(e).unwrap_or(Errno::IO))
+    }
+
+    /// What is to be said of it.
+    pub(super) fn report(self, path: &RelPath) -> Option<Report> {
+        match self {
+            Self::Gone => None,
+            Self::Changing => Some(Report::path(Code::Changing, path, "")),
+            Self::Refused(e) => Some(Report::path(Code::Unreadable, path, e.to_string())),
+        }
+    }
+}
+
+impl From<Errno> for Unread {
+    fn from(e: Errno) -> Self {
+        match e {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Self::Gone,
+            e => Self::Refused(e),
+        }
+    }
+}
+
+/// Opens a file beneath a root, and looks at it.
+pub(super) fn open_for_reading(
+    root: BorrowedFd<'_>,
+    path: &RelPath,
+) -> Result<(Stat, std::fs::File), Unread> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let fd = open_beneath(root, path.as_bytes(), flags)?;
+    let stat = Stat::of_fd(fd.as_fd())?;
+    Ok((stat, std::fs::File::from(fd)))
+}
+
+/// What came of reading.
+#[derive(Default)]
+pub struct Reading {
+    /// Files that were read.
+    pub files: Vec<ReadFile>,
+    /// Those that could not be, and stay as they were: the next scan finds them again.
+    pub left: Vec<Report>,
 }
 
 /// Files are written down as read in batches of this many.
@@ -48,7 +105,7 @@ struct Shared<'a> {
 
 impl Engine {
     /// Reads all candidates on all cores. With an uploader, chunks that the vault lacks are sealed and sent; without, they
-    /// are hashed only. Files that changed while they were read are left out: the next scan finds them again.
+    /// are hashed only.
     pub fn read_files(
         &self,
         collection: (CollectionPk, CollectionId),
@@ -56,9 +113,9 @@ impl Engine {
         candidates: &[Candidate],
         chunker: &Chunker,
         uploader: Option<&Uploader<'_>>,
-    ) -> Result<Vec<ReadFile>, EngineError> {
+    ) -> Result<Reading, EngineError> {
         if candidates.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Reading::default());
         }
         self.progress.step("reading", candidates.len());
         let shared = Shared {
@@ -77,7 +134,7 @@ impl Engine {
             .map_or(1, usize::from)
             .min(8);
         let workers = if candidates.len() < 64 { 1 } else { workers };
-        let results: Vec<Result<Vec<ReadFile>, EngineError>> = std::thread::scope(|scope| {
+        let results: Vec<Result<Reading, EngineError>> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..workers)
                 .map(|_| scope.spawn(|| shared.work()))
                 .collect();
@@ -86,17 +143,19 @@ impl Engine {
                 .map(|h| h.join().unwrap_or(Err(EngineError::Cancelled)))
                 .collect()
         });
-        let mut out = Vec::with_capacity(candidates.len());
+        let mut out = Reading::default();
         for r in results {
-            out.append(&mut r?);
+            let mut r = r?;
+            out.files.append(&mut r.files);
+            out.left.append(&mut r.left);
         }
         Ok(out)
     }
 }
 
 impl Shared<'_> {
-    fn work(&self) -> Result<Vec<ReadFile>, EngineError> {
-        let (mut out, mut unwritten) = (Vec::new(), Vec::new());
+    fn work(&self) -> Result<Reading, EngineError> {
+        let (mut out, mut unwritten) = (Reading::default(), Vec::new());
         let result = self.work_through(&mut out, &mut unwritten);
         // After a yank, too: what was sent need not travel in the tail a second time.
         let written = self.write_journal(&mut unwritten);
@@ -105,7 +164,7 @@ impl Shared<'_> {
 
     fn work_through(
         &self,
-        out: &mut Vec<ReadFile>,
+        out: &mut Reading,
         unwritten: &mut Vec<(RelPath, Uploaded)>,
     ) -> Result<(), EngineError> {
         let mut rng = fresh_rng();
@@ -114,18 +173,21 @@ impl Shared<'_> {
             .get(self.next.fetch_add(1, Ordering::Relaxed))
         {
             self.engine.cancel.check()?;
-            if let Some(file) = self.read_one(candidate, &mut rng)? {
-                if self.uploader.is_some() {
-                    let uploaded = Uploaded {
-                        stat: file.stat,
-                        content: file.content.clone(),
-                    };
-                    unwritten.push((file.path.clone(), uploaded));
-                    if unwritten.len() >= JOURNAL_BATCH {
-                        self.write_journal(unwritten)?;
+            match self.read_one(candidate, &mut rng)? {
+                Ok(file) => {
+                    if self.uploader.is_some() {
+                        let uploaded = Uploaded {
+                            stat: file.stat,
+                            content: file.content.clone(),
+                        };
+                        unwritten.push((file.path.clone(), uploaded));
+                        if unwritten.len() >= JOURNAL_BATCH {
+                            self.write_journal(unwritten)?;
+                        }
                     }
+                    out.files.push(file);
                 }
-                out.push(file);
+                Err(why) => out.left.extend(why.report(&candidate.path)),
             }
             self.engine.progress.file();
         }
@@ -140,27 +202,27 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// None: it is gone, changed while it was read, or cannot be read; then it stays as it was.
-    fn read_one(&self, c: &Candidate, rng: &mut StdRng) -> Result<Option<ReadFile>, EngineError> {
+    /// The file, or why it stays as it was.
+    fn read_one(
+        &self,
+        c: &Candidate,
+        rng: &mut StdRng,
+    ) -> Result<Result<ReadFile, Unread>, EngineError> {
         if let Some(known) = self.journalled(c)? {
-            return Ok(Some(known));
+            return Ok(Ok(known));
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let Ok(fd) = open_beneath(self.root, c.path.as_bytes(), flags) else {
-            return Ok(None);
+        let (found, mut file) = match open_for_reading(self.root, &c.path) {
+            Ok(opened) => opened,
+            Err(why) => return Ok(Err(why)),
         };
-        let Ok(before) = Stat::of_fd(fd.as_fd()) else {
-            return Ok(None);
-        };
-        let before = if_settled(before);
-        let mut file = std::fs::File::from(fd);
+        let before = if_settled(found);
         let mut chunks = Vec::new();
         let whole = u64::from(self.chunker.params().whole_file_max);
         let size = if before.size <= whole {
             let mut data = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
             let limit = whole + 1;
-            if file.by_ref().take(limit).read_to_end(&mut data).is_err() {
-                return Ok(None);
+            if let Err(e) = file.by_ref().take(limit).read_to_end(&mut data) {
+                return Ok(Err(Unread::of(&e)));
             }
             if !data.is_empty() {
                 chunks.push(self.take_chunk(&data, rng)?);
@@ -168,17 +230,14 @@ impl Shared<'_> {
             data.len() as u64
         } else {
             match self.read_large(&mut file, &mut chunks, rng)? {
-                Some(size) => size,
-                None => return Ok(None),
+                Ok(size) => size,
+                Err(why) => return Ok(Err(why)),
             }
         };
-        let same = Stat::of_fd(file.as_fd()).is_ok_and(|after| {
-            (after.size, after.mtime, after.ino) == (before.size, before.mtime, before.ino)
-        });
-        if !same || size != before.size {
-            return Ok(None);
+        if size != found.size || !found.is_still(&file) {
+            return Ok(Err(Unread::Changing));
         }
-        Ok(Some(ReadFile {
+        Ok(Ok(ReadFile {
             path: c.path.clone(),
             content: Content {
                 chunks,
@@ -199,7 +258,7 @@ impl Shared<'_> {
             return Ok(None);
         }
         for chunk in &u.content.chunks {
-            if !self.engine.store.has_object(chunk)? {
+            if !self.engine.store.has_object(&self.collection, chunk)? {
                 return Ok(None);
             }
         }
@@ -215,7 +274,7 @@ impl Shared<'_> {
         file: &mut std::fs::File,
         chunks: &mut Vec<ObjectId>,
         rng: &mut StdRng,
-    ) -> Result<Option<u64>, EngineError> {
+    ) -> Result<Result<u64, Unread>, EngineError> {
         let max = self.chunker.params().max as usize;
         let mut buffer: Vec<u8> = Vec::with_capacity(2 * max);
         let (mut size, mut eof) = (0u64, false);
@@ -226,11 +285,11 @@ impl Shared<'_> {
                 match file.by_ref().take(want).read_to_end(&mut buffer) {
                     Ok(0) => eof = true,
                     Ok(_) => {}
-                    Err(_) => return Ok(None),
+                    Err(e) => return Ok(Err(Unread::of(&e))),
                 }
             }
             if buffer.is_empty() {
-                return Ok(Some(size));
+                return Ok(Ok(size));
             }
             let n = self.chunker.cut(&buffer);
             chunks.push(self.take_chunk(&buffer[..n], rng)?);

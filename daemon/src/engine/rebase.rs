@@ -39,7 +39,7 @@ impl Engine {
         let items = self.store.tail_items(reference)?;
         for c in self.store.collections()? {
             let Some(root) = &c.root else { continue };
-            let Ok(local) = self.scan(&c, root) else {
+            let Ok(local) = self.scan(&c, root, false) else {
                 continue;
             };
             let sealed: BTreeMap<&RelPath, Option<&Stat>> = items
@@ -75,7 +75,8 @@ impl Engine {
                 .cloned()
                 .collect();
             let root_fd = std::os::fd::AsFd::as_fd(&local.root);
-            for f in self.read_files((c.pk, c.id), root_fd, &unchanged, &chunker, None)? {
+            let read = self.read_files((c.pk, c.id), root_fd, &unchanged, &chunker, None)?;
+            for f in read.files {
                 let node = Node::File {
                     mode: f.stat.mode,
                     content: f.content,
@@ -83,20 +84,23 @@ impl Engine {
                 rows.push((f.path, Some(FileRow { node, stat: f.stat })));
             }
             if let Some(root) = head.as_ref().and_then(|h| h.root(&c.id)) {
-                let mut objects = Objects::new(self, session);
+                let mut objects = Objects::new(self, session, c.id);
                 let known: BTreeSet<RelPath> = rows.iter().map(|(path, _)| path.clone()).collect();
-                for (path, stat) in &sealed {
-                    let Some(stat) = stat.filter(|_| !known.contains(path)) else {
-                        continue;
-                    };
-                    let leaf = treeops::lookup(&root, path.as_bytes(), &mut objects)?;
-                    if let Some(node) = leaf.map(|l| node_of(&l)).filter(|n| is_as_sealed(n, stat))
-                    {
+                let asked: BTreeMap<&RelPath, &Stat> = sealed
+                    .iter()
+                    .filter_map(|(path, stat)| Some((*path, (*stat)?)))
+                    .filter(|(path, _)| !known.contains(*path))
+                    .collect();
+                let paths = asked.keys().map(|p| p.as_bytes());
+                let found = treeops::lookup(&root, paths, &mut objects)?;
+                for (path, stat) in asked {
+                    let leaf = found.get(path.as_bytes()).and_then(Option::as_ref);
+                    if let Some(node) = leaf.map(node_of).filter(|n| is_as_sealed(n, stat)) {
                         let stat = Stat {
                             mode: mode_of(&node),
                             ..*stat
                         };
-                        rows.push(((*path).clone(), Some(FileRow { node, stat })));
+                        rows.push((path.clone(), Some(FileRow { node, stat })));
                     }
                 }
             }

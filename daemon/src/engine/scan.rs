@@ -3,15 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use simsync_sync::dir::{self, FoundKind, ScanError, Skipped, Stat, open_root};
+use simsync_sync::dir::{
+    self, FoundKind, FsId, Hides, Mount, ScanError, SkipReason, Skipped, Stat,
+};
 use simsync_sync::guard::{self, Alarm};
 use simsync_sync::node::{Node, RelPath};
 
 use super::content::Content;
+use super::unseen::{Hidden, unseen_parts};
 use super::{Engine, EngineError};
-use crate::store::{Collection, FileRow};
+use crate::outstanding::{Code, Report};
+use crate::store::{Collection, FileRow, Folder};
 
 /// A file whose content has to be looked at.
 #[derive(Debug, Clone)]
@@ -34,20 +38,35 @@ pub struct LocalState {
     pub nodes: Vec<(RelPath, Node<Content>, Stat)>,
     /// Files to read.
     pub candidates: Vec<Candidate>,
-    /// What could not be looked at.
-    pub skipped: Vec<Skipped>,
+    /// Paths of which nothing is known now.
+    pub hidden: Hidden,
+    /// What is to be said of this scan.
+    pub reports: Vec<Report>,
     /// Entries on disk.
     pub entries: usize,
+    /// Mount points below the root.
+    pub mounts: Vec<Mount>,
+    /// The root is provably the folder that it was.
+    pub same_folder: bool,
+    /// Paths of rows that were not met, and are not gone either.
+    pub not_met: HashSet<RelPath>,
 }
 
 impl LocalState {
     /// A deletion that looks like a mishap.
     pub fn alarm(&self) -> Option<Alarm> {
-        guard::check(self.rows.len(), self.entries, self.lost())
+        let one = self.rows.len() == 1 && self.same_folder;
+        let alarm = guard::check(self.rows.len(), self.entries, self.lost());
+        alarm.filter(|a| !(one && matches!(a, Alarm::RootEmpty { .. })))
+    }
+
+    /// Whether an entry of a row was met.
+    pub fn was_met(&self, path: &RelPath) -> bool {
+        self.rows.contains_key(path) && !self.not_met.contains(path)
     }
 
     /// How many of the paths that are gone were not only renamed.
-    fn lost(&self) -> usize {
+    pub(super) fn lost(&self) -> usize {
         let rows = self.gone.iter().filter_map(|path| self.rows.get(path));
         let new = |path: &RelPath| !self.rows.contains_key(path);
         let files = self.candidates.iter().filter(|c| new(&c.path));
@@ -70,9 +89,7 @@ impl LocalState {
             .chain(nodes)
             .collect();
         paths
-            .filter(|p| {
-                !self.rows.contains_key(*p) && !new.contains(*p) && !is_hidden(&self.skipped, p)
-            })
+            .filter(|p| !self.rows.contains_key(*p) && !new.contains(*p) && !self.hidden.covers(p))
             .collect()
     }
 }
@@ -112,25 +129,37 @@ impl Moved {
 
 /// Files written less than this before they were looked at may change again without looking different: clocks of file
 /// systems tick every few milliseconds.
-const RACY_NANOS: i64 = 50_000_000;
+pub(super) const SETTLING: Duration = Duration::from_millis(50);
 
-/// A state that will never match: the file is read again at the next scan.
-pub fn if_settled(stat: Stat) -> Stat {
+/// Whether a write from now on would show.
+pub(super) fn is_settled(stat: &Stat) -> bool {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
-    if now.saturating_sub(stat.mtime.max(stat.ctime)) < RACY_NANOS {
-        Stat { ctime: 0, ..stat }
-    } else {
+    let settling = i64::try_from(SETTLING.as_nanos()).unwrap_or(i64::MAX);
+    now.saturating_sub(stat.mtime.max(stat.ctime)) >= settling
+}
+
+/// Unless it is settled, a state that will never match: the file is read again at the next scan.
+pub fn if_settled(stat: Stat) -> Stat {
+    if is_settled(&stat) {
         stat
+    } else {
+        Stat { ctime: 0, ..stat }
     }
 }
 
 impl Engine {
-    /// Looks at a whole collection. Reads no file.
-    pub fn scan(&self, collection: &Collection, root: &Path) -> Result<LocalState, EngineError> {
-        let mut rows = self.store.files(collection.pk)?;
-        let fd = match open_root(root) {
+    /// Looks at a whole collection. Reads no file. With `trust`, what is missing is gone, whatever was mounted or which
+    /// folder the root was: the owner said so.
+    pub fn scan(
+        &self,
+        collection: &Collection,
+        root: &Path,
+        trust: bool,
+    ) -> Result<LocalState, EngineError> {
+        let rows = self.store.files(collection.pk)?;
+        let fd = match dir::open_root(root) {
             Ok(fd) => fd,
             Err(ScanError::RootMissing(_)) => {
                 return Err(EngineError::Guard {
@@ -141,55 +170,67 @@ impl Engine {
             }
             Err(e) => return Err(e.into()),
         };
-        let mut seen: HashMap<RelPath, FileRow> = HashMap::with_capacity(rows.len());
-        let (mut nodes, mut candidates, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut visit = |found: dir::Found| {
-            let row = rows.remove_entry(&found.path);
-            let same = row
-                .as_ref()
-                .is_some_and(|(_, r)| looks_unchanged(r, &found));
-            if !same {
-                match found.kind {
-                    FoundKind::File => candidates.push(Candidate {
-                        path: found.path.clone(),
-                        stat: found.stat,
-                    }),
-                    FoundKind::Dir => nodes.push((
-                        found.path.clone(),
-                        Node::Dir {
-                            mode: found.stat.mode,
-                        },
-                        found.stat,
-                    )),
-                    FoundKind::Symlink => match dir::read_link(fd.as_fd(), &found.path) {
-                        Ok(target) => {
-                            nodes.push((found.path.clone(), Node::Symlink { target }, found.stat));
-                        }
-                        Err(e) => failed.push(Skipped {
-                            path: Some(found.path.clone()),
-                            why: e.to_string(),
-                            subtree: false,
-                        }),
-                    },
-                }
-            }
-            if let Some((path, row)) = row {
-                seen.insert(path, row);
-            }
+        let folder = folder_of(&fd).map_err(EngineError::io(root))?;
+        let known = self.store.mounts(collection.pk)?;
+        let mut look = Look {
+            root: &fd,
+            rows,
+            seen: HashMap::new(),
+            nodes: Vec::new(),
+            candidates: Vec::new(),
+            failed: Vec::new(),
         };
-        let result = dir::scan(fd.as_fd(), &mut visit, &|| self.cancel.is_cancelled());
+        let result = dir::scan(fd.as_fd(), &mut |found| look.entry(found), &|| {
+            self.cancel.is_cancelled()
+        });
         let mut scan = result.map_err(|e| match e {
             ScanError::Stopped => EngineError::Cancelled,
             e => e.into(),
         })?;
+        let Look {
+            rows,
+            mut seen,
+            mut nodes,
+            mut candidates,
+            mut failed,
+            ..
+        } = look;
         scan.skipped.append(&mut failed);
+
+        let was = collection.folder.filter(|_| !trust);
+        let known = if trust { Vec::new() } else { known };
+        let parts = unseen_parts(
+            was.filter(|f| *f != folder).is_some(),
+            &known,
+            &scan.mounts,
+            &|path| seen.contains_key(path),
+            &mut rows.keys(),
+        );
+        let mut hidden = Hidden::of(&scan.skipped);
+        let mut reports: Vec<Report> = scan.skipped.iter().map(report_of).collect();
+        for part in &parts {
+            hidden.add(part);
+            reports.push(part.report());
+        }
+        // What lies in a folder while its disk is not mounted there is not the disk's.
+        nodes.retain(|(path, ..)| !hidden.takes_nothing(path));
+        candidates.retain(|c| !hidden.takes_nothing(&c.path));
         // What is left of the rows was not met: gone, unless it could not be looked at.
-        let mut gone = Vec::new();
+        let (mut gone, mut not_met) = (Vec::new(), HashSet::new());
         for (path, row) in rows {
-            if !is_hidden(&scan.skipped, &path) {
+            if hidden.covers(&path) {
+                not_met.insert(path.clone());
+            } else {
                 gone.push(path.clone());
             }
             seen.insert(path, row);
+        }
+        if !parts.iter().any(|p| p.is_root()) && collection.folder != Some(folder) {
+            self.store.set_folder(collection.pk, Some(folder))?;
+        }
+        let remembered = super::unseen::remembered(&known, &scan.mounts, &parts);
+        if remembered != known || trust {
+            self.store.set_mounts(collection.pk, &remembered)?;
         }
         Ok(LocalState {
             root: fd,
@@ -197,18 +238,89 @@ impl Engine {
             gone,
             nodes,
             candidates,
-            skipped: scan.skipped,
+            hidden,
+            reports,
             entries: scan.entries,
+            mounts: scan.mounts,
+            same_folder: collection.folder == Some(folder),
+            not_met,
         })
     }
 }
 
-/// Whether nothing is known of a path, since it or something above it could not be looked at.
-fn is_hidden(skipped: &[Skipped], path: &RelPath) -> bool {
-    skipped.iter().any(|s| match &s.path {
-        None => s.subtree,
-        Some(at) => at == path || (s.subtree && at.is_above(path)),
+fn folder_of(root: &OwnedFd) -> std::io::Result<Folder> {
+    Ok(Folder {
+        fs: FsId::of(root)?,
+        ino: Stat::of_fd(root)?.ino,
     })
+}
+
+/// Compares entries with rows as they are met.
+struct Look<'a> {
+    root: &'a OwnedFd,
+    /// Rows that were not met yet.
+    rows: HashMap<RelPath, FileRow>,
+    seen: HashMap<RelPath, FileRow>,
+    nodes: Vec<(RelPath, Node<Content>, Stat)>,
+    candidates: Vec<Candidate>,
+    failed: Vec<Skipped>,
+}
+
+impl Look<'_> {
+    fn entry(&mut self, found: dir::Found) {
+        let row = self.rows.remove_entry(&found.path);
+        let same = row
+            .as_ref()
+            .is_some_and(|(_, r)| looks_unchanged(r, &found));
+        if !same {
+            self.different(&found);
+        }
+        if let Some((path, row)) = row {
+            self.seen.insert(path, row);
+        }
+    }
+
+    fn different(&mut self, found: &dir::Found) {
+        let path = found.path.clone();
+        match found.kind {
+            FoundKind::File => self.candidates.push(Candidate {
+                path,
+                stat: found.stat,
+            }),
+            FoundKind::Dir => {
+                let mode = found.stat.mode;
+                self.nodes.push((path, Node::Dir { mode }, found.stat));
+            }
+            FoundKind::Symlink => match dir::read_link(self.root.as_fd(), &path) {
+                Ok(target) => self
+                    .nodes
+                    .push((path, Node::Symlink { target }, found.stat)),
+                Err(e) => self.failed.push(Skipped {
+                    path: path.as_bytes().to_vec(),
+                    reason: SkipReason::Unreadable(e),
+                    hides: Hides::Path,
+                }),
+            },
+        }
+    }
+}
+
+fn report_of(skipped: &Skipped) -> Report {
+    let (code, detail) = match skipped.reason {
+        SkipReason::Unreadable(rustix::io::Errno::NOKEY) => (
+            Code::Unseen,
+            "an encrypted folder that is locked".to_owned(),
+        ),
+        SkipReason::Unreadable(e) => (Code::Unreadable, e.to_string()),
+        SkipReason::Special(what) => (Code::Special, what.to_owned()),
+        SkipReason::PathTooLong => (Code::PathTooLong, String::new()),
+        SkipReason::TooDeep => (Code::TooDeep, String::new()),
+    };
+    Report {
+        code,
+        path: skipped.path.clone(),
+        detail,
+    }
 }
 
 fn looks_unchanged(row: &FileRow, found: &dir::Found) -> bool {

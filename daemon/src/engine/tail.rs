@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand_core::Rng;
-use rustix::fs::OFlags;
 use simsync_protocol::client::Connection;
-use simsync_sync::dir::{Stat, open_beneath};
+use simsync_sync::dir::Stat;
 use simsync_sync::node::{Node, RelPath};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
@@ -24,9 +23,12 @@ use simsync_vault::tree::{Entry, FileEntry};
 
 use super::content::Content;
 use super::leaves::{entry_of, leaf_of};
-use super::scan::{Candidate, LocalState};
+use super::read::{Unread, open_for_reading};
+use super::scan::{Candidate, LocalState, SETTLING, is_settled};
 use super::upload::fresh_rng;
-use super::{Engine, EngineError};
+use super::written::{has_stat, is_written};
+use super::{Engine, EngineError, now_ms};
+use crate::outstanding::{Code, Producer, Report};
 use crate::store::{Collection, TailItem, Uploaded};
 
 /// No item is begun after this time; what is not in the tail by then waits for the next session.
@@ -59,6 +61,8 @@ struct Builder<'a> {
     hashes: Vec<simsync_card::ids::Hash>,
     kept: Vec<TailItem>,
     report: TailReport,
+    /// Of the collection at hand: what waits for the next session.
+    left: Vec<Report>,
 }
 
 impl Engine {
@@ -99,15 +103,28 @@ impl Engine {
             hashes: Vec::new(),
             kept: Vec::new(),
             report: TailReport::default(),
+            left: Vec::new(),
         };
         for c in self.store.collections()? {
             let Some(root) = &c.root else { continue };
-            match self.scan(&c, root) {
+            self.put_modes_back(&c, root);
+            match self.scan(&c, root, false) {
                 // An alarm here is no reason to lose the rest, and deletions en masse are not sent on.
-                Ok(local) => b.collection(&c, &local, &earlier)?,
+                Ok(mut local) => {
+                    let reports = std::mem::take(&mut local.reports);
+                    self.store
+                        .report(Producer::Scan, c.pk, &reports, now_ms())?;
+                    b.collection(&c, &local, &earlier)?;
+                }
                 // Half a tail would be taken for the whole.
                 Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
-                Err(error) => tracing::warn!(collection = c.name, %error, "left out of the tail"),
+                Err(error) => {
+                    tracing::warn!(collection = c.name, %error, "left out of the tail");
+                    let code = error.of_one_collection().unwrap_or(Code::CollectionFailed);
+                    let report = Report::whole(code, error.to_string());
+                    self.store
+                        .report(Producer::Collection, c.pk, &[report], now_ms())?;
+                }
             }
         }
         b.flush()?;
@@ -181,10 +198,17 @@ impl Builder<'_> {
     ) -> Result<(), EngineError> {
         let alarmed = local.alarm().is_some();
         let journal = self.engine.store.uploaded(c.pk)?;
+        // Where writing what the vault has was interrupted, that is no change of a person's.
+        let written = self.engine.being_written(c)?;
         if alarmed {
             self.report.left += local.gone.len();
+            let left = |path| Report::path(Code::NotSealed, path, "");
+            self.left.extend(local.gone.iter().map(left));
         } else {
             for path in &local.gone {
+                if matches!(written.get(path), Some(None)) {
+                    continue;
+                }
                 self.item_if_room(c, local, path, None, Change::Delete)?;
             }
         }
@@ -203,16 +227,31 @@ impl Builder<'_> {
                 Node::Symlink { target } => Change::Symlink(target.clone()),
                 Node::File { .. } => continue,
             };
-            if local.rows.get(path).map(|r| &r.node) != Some(node) {
+            let ours = matches!(written.get(path), Some(Some(w)) if is_written(w, node));
+            if !ours && local.rows.get(path).map(|r| &r.node) != Some(node) {
                 self.item_if_room(c, local, path, Some(*stat), change)?;
             }
         }
         for candidate in &local.candidates {
+            if matches!(written.get(&candidate.path), Some(Some(w)) if has_stat(w, &candidate.stat))
+            {
+                continue;
+            }
             if !self.file(c, local, candidate, &journal)? {
-                self.report.left += 1;
+                self.leave(&candidate.path);
             }
         }
+        let left = std::mem::take(&mut self.left);
+        self.engine
+            .store
+            .report(Producer::Tail, c.pk, &left, now_ms())?;
         Ok(())
+    }
+
+    /// It waits for the next session on this terminal.
+    fn leave(&mut self, path: &RelPath) {
+        self.report.left += 1;
+        self.left.push(Report::path(Code::NotSealed, path, ""));
     }
 
     /// Whether it can travel now.
@@ -228,8 +267,9 @@ impl Builder<'_> {
             return Ok(false);
         }
         if let Some(u) = journal.get(path)
-            && (u.stat.size, u.stat.mtime, u.stat.ino) == (stat.size, stat.mtime, stat.ino)
-            && self.reference(&u.content)?
+            && u.stat.same_content(&stat)
+            && u.stat.ctime == stat.ctime
+            && self.reference(&c.id, &u.content)?
         {
             self.report.referenced += 1;
             let entry = entry(&u.content, stat.mode);
@@ -237,20 +277,19 @@ impl Builder<'_> {
             self.item(c, local, path, Some(stat), Change::File { entry, content })?;
             return Ok(true);
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let Ok(fd) = open_beneath(local.root.as_fd(), path.as_bytes(), flags) else {
+        let Ok((stat, mut file)) = self.open_at_rest(local, path) else {
             return Ok(false);
         };
-        let Ok(stat) = Stat::of_fd(fd.as_fd()) else {
-            return Ok(false);
-        };
-        let file = std::fs::File::from(fd);
         if stat.size > PART as u64 {
             return self.large(c, local, (path, stat), file);
         }
         let mut data = Vec::new();
         let limit = PART as u64 + 1;
-        if file.take(limit).read_to_end(&mut data).is_err() || data.len() > PART {
+        if file.by_ref().take(limit).read_to_end(&mut data).is_err()
+            || data.len() as u64 != stat.size
+            || !stat.is_still(&file)
+        {
+            // What is sealed is one state of the file: its size, its time and its content belong together.
             return Ok(false);
         }
         let content = Content {
@@ -262,6 +301,26 @@ impl Builder<'_> {
         let content = ItemContent::Inline(data);
         self.item(c, local, path, Some(stat), Change::File { entry, content })?;
         Ok(true)
+    }
+
+    /// Opens a file and looks at it. Where it was written this very moment, it is looked at once more a moment later: a write
+    /// within the same tick of the file system's clock would not show.
+    fn open_at_rest(
+        &self,
+        local: &LocalState,
+        path: &RelPath,
+    ) -> Result<(Stat, std::fs::File), Unread> {
+        let (stat, file) = open_for_reading(local.root.as_fd(), path)?;
+        if is_settled(&stat) {
+            return Ok((stat, file));
+        }
+        std::thread::sleep(SETTLING);
+        let stat = Stat::of_fd(file.as_fd())?;
+        if is_settled(&stat) {
+            Ok((stat, file))
+        } else {
+            Err(Unread::Changing)
+        }
     }
 
     /// A file too large for one item: its bytes travel in items of their own. All of them or none.
@@ -298,10 +357,7 @@ impl Builder<'_> {
             left -= want;
             self.seal(c, path, None, Change::Part(data))?;
         }
-        let unchanged = Stat::of_fd(file.as_fd()).is_ok_and(|after| {
-            (after.size, after.mtime, after.ino) == (stat.size, stat.mtime, stat.ino)
-        });
-        if left == 0 && unchanged {
+        if left == 0 && stat.is_still(&file) {
             return Ok(true);
         }
         self.pack.clear();
@@ -316,11 +372,15 @@ impl Builder<'_> {
     }
 
     /// Whether all chunks are at the server; notes the packs that hold them and no commit names.
-    fn reference(&mut self, content: &Content) -> Result<bool, EngineError> {
+    fn reference(
+        &mut self,
+        collection: &CollectionId,
+        content: &Content,
+    ) -> Result<bool, EngineError> {
         let mut packs = Vec::new();
         let uncommitted = self.engine.uncommitted_packs()?;
         for id in &content.chunks {
-            match self.engine.store.object(id)? {
+            match self.engine.store.object(collection, id)? {
                 Some(at) => packs.push(at.pack.reference),
                 None => return Ok(false),
             }
@@ -345,7 +405,7 @@ impl Builder<'_> {
         if self.has_room(1) {
             return self.item(c, local, path, stat, change);
         }
-        self.report.left += 1;
+        self.leave(path);
         Ok(())
     }
 

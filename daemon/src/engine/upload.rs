@@ -152,7 +152,7 @@ impl<'a> Uploader<'a> {
 }
 
 impl Engine {
-    /// Puts a chunk into a pack, unless the vault has it.
+    /// Puts a chunk into a pack, unless the collection has it.
     pub(super) fn upload_chunk(
         &self,
         collection: CollectionId,
@@ -161,7 +161,7 @@ impl Engine {
         uploader: &Uploader<'_>,
         rng: &mut StdRng,
     ) -> Result<(), EngineError> {
-        if self.store.has_object(&id)? {
+        if self.store.has_object(&collection, &id)? {
             return Ok(());
         }
         let sealed = self.keys.with(|k| k.seal(Kind::Chunk, &id.0, plain, rng))?;

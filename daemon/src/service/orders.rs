@@ -17,7 +17,7 @@ use super::reasons::{engine_reason, outcome_of};
 use super::{Ctx, card_ops, card_pin};
 use crate::api::{Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
-use crate::engine::{EngineError, SyncOptions, SyncReport};
+use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
 use crate::identity::Pairing;
 
 pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
@@ -181,7 +181,10 @@ impl Ctx {
             } => {
                 let options = SyncOptions {
                     review,
-                    allow_deletions,
+                    answers: Answers {
+                        all: allow_deletions.then_some(Answer::Delete),
+                        one: None,
+                    },
                     ..SyncOptions::default()
                 };
                 engine(self.run_sync(options, Some(job)).await)
@@ -456,7 +459,10 @@ pub(super) fn report_values(r: &SyncReport) -> BTreeMap<String, String> {
         ("published".to_owned(), r.published.to_string()),
         ("conflicts".to_owned(), r.conflicts.to_string()),
         ("tails".to_owned(), r.tails.to_string()),
-        ("problems".to_owned(), r.problems.join("\n")),
+        (
+            "outstanding".to_owned(),
+            (r.outstanding.person + r.outstanding.waiting).to_string(),
+        ),
     ]);
     if let Some(sequence) = r.commit {
         out.insert("commit".to_owned(), sequence.to_string());

@@ -106,7 +106,10 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         | EngineError::Pack(_)
         | EngineError::Seal(_)
         | EngineError::Tree(_)
-        | EngineError::TooDeep(_) => "vault-damaged",
+        | EngineError::BadPath(_)
+        | EngineError::WrongSize(_) => "vault-damaged",
+        EngineError::TooDeep(_) => "too-deep",
+        EngineError::ListingTooLarge(_) => "listing-too-large",
         EngineError::MissingObject(_) => "vault-incomplete",
         EngineError::Scan(_) => "folder-unreadable",
         EngineError::Apply(e) if e.is_full() => "disk-full",

@@ -119,6 +119,9 @@ impl Store {
             "pending",
             "uploaded",
             "conflicts",
+            "mounts",
+            "opened_dirs",
+            "outstanding",
         ] {
             tx.execute(&format!("DELETE FROM {table}"), [])?;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use rusqlite::params;
-use simsync_sync::dir::Stat;
+use simsync_sync::dir::{FsId, Stat};
 use simsync_sync::node::{Node, RelPath};
 use simsync_vault::ids::{CollectionId, ObjectId};
 
@@ -29,6 +29,21 @@ pub struct Collection {
     pub root: Option<PathBuf>,
     /// Root directory in the vault that the rows stand for.
     pub base_root: ObjectId,
+    /// Everything that the vault's tree names is known to be in packs of this very collection.
+    pub whole: bool,
+    /// Root directory in the vault that was being written to disk when somebody last looked; none if that was finished.
+    pub applying: Option<ObjectId>,
+    /// Which folder the root was at the last scan.
+    pub folder: Option<Folder>,
+}
+
+/// What tells a folder from another one of the same path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folder {
+    /// Its file system.
+    pub fs: FsId,
+    /// Its inode number.
+    pub ino: u64,
 }
 
 /// A path's state at the last sync.
@@ -80,7 +95,8 @@ fn path_of(bytes: Vec<u8>) -> Result<RelPath> {
     RelPath::new(bytes).map_err(|e| damaged(&e.to_string()))
 }
 
-const COLLECTION_COLUMNS: &str = "pk, id, attribute, name, root, base_root";
+const COLLECTION_COLUMNS: &str =
+    "pk, id, attribute, name, root, base_root, whole, applying, root_fs, root_ino";
 
 impl Store {
     /// All collections that are known here, registered or not.
@@ -101,6 +117,18 @@ impl Store {
                 name: r.get(3)?,
                 root: r.get::<_, Option<String>>(4)?.map(PathBuf::from),
                 base_root: ObjectId::from_slice(&base_root).map_err(|e| damaged(&e.to_string()))?,
+                whole: r.get(6)?,
+                applying: r
+                    .get::<_, Option<Vec<u8>>>(7)?
+                    .map(|id| ObjectId::from_slice(&id).map_err(|e| damaged(&e.to_string())))
+                    .transpose()?,
+                folder: match (r.get::<_, Option<i64>>(8)?, r.get::<_, Option<i64>>(9)?) {
+                    (Some(fs), Some(ino)) => Some(Folder {
+                        fs: FsId(fs.cast_unsigned()),
+                        ino: ino.cast_unsigned(),
+                    }),
+                    _ => None,
+                },
             });
         }
         Ok(out)
@@ -122,10 +150,18 @@ impl Store {
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.execute(
-            "UPDATE collections SET root = ?2, base_root = ?3 WHERE pk = ?1",
+            "UPDATE collections SET root = ?2, base_root = ?3, whole = 0, applying = NULL,
+             root_fs = NULL, root_ino = NULL WHERE pk = ?1",
             params![pk, root, ObjectId::ZERO.0],
         )?;
-        for table in ["files", "pending", "uploaded"] {
+        for table in [
+            "files",
+            "pending",
+            "uploaded",
+            "mounts",
+            "opened_dirs",
+            "outstanding",
+        ] {
             tx.execute(&format!("DELETE FROM {table} WHERE collection = ?1"), [pk])?;
         }
         tx.commit()?;

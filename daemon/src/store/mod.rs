@@ -3,6 +3,8 @@
 
 mod chain;
 mod files;
+mod folders;
+mod outstanding;
 mod packs;
 mod schema;
 mod sessions;
@@ -12,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-pub use files::{Collection, CollectionPk, ConflictRow, FileRow, RowChange, Uploaded};
+pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};
 pub use packs::{PackRow, PackState, StoredObject};
 pub use sessions::{OwnSession, TailItem};
 

@@ -79,7 +79,7 @@ impl Store {
         })?;
         {
             let mut insert = tx.prepare_cached(
-                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id) DO NOTHING",
+                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id, pack) DO NOTHING",
             )?;
             for e in index {
                 insert.execute(params![e.id.0, pk, e.kind, e.offset, e.stored, e.plain])?;
@@ -150,15 +150,32 @@ impl Store {
             .exists([id.0])?)
     }
 
-    /// Where an object is, if it is known.
-    pub fn object(&self, id: &ObjectId) -> Result<Option<StoredObject>> {
+    /// Where an object is in the packs of this collection, if it is known there.
+    pub fn object(&self, collection: &CollectionId, id: &ObjectId) -> Result<Option<StoredObject>> {
+        self.find_object(
+            "o.id = ?1 AND p.collection = ?2",
+            params![id.0, collection.0],
+        )
+    }
+
+    /// Where an object is in whatever collection. Equal IDs are equal bytes, so this is good for reading; only what is in
+    /// packs of the collection itself can be had by every terminal that syncs it.
+    pub fn object_anywhere(&self, id: &ObjectId) -> Result<Option<StoredObject>> {
+        self.find_object("o.id = ?1", params![id.0])
+    }
+
+    fn find_object(
+        &self,
+        condition: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Option<StoredObject>> {
         let row = self
             .lock()
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
-                 FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1",
-            )?
-            .query_row([id.0], |r| {
+                 FROM objects o JOIN packs p ON p.pk = o.pack WHERE {condition} LIMIT 1"
+            ))?
+            .query_row(values, |r| {
                 Ok((pack_row(r)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?))
             })
             .optional()?;
@@ -174,12 +191,15 @@ impl Store {
         .transpose()
     }
 
-    /// Whether an object is known.
-    pub fn has_object(&self, id: &ObjectId) -> Result<bool> {
+    /// Whether an object is known in the packs of this collection.
+    pub fn has_object(&self, collection: &CollectionId, id: &ObjectId) -> Result<bool> {
         Ok(self
             .lock()
-            .prepare_cached("SELECT 1 FROM objects WHERE id = ?1")?
-            .exists([id.0])?)
+            .prepare_cached(
+                "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
+                 WHERE o.id = ?1 AND p.collection = ?2",
+            )?
+            .exists(params![id.0, collection.0])?)
     }
 
     /// Keeps listings of directories.

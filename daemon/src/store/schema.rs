@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::{Result, StoreError};
 
 /// Each entry brings the database from the version of its index to the next.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE key_objects(list_number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes BLOB NOT NULL);
@@ -46,6 +46,34 @@ CREATE TABLE sessions(
 CREATE TABLE conflicts(
     pk INTEGER PRIMARY KEY, collection INTEGER NOT NULL, path BLOB NOT NULL, aside BLOB NOT NULL,
     side INTEGER NOT NULL, time_ms INTEGER NOT NULL);
+";
+
+/// Content is stored once in each collection: an object is known by where it is, not by its ID alone.
+///
+/// `whole`: everything that the collection's tree names is known to be in packs of that collection.
+/// `applying`: the root that is being written to disk. `root_fs`, `root_ino`: which folder the root was.
+const V2: &str = "
+CREATE TABLE objects2(
+    id BLOB NOT NULL, pack INTEGER NOT NULL, kind INTEGER NOT NULL,
+    start INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL,
+    PRIMARY KEY(id, pack)) WITHOUT ROWID;
+INSERT INTO objects2 SELECT id, pack, kind, start, stored, plain FROM objects;
+DROP TABLE objects;
+ALTER TABLE objects2 RENAME TO objects;
+ALTER TABLE collections ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE collections ADD COLUMN applying BLOB;
+ALTER TABLE collections ADD COLUMN root_fs INTEGER;
+ALTER TABLE collections ADD COLUMN root_ino INTEGER;
+CREATE TABLE mounts(
+    collection INTEGER NOT NULL, path BLOB NOT NULL, fs INTEGER NOT NULL,
+    PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE opened_dirs(
+    collection INTEGER NOT NULL, path BLOB NOT NULL, mode INTEGER NOT NULL,
+    PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE outstanding(
+    producer INTEGER NOT NULL, code TEXT NOT NULL, collection INTEGER NOT NULL, path BLOB NOT NULL,
+    detail TEXT NOT NULL, since_ms INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY(collection, producer, code, path)) WITHOUT ROWID;
 ";
 
 /// Sets the connection up and brings the schema to the newest version.

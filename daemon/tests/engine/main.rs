@@ -6,6 +6,9 @@
     reason = "a failed test is told by its panic"
 )]
 
+mod apart;
+mod machine;
 mod rig;
 mod syncs;
+mod unseen;
 mod yanks;

@@ -13,9 +13,11 @@ use simsyncd::engine::{
     Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions, SyncReport,
     TailReport, TrustedCard, fresh_rng,
 };
-use simsyncd::store::Store;
+use simsyncd::store::{CollectionPk, PackState, Store};
 
 pub const FILES: CollectionId = CollectionId([7; 16]);
+/// A second one, that terminals may sync; each begins without it.
+pub const NOTES: CollectionId = CollectionId([8; 16]);
 
 pub struct Person {
     pub server: TestServer,
@@ -34,7 +36,7 @@ pub struct Terminal {
 impl Terminal {
     pub fn new(soft: SoftTerminal, label: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for sub in ["data", "packs", "outbox"] {
+        for sub in ["data", "notes", "packs", "outbox"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
         let engine = Engine {
@@ -97,6 +99,48 @@ impl Terminal {
             .set_root(pk, Some(self.data().to_str().unwrap()))
             .unwrap();
     }
+
+    /// Where [`NOTES`] are, once they are synced here.
+    pub fn notes(&self) -> PathBuf {
+        self.dir.path().join("notes")
+    }
+
+    /// Syncs [`NOTES`] from now on: every pack of theirs is wanted.
+    pub async fn register_notes(&self, session: &Session) {
+        let store = &self.engine.store;
+        store.put_collection(&NOTES, "notes", "Notes").unwrap();
+        let pk = self.pk(&NOTES);
+        store
+            .set_root(pk, Some(self.notes().to_str().unwrap()))
+            .unwrap();
+        for p in session.conn.packs(NOTES).await.unwrap().packs {
+            if !store.has_pack(&p.id).unwrap() {
+                store.add_pack(&p, PackState::Wanted, &[]).unwrap();
+            }
+        }
+    }
+
+    /// Row number of a collection.
+    pub fn pk(&self, id: &CollectionId) -> CollectionPk {
+        let all = self.engine.store.collections().unwrap();
+        all.iter().find(|c| c.id == *id).unwrap().pk
+    }
+
+    /// What is not where it should be: codes and paths.
+    pub fn outstanding(&self) -> Vec<(&'static str, String)> {
+        let rows = self.engine.store.outstanding().unwrap();
+        let mut out: Vec<_> = rows
+            .iter()
+            .map(|r| {
+                (
+                    r.code.as_str(),
+                    String::from_utf8_lossy(&r.path).into_owned(),
+                )
+            })
+            .collect();
+        out.sort();
+        out
+    }
 }
 
 impl Person {
@@ -120,7 +164,7 @@ impl Person {
         let entry = |t: &Terminal, label: &str| TerminalEntry {
             key: t.soft.key.point(),
             label: label.to_owned(),
-            collections: vec![FILES],
+            collections: vec![FILES, NOTES],
         };
         let list = card.sign_key_object(KeyObjectBody {
             version: 1,

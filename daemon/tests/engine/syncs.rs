@@ -1,8 +1,16 @@
 //! Syncs without yanks: there and back, conflicts, guards, reviews.
 
-use simsyncd::engine::{EngineError, SyncOptions, SyncReport};
+use simsyncd::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
 
 use crate::rig::{Person, close, sync, sync_with};
+
+/// They are gone on purpose.
+pub fn deleted() -> Answers {
+    Answers {
+        all: Some(Answer::Delete),
+        one: None,
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn m1_m4_data_goes_from_a_to_b_and_back() {
@@ -71,20 +79,16 @@ async fn m4_a_missing_or_emptied_folder_deletes_nothing() {
     sync(&a, &s).await;
     let kept = a.dir.path().join("kept");
     std::fs::rename(a.data(), &kept).unwrap();
-    let refused = sync_with(&a, &s, SyncOptions::default()).await;
-    assert!(
-        matches!(refused, Err(EngineError::Guard { .. })),
-        "{refused:?}"
-    );
+    assert_eq!(sync(&a, &s).await.published, 0);
+    assert_eq!(a.outstanding(), [("root-missing", String::new())]);
     std::fs::create_dir(a.data()).unwrap();
-    let refused = sync_with(&a, &s, SyncOptions::default()).await;
-    assert!(
-        matches!(refused, Err(EngineError::Guard { .. })),
-        "{refused:?}"
-    );
+    assert_eq!(sync(&a, &s).await.published, 0);
+    let codes: Vec<_> = a.outstanding().into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, ["root-empty", "unseen"]);
     std::fs::remove_dir(a.data()).unwrap();
     std::fs::rename(&kept, a.data()).unwrap();
     assert_eq!(close(&a, &s).await.published, 0);
+    assert_eq!(a.outstanding(), []);
     let s = person.open(&b).await;
     close(&b, &s).await;
     assert_eq!(a.tree(), b.tree());
@@ -94,17 +98,14 @@ async fn m4_a_missing_or_emptied_folder_deletes_nothing() {
     }
     let s = person.open(&a).await;
     let options = SyncOptions {
-        allow_deletions: true,
+        answers: deleted(),
         closing: true,
         ..SyncOptions::default()
     };
-    sync_with(&a, &s, options.clone()).await.unwrap();
+    sync_with(&a, &s, options).await.unwrap();
+    // And are not asked about a second time.
     let s = person.open(&b).await;
-    assert!(matches!(
-        sync_with(&b, &s, SyncOptions::default()).await,
-        Err(EngineError::Guard { remote: true, .. })
-    ));
-    sync_with(&b, &s, options).await.unwrap();
+    sync(&b, &s).await;
     assert!(b.tree().is_empty());
 }
 
@@ -136,23 +137,50 @@ async fn m4_a_renamed_folder_is_no_mass_deletion_but_a_vanished_one_is() {
     for i in 0..30 {
         a.write(&format!("other{i}"), &format!("another {i}"));
     }
-    let refused = sync_with(&a, &s, SyncOptions::default()).await;
-    assert!(
-        matches!(refused, Err(EngineError::Guard { remote: false, .. })),
-        "{refused:?}"
-    );
+    assert_eq!(sync(&a, &s).await.published, 0);
+    assert_eq!(a.outstanding(), [("mass-deletion", String::new())]);
     let options = SyncOptions {
-        allow_deletions: true,
+        answers: deleted(),
         closing: true,
         ..SyncOptions::default()
     };
     sync_with(&a, &s, options).await.unwrap();
+    assert_eq!(a.outstanding(), []);
     let s = person.open(&b).await;
-    let refused = sync_with(&b, &s, SyncOptions::default()).await;
-    assert!(
-        matches!(refused, Err(EngineError::Guard { remote: true, .. })),
-        "{refused:?}"
-    );
+    sync(&b, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+/// Few at a time on the one terminal are many at once on the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn m4_deletions_that_nobody_agreed_to_are_asked_about_where_they_come_all_at_once() {
+    let (person, a, b) = Person::new().await;
+    for i in 0..30 {
+        a.write(&format!("f{i}"), &format!("content {i}"));
+    }
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    for i in 0..24 {
+        std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+        if i % 8 == 7 {
+            sync(&a, &s).await;
+        }
+    }
+    close(&a, &s).await;
+    assert_eq!(a.outstanding(), []);
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    assert_eq!(b.outstanding(), [("mass-deletion", String::new())]);
+    assert_eq!(b.tree().len(), 30);
+    let options = SyncOptions {
+        answers: deleted(),
+        ..SyncOptions::default()
+    };
+    sync_with(&b, &s, options).await.unwrap();
+    assert_eq!((b.outstanding().len(), a.tree()), (0, b.tree()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

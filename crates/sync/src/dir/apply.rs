@@ -47,45 +47,59 @@ impl ApplyError {
             }
         )
     }
+
+    /// Whether permissions are in the way.
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            self,
+            Self::Io {
+                errno: Errno::ACCESS | Errno::PERM,
+                ..
+            }
+        )
+    }
 }
 
 /// A temporary file with its content, not yet at its place.
 #[derive(Debug)]
 pub struct Staged {
     name: String,
+    /// Which work folder it is in.
+    work: usize,
 }
+
+/// A work folder, and the file system that it is on.
+#[derive(Debug)]
+struct Work {
+    /// The mount point below the root; none is the root itself.
+    at: Option<RelPath>,
+    fd: OwnedFd,
+}
+
+/// Left free on a disk: this part of it, or so many bytes, whichever is less. A disk that is full to the last byte takes
+/// other programs down, and our own database.
+const RESERVE_PART: u64 = 20;
+const RESERVE_MAX: u64 = 64 << 20;
 
 /// Applies changes beneath one root.
 #[derive(Debug)]
 pub struct Applier {
     root: OwnedFd,
-    work: OwnedFd,
+    works: Vec<Work>,
+    /// Mount points below the root whose work folder was not needed yet.
+    mounts: Vec<RelPath>,
     counter: u64,
 }
 
 impl Applier {
-    /// Opens the work folder beneath `root` and removes what an interrupted batch left there.
-    pub fn new(root: OwnedFd) -> Result<Self, ApplyError> {
-        let io = |errno| ApplyError::Io {
-            path: WORK_FOLDER.to_owned(),
-            errno,
-        };
-        match mkdirat(&root, WORK_FOLDER, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(io(e)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let work = open_beneath(root.as_fd(), WORK_FOLDER.as_bytes(), flags).map_err(io)?;
-        for entry in rustix::fs::Dir::read_from(&work).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            let name = entry.file_name();
-            if name != c"." && name != c".." {
-                unlinkat(&work, name, AtFlags::empty()).map_err(io)?;
-            }
-        }
+    /// Opens the work folder beneath `root` and removes what an interrupted batch left there. What goes below one of `mounts`
+    /// is staged on that file system.
+    pub fn new(root: OwnedFd, mounts: Vec<RelPath>) -> Result<Self, ApplyError> {
+        let fd = open_work(root.as_fd(), None)?;
         Ok(Self {
             root,
-            work,
+            works: vec![Work { at: None, fd }],
+            mounts,
             counter: 0,
         })
     }
@@ -95,22 +109,81 @@ impl Applier {
         self.root.as_fd()
     }
 
-    /// Makes an empty temporary file to write content to.
-    pub fn stage(&mut self) -> Result<(Staged, File), ApplyError> {
-        self.counter += 1;
-        let name = format!("{}.part", self.counter);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        openat(&self.work, &name, flags, Mode::RUSR | Mode::WUSR)
-            .map(|fd| (Staged { name: name.clone() }, File::from(fd)))
-            .map_err(|errno| ApplyError::Io { path: name, errno })
+    /// Which work folder is on the file system where `path` is.
+    fn work_for(&mut self, path: &RelPath) -> Result<usize, ApplyError> {
+        let mount = self.mounts.iter().filter(|m| m.is_above(path));
+        let Some(mount) = mount.max_by_key(|m| m.as_bytes().len()).cloned() else {
+            return Ok(0);
+        };
+        if let Some(i) = self
+            .works
+            .iter()
+            .position(|w| w.at.as_ref() == Some(&mount))
+        {
+            return Ok(i);
+        }
+        let fd = open_work(self.root.as_fd(), Some(&mount))?;
+        self.works.push(Work {
+            at: Some(mount),
+            fd,
+        });
+        Ok(self.works.len() - 1)
+    }
+
+    fn work(&self, index: usize) -> BorrowedFd<'_> {
+        self.works[index].fd.as_fd()
+    }
+
+    /// Bytes that may be written where `path` is: what is free, less a part that is left to everybody else.
+    pub fn room(&mut self, path: &RelPath) -> Result<u64, ApplyError> {
+        let work = self.work_for(path)?;
+        let vfs = rustix::fs::fstatvfs(self.work(work)).map_err(|e| ApplyError::io(path, e))?;
+        let (free, all) = (
+            vfs.f_bavail.saturating_mul(vfs.f_frsize),
+            vfs.f_blocks.saturating_mul(vfs.f_frsize),
+        );
+        // Some file systems cannot tell.
+        if all == 0 {
+            return Ok(u64::MAX);
+        }
+        Ok(free.saturating_sub((all / RESERVE_PART).min(RESERVE_MAX)))
+    }
+
+    /// Which file system `path` is on, as a number that is good for comparing.
+    pub fn file_system(&mut self, path: &RelPath) -> Result<usize, ApplyError> {
+        self.work_for(path)
+    }
+
+    /// Makes an empty temporary file to write the content of `path` to.
+    pub fn stage(&mut self, path: &RelPath) -> Result<(Staged, File), ApplyError> {
+        let work = self.work_for(path)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        loop {
+            self.counter += 1;
+            let name = format!("{}.part", self.counter);
+            match openat(self.work(work), &name, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(fd) => return Ok((Staged { name, work }, File::from(fd))),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(ApplyError::io(path, e)),
+            }
+        }
+    }
+
+    /// Removes a temporary file that is not needed any more.
+    pub fn discard(&self, staged: &Staged) {
+        // What stays is removed when the work folder is opened the next time.
+        let _ = unlinkat(self.work(staged.work), &staged.name, AtFlags::empty());
     }
 
     /// Makes everything written so far durable.
     pub fn sync_all(&self) -> Result<(), ApplyError> {
-        rustix::fs::syncfs(&self.root).map_err(|errno| ApplyError::Io {
-            path: "the collection's disk".to_owned(),
-            errno,
-        })
+        for work in &self.works {
+            rustix::fs::syncfs(&work.fd).map_err(|errno| ApplyError::Io {
+                path: "the collection's disk".to_owned(),
+                errno,
+            })?;
+        }
+        Ok(())
     }
 
     /// Refuses to go on if the place is not as the plan supposed.
@@ -133,39 +206,27 @@ impl Applier {
     /// Puts a staged file at its place with its attributes. Answers its new state.
     pub fn place(
         &self,
-        staged: Staged,
+        staged: &Staged,
         path: &RelPath,
         expected: Option<&Stat>,
         mode: u16,
         mtime: i64,
     ) -> Result<Stat, ApplyError> {
         let io = |e| ApplyError::io(path, e);
-        let mtime = Timespec {
-            tv_sec: mtime.div_euclid(1_000_000_000),
-            tv_nsec: mtime.rem_euclid(1_000_000_000),
-        };
-        let times = Timestamps {
-            last_access: mtime,
-            last_modification: mtime,
-        };
-        utimensat(&self.work, &staged.name, &times, AtFlags::empty()).map_err(io)?;
-        chmodat(&self.work, &staged.name, mode_bits(mode), AtFlags::empty()).map_err(io)?;
+        let times = times(mtime);
+        let work = self.work(staged.work);
+        utimensat(work, &staged.name, &times, AtFlags::empty()).map_err(io)?;
+        chmodat(work, &staged.name, mode_bits(mode), AtFlags::empty()).map_err(io)?;
         self.expect(path, expected)?;
         let (dir, name) = open_parent(self.root(), path).map_err(io)?;
         match expected {
             // Not even a file that appeared this very moment is overwritten.
-            None => renameat_with(
-                &self.work,
-                &staged.name,
-                &dir,
-                &name[..],
-                RenameFlags::NOREPLACE,
-            )
-            .map_err(|e| match e {
-                Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
-                e => io(e),
-            })?,
-            Some(_) => renameat(&self.work, &staged.name, &dir, &name[..]).map_err(io)?,
+            None => renameat_with(work, &staged.name, &dir, &name[..], RenameFlags::NOREPLACE)
+                .map_err(|e| match e {
+                    Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
+                    e => io(e),
+                })?,
+            Some(_) => renameat(work, &staged.name, &dir, &name[..]).map_err(io)?,
         }
         self.stat(path)
     }
@@ -203,11 +264,22 @@ impl Applier {
     ) -> Result<Stat, ApplyError> {
         let io = |e| ApplyError::io(path, e);
         self.expect(path, expected)?;
-        self.counter += 1;
-        let temp = format!("{}.link", self.counter);
-        symlinkat(target, &self.work, &temp).map_err(io)?;
-        let (dir, name) = open_parent(self.root(), path).map_err(io)?;
-        renameat(&self.work, &temp, &dir, &name[..]).map_err(io)?;
+        let work = self.work_for(path)?;
+        let temp = loop {
+            self.counter += 1;
+            let temp = format!("{}.link", self.counter);
+            match symlinkat(target, self.work(work), &temp) {
+                Ok(()) => break temp,
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(io(e)),
+            }
+        };
+        let placed = open_parent(self.root(), path)
+            .and_then(|(dir, name)| renameat(self.work(work), &temp, &dir, &name[..]));
+        if let Err(e) = placed {
+            let _ = unlinkat(self.work(work), &temp, AtFlags::empty());
+            return Err(io(e));
+        }
         self.stat(path)
     }
 
@@ -239,6 +311,24 @@ impl Applier {
         self.stat(to)
     }
 
+    /// Moves a file that is as the plan supposed to a place where nothing is, and gives it these attributes.
+    pub fn rename_unchanged(
+        &self,
+        from: &RelPath,
+        to: &RelPath,
+        expected: Option<&Stat>,
+        mode: u16,
+        mtime: i64,
+    ) -> Result<Stat, ApplyError> {
+        self.expect(from, expected)?;
+        self.rename(from, to)?;
+        let io = |e| ApplyError::io(to, e);
+        let (dir, name) = open_parent(self.root(), to).map_err(io)?;
+        let times = times(mtime);
+        utimensat(&dir, &name[..], &times, AtFlags::SYMLINK_NOFOLLOW).map_err(io)?;
+        self.chmod(to, mode)
+    }
+
     /// Removes a file or link that is as the plan supposed, or an empty directory.
     pub fn remove(&self, path: &RelPath, expected: Option<&Stat>) -> Result<(), ApplyError> {
         let io = |e| ApplyError::io(path, e);
@@ -259,6 +349,96 @@ impl Applier {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Err(ApplyError::ChangedMeanwhile(path.clone())),
             Err(e) => Err(io(e)),
         }
+    }
+}
+
+/// Makes a directory of one's own (none: the root) readable, writable and searchable for its owner. Whoever calls it has noted
+/// the permission bits before, so that a crash does not change them for good.
+pub fn unlock_dir(root: BorrowedFd<'_>, path: Option<&RelPath>) -> Result<(), ApplyError> {
+    let Some((fd, mode)) = dir_mode(root, path)? else {
+        return Ok(());
+    };
+    let shown = path.map_or_else(|| ".".to_owned(), ToString::to_string);
+    chmodat(&fd, c".", mode_bits(mode | 0o700), AtFlags::empty())
+        .map_err(|errno| ApplyError::Io { path: shown, errno })
+}
+
+/// Puts the permission bits of a directory back, if they are still what [`unlock_dir`] made of them.
+pub fn lock_dir(root: BorrowedFd<'_>, path: Option<&RelPath>, mode: u16) -> Result<(), ApplyError> {
+    let Some((fd, now)) = dir_mode(root, path)? else {
+        return Ok(());
+    };
+    if now == mode | 0o700 {
+        let shown = path.map_or_else(|| ".".to_owned(), ToString::to_string);
+        let io = |errno| ApplyError::Io { path: shown, errno };
+        chmodat(&fd, c".", mode_bits(mode), AtFlags::empty()).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// The permission bits of a directory (none: the root); none if no directory is there.
+pub fn dir_bits(root: BorrowedFd<'_>, path: Option<&RelPath>) -> Result<Option<u16>, ApplyError> {
+    Ok(dir_mode(root, path)?.map(|(_, mode)| mode))
+}
+
+fn dir_mode(
+    root: BorrowedFd<'_>,
+    path: Option<&RelPath>,
+) -> Result<Option<(OwnedFd, u16)>, ApplyError> {
+    let bytes = path.map_or(&b"."[..], RelPath::as_bytes);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let fd = match open_beneath(root, bytes, flags) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        Err(errno) => {
+            let path = String::from_utf8_lossy(bytes).into_owned();
+            return Err(ApplyError::Io { path, errno });
+        }
+    };
+    match Stat::of_fd(&fd) {
+        Ok(stat) => Ok(Some((fd, stat.mode))),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Opens the work folder below a mount point, or (none) the root, and empties it.
+fn open_work(root: BorrowedFd<'_>, at: Option<&RelPath>) -> Result<OwnedFd, ApplyError> {
+    let path = match at {
+        Some(at) => [at.as_bytes(), b"/", WORK_FOLDER.as_bytes()].concat(),
+        None => WORK_FOLDER.as_bytes().to_vec(),
+    };
+    let io = |errno| ApplyError::Io {
+        path: String::from_utf8_lossy(&path).into_owned(),
+        errno,
+    };
+    let parent = at.map_or(&b"."[..], RelPath::as_bytes);
+    let parent = open_beneath(root, parent, OFlags::PATH | OFlags::DIRECTORY).map_err(io)?;
+    match mkdirat(&parent, WORK_FOLDER, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(e) => return Err(io(e)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let work = open_beneath(root, &path, flags).map_err(io)?;
+    for entry in rustix::fs::Dir::read_from(&work).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            // Something else that stands there is in nobody's way: names are tried until one is free.
+            let _ = unlinkat(&work, name, AtFlags::empty());
+        }
+    }
+    Ok(work)
+}
+
+/// Modification time in nanoseconds since 1970, as the system takes it.
+fn times(mtime: i64) -> Timestamps {
+    let mtime = Timespec {
+        tv_sec: mtime.div_euclid(1_000_000_000),
+        tv_nsec: mtime.rem_euclid(1_000_000_000),
+    };
+    Timestamps {
+        last_access: mtime,
+        last_modification: mtime,
     }
 }
 
@@ -283,15 +463,21 @@ mod tests {
         expected: Option<&Stat>,
         text: &str,
     ) -> Result<Stat, ApplyError> {
-        let (staged, mut file) = a.stage().unwrap();
+        let (staged, mut file) = a.stage(&p(path)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        a.place(staged, &p(path), expected, 0o640, 1_000_000_000_000_000_001)
+        a.place(
+            &staged,
+            &p(path),
+            expected,
+            0o640,
+            1_000_000_000_000_000_001,
+        )
     }
 
     #[test]
     fn writes_moves_and_removes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut a = Applier::new(open_root(dir.path()).unwrap()).unwrap();
+        let mut a = Applier::new(open_root(dir.path()).unwrap(), Vec::new()).unwrap();
         a.directory(&p("d"), 0o750).unwrap();
         let stat = write(&mut a, "d/x", None, "one").unwrap();
         assert_eq!(
@@ -314,7 +500,7 @@ mod tests {
     #[test]
     fn m4_what_changed_meanwhile_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let mut a = Applier::new(open_root(dir.path()).unwrap()).unwrap();
+        let mut a = Applier::new(open_root(dir.path()).unwrap(), Vec::new()).unwrap();
         let stat = write(&mut a, "x", None, "one").unwrap();
         std::fs::write(dir.path().join("x"), "edited by the user").unwrap();
         assert!(matches!(
@@ -342,7 +528,7 @@ mod tests {
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
         symlink(outside.path(), root.join("link")).unwrap();
-        let mut a = Applier::new(open_root(&root).unwrap()).unwrap();
+        let mut a = Applier::new(open_root(&root).unwrap(), Vec::new()).unwrap();
         assert!(write(&mut a, "link/evil", None, "x").is_err());
         assert!(a.directory(&p("link/evil"), 0o755).is_err());
         std::fs::write(outside.path().join("precious"), "p").unwrap();

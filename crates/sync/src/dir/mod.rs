@@ -3,10 +3,12 @@
 mod apply;
 mod scan;
 
-pub use apply::{Applier, ApplyError, Staged};
+pub use apply::{Applier, ApplyError, Staged, dir_bits, lock_dir, unlock_dir};
 pub use scan::{
-    Found, FoundKind, Scan, ScanError, Skipped, Stat, open_beneath, open_root, read_link, scan,
+    Found, FoundKind, FsId, Hides, Mount, Scan, ScanError, SkipReason, Skipped, Stat, open_beneath,
+    open_root, read_link, scan,
 };
 
-/// Name of the folder directly below a root that holds temporary files. It is never synced.
+/// Name of the folder directly below a root, or below a mount point in it, that holds temporary files. Nothing of this name
+/// is ever synced.
 pub const WORK_FOLDER: &str = ".simsync-work";

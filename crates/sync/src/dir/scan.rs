@@ -1,13 +1,17 @@
-//! Walks a directory tree beneath a root, without following links and without leaving it.
+//! Walks a directory tree beneath a root, without following links and without leaving it. Other file systems that are
+//! mounted below it are walked too, and named: what lies on them is not there while they are not mounted.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat,
+    openat2, statat, statx,
+};
 use rustix::io::Errno;
 
 use super::WORK_FOLDER;
-use crate::node::RelPath;
+use crate::node::{DEPTH_MAX, RelPath};
 
 /// What tells a changed file from an unchanged one without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,9 +44,34 @@ impl Stat {
         }
     }
 
+    fn of_statx(s: &Statx) -> Self {
+        let nanos = |t: rustix::fs::StatxTimestamp| {
+            t.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(t.tv_nsec))
+        };
+        Self {
+            size: s.stx_size,
+            mtime: nanos(s.stx_mtime),
+            ctime: nanos(s.stx_ctime),
+            ino: s.stx_ino,
+            mode: s.stx_mode & 0o777,
+        }
+    }
+
     /// The present state of an open file.
     pub fn of_fd(fd: impl AsFd) -> Result<Self, Errno> {
         rustix::fs::fstat(fd).map(|s| Self::of(&s))
+    }
+
+    /// Whether an open file is as it was: a write since would show.
+    pub fn is_still(&self, fd: impl AsFd) -> bool {
+        Self::of_fd(fd).is_ok_and(|now| self.same_content(&now) && self.ctime == now.ctime)
+    }
+
+    /// Whether size, time and inode are the same. Attributes may differ, and so may the time of their change.
+    pub fn same_content(&self, other: &Self) -> bool {
+        (self.size, self.mtime, self.ino) == (other.size, other.mtime, other.ino)
     }
 
     /// The present state of a path beneath a root, of links themselves; none if nothing is there.
@@ -98,15 +127,76 @@ pub struct Found {
     pub stat: Stat,
 }
 
+/// Why something is not among the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The system refused.
+    Unreadable(Errno),
+    /// Neither file, directory nor link, but this.
+    Special(&'static str),
+    /// Its path is longer than any that can be synced.
+    PathTooLong,
+    /// It is nested deeper than [`DEPTH_MAX`].
+    TooDeep,
+}
+
+/// How much a skipped entry leaves unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hides {
+    /// Nothing that was ever synced.
+    Nothing,
+    /// The path itself.
+    Path,
+    /// The path, and everything below it.
+    Subtree,
+}
+
 /// Something that could not be looked at. It is left as it was, never taken for deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where; none is the root itself or a name that no path can hold.
-    pub path: Option<RelPath>,
-    /// Why, for people.
-    pub why: String,
-    /// Everything below is unknown too.
-    pub subtree: bool,
+    /// Where, below the root; empty is the root itself. May be longer than a [`RelPath`].
+    pub path: Vec<u8>,
+    /// Why.
+    pub reason: SkipReason,
+    /// What is unknown because of it.
+    pub hides: Hides,
+}
+
+impl Skipped {
+    /// Whether nothing is known of `path` because of this.
+    pub fn covers(&self, path: &RelPath) -> bool {
+        let (own, path) = (&self.path[..], path.as_bytes());
+        match self.hides {
+            Hides::Nothing => false,
+            Hides::Path => own == path,
+            Hides::Subtree => {
+                own.is_empty()
+                    || own == path
+                    || (path.starts_with(own) && path.get(own.len()) == Some(&b'/'))
+            }
+        }
+    }
+}
+
+/// Tells one file system from another, as well as the kernel does: `f_fsid` of `statfs`. Most file systems make it of their
+/// UUID; some have none, and then it is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FsId(pub u64);
+
+impl FsId {
+    /// The file system of an open file.
+    pub fn of(fd: impl AsFd) -> Result<Self, Errno> {
+        rustix::fs::fstatvfs(fd).map(|s| Self(s.f_fsid))
+    }
+}
+
+/// A directory or file below the root that is on another file system, or is mounted there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where.
+    pub path: RelPath,
+    /// Which file system.
+    pub fs: FsId,
 }
 
 /// Result of a scan besides the entries.
@@ -116,6 +206,8 @@ pub struct Scan {
     pub entries: usize,
     /// What could not be looked at, or is of a kind that is not synced.
     pub skipped: Vec<Skipped>,
+    /// Mount points met, those within others too.
+    pub mounts: Vec<Mount>,
 }
 
 /// Why a scan gave no result at all.
@@ -168,29 +260,52 @@ pub fn scan(
     visit: &mut dyn FnMut(Found),
     stop: &dyn Fn() -> bool,
 ) -> Result<Scan, ScanError> {
-    let mut out = Scan::default();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let top = openat(root, c".", flags, Mode::empty())
-        .map_err(|e| ScanError::Root("of the collection".to_owned(), e))?;
-    let mut stack: Vec<(Option<RelPath>, Vec<u8>)> = Vec::new();
-    walk_one(&top, None, visit, &mut out, &mut stack);
-    while let Some((parent, name)) = stack.pop() {
+    let at_root = |e| ScanError::Root("of the collection".to_owned(), e);
+    let top = openat(root, c".", flags, Mode::empty()).map_err(at_root)?;
+    let device = device_of(&look(&top, c"", AtFlags::EMPTY_PATH).map_err(at_root)?);
+    let mut walk = Walk {
+        root,
+        visit,
+        out: Scan::default(),
+        stack: Vec::new(),
+    };
+    walk.directory(&top, None, device);
+    while let Some(next) = walk.stack.pop() {
         if stop() {
             return Err(ScanError::Stopped);
         }
-        let Ok(path) = child(parent.as_ref(), &name) else {
-            continue;
-        };
-        match open_beneath(root, path.as_bytes(), flags) {
-            Ok(fd) => walk_one(&fd, Some(&path), visit, &mut out, &mut stack),
-            Err(e) => out.skipped.push(Skipped {
-                path: Some(path),
-                why: e.to_string(),
-                subtree: true,
-            }),
+        match open_beneath(root, next.path.as_bytes(), flags) {
+            Ok(fd) if next.encrypted && is_locked(&fd) => {
+                let reason = SkipReason::Unreadable(Errno::NOKEY);
+                walk.skip(next.path.as_bytes(), reason, Hides::Subtree);
+            }
+            Ok(fd) => walk.directory(&fd, Some(&next.path), next.device),
+            Err(e) => {
+                let reason = SkipReason::Unreadable(e);
+                walk.skip(next.path.as_bytes(), reason, Hides::Subtree);
+            }
         }
     }
-    Ok(out)
+    Ok(walk.out)
+}
+
+/// Major and minor number.
+type Device = (u32, u32);
+
+fn device_of(s: &Statx) -> Device {
+    (s.stx_dev_major, s.stx_dev_minor)
+}
+
+fn look(dir: &OwnedFd, name: &std::ffi::CStr, flags: AtFlags) -> Result<Statx, Errno> {
+    let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    statx(dir, name, flags, StatxFlags::BASIC_STATS)
+}
+
+/// Whether an encrypted directory (fscrypt) has no key now: then its names are not its names.
+fn is_locked(dir: &OwnedFd) -> bool {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    matches!(openat(dir, c".", flags, Mode::RUSR), Err(Errno::NOKEY))
 }
 
 fn child(parent: Option<&RelPath>, name: &[u8]) -> Result<RelPath, crate::node::BadPath> {
@@ -201,67 +316,111 @@ fn child(parent: Option<&RelPath>, name: &[u8]) -> Result<RelPath, crate::node::
 }
 
 fn kind_of(s: &rustix::fs::Stat) -> Option<FoundKind> {
-    match FileType::from_raw_mode(s.st_mode) {
-        FileType::Directory => Some(FoundKind::Dir),
-        FileType::RegularFile => Some(FoundKind::File),
-        FileType::Symlink => Some(FoundKind::Symlink),
-        _ => None,
+    kind_of_mode(s.st_mode).ok()
+}
+
+/// The kind, or the name of one that is not synced.
+fn kind_of_mode(mode: u32) -> Result<FoundKind, &'static str> {
+    match FileType::from_raw_mode(mode) {
+        FileType::Directory => Ok(FoundKind::Dir),
+        FileType::RegularFile => Ok(FoundKind::File),
+        FileType::Symlink => Ok(FoundKind::Symlink),
+        FileType::Fifo => Err("a FIFO"),
+        FileType::Socket => Err("a socket"),
+        _ => Err("a device"),
     }
 }
 
-fn walk_one(
-    fd: &OwnedFd,
-    at: Option<&RelPath>,
-    visit: &mut dyn FnMut(Found),
-    out: &mut Scan,
-    stack: &mut Vec<(Option<RelPath>, Vec<u8>)>,
-) {
-    let mut skip = |path: Option<RelPath>, why: String, subtree: bool| {
-        out.skipped.push(Skipped { path, why, subtree });
-    };
-    let dir = match Dir::read_from(fd) {
-        Ok(dir) => dir,
-        Err(e) => return skip(at.cloned(), e.to_string(), true),
-    };
-    for entry in dir {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(e) => return skip(at.cloned(), e.to_string(), true),
+/// A directory that is still to be looked at.
+struct Next {
+    path: RelPath,
+    device: Device,
+    encrypted: bool,
+}
+
+struct Walk<'a> {
+    root: BorrowedFd<'a>,
+    visit: &'a mut dyn FnMut(Found),
+    out: Scan,
+    stack: Vec<Next>,
+}
+
+impl Walk<'_> {
+    fn skip(&mut self, path: &[u8], reason: SkipReason, hides: Hides) {
+        let path = path.to_vec();
+        self.out.skipped.push(Skipped {
+            path,
+            reason,
+            hides,
+        });
+    }
+
+    fn directory(&mut self, fd: &OwnedFd, at: Option<&RelPath>, device: Device) {
+        let here = at.map_or(&b""[..], RelPath::as_bytes);
+        let unreadable = SkipReason::Unreadable;
+        let dir = match Dir::read_from(fd) {
+            Ok(dir) => dir,
+            Err(e) => return self.skip(here, unreadable(e), Hides::Subtree),
         };
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." || (at.is_none() && name == WORK_FOLDER.as_bytes()) {
-            continue;
+        for entry in dir {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => return self.skip(here, unreadable(e), Hides::Subtree),
+            };
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." || name == WORK_FOLDER.as_bytes() {
+                continue;
+            }
+            let Ok(path) = child(at, name) else {
+                let path = [here, b"/", name].concat();
+                self.skip(&path, SkipReason::PathTooLong, Hides::Nothing);
+                continue;
+            };
+            match look(fd, entry.file_name(), AtFlags::empty()) {
+                Ok(s) => self.entry(path, &s, device),
+                // Gone between listing and looking: that is a deletion.
+                Err(Errno::NOENT) => {}
+                Err(e) => self.skip(path.as_bytes(), unreadable(e), Hides::Subtree),
+            }
         }
-        let Ok(path) = child(at, name) else {
-            skip(
-                at.cloned(),
-                "a path is too long to be synced".to_owned(),
-                true,
-            );
-            continue;
+    }
+
+    fn entry(&mut self, path: RelPath, s: &Statx, above: Device) {
+        let kind = match kind_of_mode(u32::from(s.stx_mode)) {
+            Ok(kind) => kind,
+            Err(what) => {
+                return self.skip(path.as_bytes(), SkipReason::Special(what), Hides::Path);
+            }
         };
-        match statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(s) => match kind_of(&s) {
-                Some(kind) => {
-                    out.entries += 1;
-                    if kind == FoundKind::Dir {
-                        stack.push((at.cloned(), name.to_vec()));
-                    }
-                    visit(Found {
-                        path,
-                        kind,
-                        stat: Stat::of(&s),
-                    });
+        if kind == FoundKind::Dir && path.depth() > DEPTH_MAX {
+            return self.skip(path.as_bytes(), SkipReason::TooDeep, Hides::Subtree);
+        }
+        let device = device_of(s);
+        let mounted = s.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) || device != above;
+        if mounted && kind != FoundKind::Symlink {
+            let fs = open_beneath(self.root, path.as_bytes(), OFlags::PATH | OFlags::NOFOLLOW);
+            match fs.and_then(FsId::of) {
+                Ok(fs) => self.out.mounts.push(Mount {
+                    path: path.clone(),
+                    fs,
+                }),
+                Err(e) => {
+                    return self.skip(path.as_bytes(), SkipReason::Unreadable(e), Hides::Subtree);
                 }
-                None => skip(
-                    Some(path),
-                    "neither file, directory nor link".to_owned(),
-                    false,
-                ),
-            },
-            // Gone between listing and looking: that is a deletion.
-            Err(Errno::NOENT) => {}
-            Err(e) => skip(Some(path), e.to_string(), true),
+            }
         }
+        self.out.entries += 1;
+        if kind == FoundKind::Dir {
+            self.stack.push(Next {
+                path: path.clone(),
+                device,
+                encrypted: s.stx_attributes.contains(StatxAttributes::ENCRYPTED),
+            });
+        }
+        (self.visit)(Found {
+            path,
+            kind,
+            stat: Stat::of_statx(s),
+        });
     }
 }

@@ -1,0 +1,154 @@
+//! One bad path stops nothing else: too deep, too many entries, a listing that cannot be had.
+
+mod common;
+
+use std::collections::HashMap;
+
+use simsync_vault::ids::ObjectId;
+use simsync_vault::tree::{Directory, FileEntry};
+use simsync_vault::treeops::{
+    self, DEPTH_MAX, DirSource, Leaf, LeafChanges, ListingTooLarge, TooDeep, update_within,
+};
+
+#[derive(Debug, PartialEq)]
+enum Why {
+    Missing,
+    Deep,
+    Large,
+}
+
+impl From<TooDeep> for Why {
+    fn from(_: TooDeep) -> Self {
+        Self::Deep
+    }
+}
+
+impl From<ListingTooLarge> for Why {
+    fn from(_: ListingTooLarge) -> Self {
+        Self::Large
+    }
+}
+
+#[derive(Default)]
+struct Dirs {
+    known: HashMap<ObjectId, Vec<u8>>,
+    aside: Vec<(String, Why)>,
+}
+
+impl DirSource for Dirs {
+    type Error = Why;
+
+    fn directory(&mut self, id: &ObjectId) -> Result<Directory, Why> {
+        let bytes = self.known.get(id).ok_or(Why::Missing)?;
+        Ok(Directory::from_bytes(bytes).unwrap())
+    }
+
+    fn set_aside(&mut self, path: &[u8], error: Why) -> Result<(), Why> {
+        self.aside
+            .push((String::from_utf8_lossy(path).into_owned(), error));
+        Ok(())
+    }
+}
+
+impl Dirs {
+    fn update(&mut self, max: usize, root: ObjectId, changes: &LeafChanges) -> ObjectId {
+        let (id, new) = update_within(max, &root, changes, &common::ring(), self).unwrap();
+        self.known.extend(new);
+        id
+    }
+
+    fn paths(&mut self, root: ObjectId) -> Vec<String> {
+        let all = treeops::diff(&ObjectId::ZERO, &root, self).unwrap();
+        let text = |p: &Vec<u8>| String::from_utf8_lossy(p).into_owned();
+        all.keys().map(text).collect()
+    }
+}
+
+fn file() -> Option<Leaf> {
+    Some(Leaf::File(FileEntry {
+        mode: 0o644,
+        size: 0,
+        mtime: 0,
+        mtime_nanos: 0,
+        chunks: Vec::new(),
+    }))
+}
+
+fn changes(paths: &[(&str, Option<Leaf>)]) -> LeafChanges {
+    paths
+        .iter()
+        .map(|(p, l)| (p.as_bytes().to_vec(), l.clone()))
+        .collect()
+}
+
+#[test]
+fn f_b1_folders_that_are_nested_too_deep_are_left_out_alone() {
+    let mut dirs = Dirs::default();
+    let mut all = changes(&[("beside", file())]);
+    for depth in 1..=DEPTH_MAX + 2 {
+        all.insert(
+            vec!["d"; depth].join("/").into_bytes(),
+            Some(Leaf::Dir(0o755)),
+        );
+    }
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &all);
+    let first_left_out = vec!["d"; DEPTH_MAX + 1].join("/");
+    assert_eq!(dirs.aside, [(first_left_out, Why::Deep)]);
+    let paths = dirs.paths(root);
+    assert_eq!(paths.len(), 1 + DEPTH_MAX);
+    assert!(paths.contains(&"beside".to_owned()));
+}
+
+#[test]
+fn f_b1_a_full_folder_takes_changes_and_deletions_and_names_what_has_no_room() {
+    let mut dirs = Dirs::default();
+    let names: Vec<String> = (0..40).map(|i| format!("many/f{i:02}")).collect();
+    let mut all = changes(&[("many", Some(Leaf::Dir(0o755))), ("other", file())]);
+    all.extend(names.iter().map(|n| (n.clone().into_bytes(), file())));
+    let root = dirs.update(300, ObjectId::ZERO, &all);
+    let first = dirs.paths(root);
+    let left_out = dirs.aside.len();
+    assert!(left_out > 0 && left_out < 40, "{left_out}");
+    assert!(
+        dirs.aside
+            .iter()
+            .all(|(p, why)| p.starts_with("many/f") && *why == Why::Large)
+    );
+    assert_eq!(first.len(), 2 + 40 - left_out);
+    assert!(first.contains(&"other".to_owned()));
+    // A deletion makes room, and is not held up by what has none.
+    dirs.aside.clear();
+    let mut next = changes(&[("many/f00", None), ("many/f01", None)]);
+    next.extend(names[2..].iter().map(|n| (n.clone().into_bytes(), file())));
+    let root = dirs.update(300, root, &next);
+    let second = dirs.paths(root);
+    assert!(!second.contains(&"many/f00".to_owned()));
+    assert_eq!(second.len() + dirs.aside.len(), 2 + 38);
+}
+
+#[test]
+fn f_b1_a_listing_that_cannot_be_had_hides_its_folder_only() {
+    let mut dirs = Dirs::default();
+    let all = changes(&[
+        ("bad", Some(Leaf::Dir(0o755))),
+        ("bad/x", file()),
+        ("good", Some(Leaf::Dir(0o755))),
+    ]);
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &all);
+    let treeops_bad = |d: &mut Dirs| match d.directory(&root).unwrap().entries.get(&b"bad"[..]) {
+        Some(simsync_vault::tree::Entry::Directory { id, .. }) => *id,
+        other => panic!("{other:?}"),
+    };
+    let bad = treeops_bad(&mut dirs);
+    dirs.known.remove(&bad);
+    assert_eq!(dirs.paths(root), ["bad", "good"]);
+    let more = changes(&[("bad/y", file()), ("good/z", file())]);
+    let root = dirs.update(usize::MAX, root, &more);
+    assert_eq!(treeops_bad(&mut dirs), bad, "as it was");
+    assert_eq!(dirs.paths(root), ["bad", "good", "good/z"]);
+    assert!(
+        dirs.aside
+            .iter()
+            .all(|(p, why)| p == "bad" && *why == Why::Missing)
+    );
+}

@@ -1,0 +1,282 @@
+//! One collection: what changed here, what changed in the vault, and the plan that makes both equal.
+
+use std::collections::{BTreeSet, HashMap};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use simsync_sync::dir::{Stat, lock_dir, open_root};
+use simsync_sync::guard::{self, Alarm};
+use simsync_sync::node::{Changes, Node, RelPath};
+use simsync_sync::plan::{Inputs, Side, plan};
+use simsync_vault::chunker::Chunker;
+use simsync_vault::ids::ObjectId;
+use simsync_vault::treeops;
+
+use super::answers::Answer;
+use super::content::{Content, Held};
+use super::leaves::{node_of, path_of};
+use super::merge::aside_name;
+use super::objects::Objects;
+use super::planned::Planned;
+use super::scan::LocalState;
+use super::sync::SyncOptions;
+use super::upload::Uploader;
+use super::{Engine, EngineError, Session, now_ms};
+use crate::outstanding::Producer;
+use crate::store::{Collection, FileRow, RowChange};
+
+/// What every collection of one sync needs.
+#[derive(Clone, Copy)]
+pub(super) struct Round<'a> {
+    pub(super) session: &'a Session,
+    pub(super) chunker: &'a Chunker,
+    pub(super) uploader: &'a Uploader<'a>,
+    pub(super) options: &'a SyncOptions,
+}
+
+/// What this terminal has that its rows do not stand for.
+#[derive(Default)]
+pub(super) struct Local {
+    pub(super) changes: Changes<Content>,
+    pub(super) stats: HashMap<RelPath, Stat>,
+    /// Rows whose content is as it was, but which look different.
+    touched: Vec<RowChange>,
+}
+
+impl Local {
+    fn put(
+        &mut self,
+        rows: &HashMap<RelPath, FileRow>,
+        path: RelPath,
+        node: Node<Content>,
+        stat: Stat,
+    ) {
+        self.stats.insert(path.clone(), stat);
+        if rows.get(&path).map(|r| &r.node) == Some(&node) {
+            self.touched.push((path, Some(FileRow { node, stat })));
+        } else {
+            self.changes.insert(path, Some(node));
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn plan_collection(
+        &self,
+        round: &Round<'_>,
+        collection: Collection,
+        remote_root: ObjectId,
+    ) -> Result<Planned, EngineError> {
+        let root = collection.root.clone().unwrap_or_default();
+        let answer = round.options.answer(&collection.id);
+        if answer.is_some() {
+            make_root(&root)?;
+        }
+        self.put_modes_back(&collection, &root);
+        self.progress.step("scanning", 0);
+        let mut state = self.scan(&collection, &root, answer.is_some())?;
+        if answer == Some(Answer::GiveBack) {
+            self.forget_what_is_gone(&collection, &mut state)?;
+        }
+        let reports = std::mem::take(&mut state.reports);
+        self.store
+            .report(Producer::Scan, collection.pk, &reports, now_ms())?;
+        let agreed = answer == Some(Answer::Delete);
+        if let Some(alarm) = state.alarm().filter(|_| !agreed) {
+            return Err(guard_error(&collection, alarm, false));
+        }
+        let lost_here = state.lost();
+
+        let mut local = self.look_at_changes(round, &collection, &state)?;
+        let mut objects = Objects::new(self, round.session, collection.id);
+        if let Some(target) = &collection.applying {
+            self.take_for_written(&collection, target, &mut state, &mut local, &mut objects)?;
+        }
+        let mut remote = self.remote_changes(&collection, &remote_root, &mut objects)?;
+        // Rows may be newer than the base's root (merged tails): what they say already is no change of others.
+        remote.retain(|path, node| state.rows.get(path).map(|r| &r.node) != node.as_ref());
+        let plan = plan(&Inputs {
+            base: &|p| state.rows.get(p).map(|r| r.node.clone()),
+            local: &local.changes,
+            remote: &remote,
+            aside: &|p, side, attempt| {
+                let label = if side == Side::Local {
+                    &self.config.label
+                } else {
+                    "vault"
+                };
+                aside_name(p, label, attempt)
+            },
+        });
+        if !agreed {
+            self.check_deletions(&collection, &state, &plan.apply)?;
+        }
+        Ok(Planned {
+            collection,
+            local: state,
+            changes: local.changes,
+            stats: local.stats,
+            touched: local.touched,
+            remote_root,
+            remote,
+            plan,
+            postponed: Vec::new(),
+            unknown: objects.take_aside(),
+            agreed: if agreed { lost_here as u64 } else { 0 },
+        })
+    }
+
+    /// Reads what looks different, and says what could not be read.
+    fn look_at_changes(
+        &self,
+        round: &Round<'_>,
+        collection: &Collection,
+        state: &LocalState,
+    ) -> Result<Local, EngineError> {
+        let key = (collection.pk, collection.id);
+        let root = state.root.as_fd();
+        let reading = self.read_files(
+            key,
+            root,
+            &state.candidates,
+            round.chunker,
+            Some(round.uploader),
+        )?;
+        self.store
+            .report(Producer::Read, collection.pk, &reading.left, now_ms())?;
+        let mut local = Local::default();
+        for path in &state.gone {
+            local.changes.insert(path.clone(), None);
+        }
+        for (path, node, stat) in &state.nodes {
+            local.put(&state.rows, path.clone(), node.clone(), *stat);
+        }
+        for file in reading.files {
+            let node = Node::File {
+                mode: file.stat.mode,
+                content: file.content,
+            };
+            local.put(&state.rows, file.path, node, file.stat);
+        }
+        Ok(local)
+    }
+
+    /// What the vault has that the rows do not stand for.
+    fn remote_changes(
+        &self,
+        collection: &Collection,
+        remote_root: &ObjectId,
+        objects: &mut Objects<'_>,
+    ) -> Result<Changes<Content>, EngineError> {
+        let mut out = Changes::new();
+        for (path, leaf) in treeops::diff(&collection.base_root, remote_root, objects)? {
+            out.insert(path_of(&path)?, leaf.as_ref().map(node_of));
+        }
+        let pending = self.store.pending(collection.pk)?;
+        let paths = pending.iter().map(RelPath::as_bytes);
+        for (path, leaf) in treeops::lookup(remote_root, paths, objects)? {
+            out.insert(path_of(&path)?, leaf.as_ref().map(node_of));
+        }
+        Ok(out)
+    }
+
+    /// A mass deletion by others is asked about, unless its owner said yes where it was made.
+    fn check_deletions(
+        &self,
+        collection: &Collection,
+        state: &LocalState,
+        apply: &Changes<Content>,
+    ) -> Result<(), EngineError> {
+        let gone = apply.iter().filter(|(_, node)| node.is_none());
+        let lost = guard::lost(
+            gone.filter_map(|(path, _)| state.rows.get(path).map(|r| Held::from(&r.node))),
+            apply.values().flatten().map(Held::from),
+        );
+        let come = apply
+            .iter()
+            .filter(|(path, node)| node.is_some() && !state.rows.contains_key(*path));
+        let left = state.rows.len().saturating_sub(lost) + come.count();
+        let Some(alarm) = guard::check(state.rows.len(), left, lost) else {
+            return Ok(());
+        };
+        let one = state.rows.len() == 1 && matches!(alarm, Alarm::RootEmpty { .. });
+        if one || self.agreed_since(collection)? >= lost as u64 {
+            return Ok(());
+        }
+        Err(guard_error(collection, alarm, true))
+    }
+
+    /// How many deletions their owner agreed to, in commits after the one that this terminal took last.
+    fn agreed_since(&self, collection: &Collection) -> Result<u64, EngineError> {
+        let mut agreed = 0u64;
+        for commit in self.store.newest_commits(u32::MAX)? {
+            if commit.root(&collection.id).unwrap_or(ObjectId::ZERO) == collection.base_root {
+                break;
+            }
+            let metadata = self.open_metadata(&commit)?;
+            let here = metadata
+                .agreed
+                .iter()
+                .filter(|a| a.collection == collection.id);
+            agreed = here.fold(agreed, |sum, a| sum.saturating_add(a.count));
+        }
+        Ok(agreed)
+    }
+
+    /// The owner wants back what is gone here: then no row stands for it, and the vault has it.
+    fn forget_what_is_gone(
+        &self,
+        collection: &Collection,
+        state: &mut LocalState,
+    ) -> Result<(), EngineError> {
+        let gone = std::mem::take(&mut state.gone);
+        let rows: Vec<RowChange> = gone.iter().map(|p| (p.clone(), None)).collect();
+        let mut pending: BTreeSet<RelPath> =
+            self.store.pending(collection.pk)?.into_iter().collect();
+        for path in gone {
+            state.rows.remove(&path);
+            pending.insert(path);
+        }
+        let pending: Vec<RelPath> = pending.into_iter().collect();
+        self.store
+            .synced(collection.pk, &collection.base_root, &rows, &pending)?;
+        Ok(())
+    }
+
+    /// Directories that were made writable for the moment, and stayed so.
+    pub(super) fn put_modes_back(&self, collection: &Collection, root: &Path) {
+        let Ok(opened) = self.store.opened_dirs(collection.pk) else {
+            return;
+        };
+        if opened.is_empty() {
+            return;
+        }
+        let Ok(fd) = open_root(root) else { return };
+        let mut all = true;
+        for (path, mode) in opened.iter().rev() {
+            if let Err(error) = lock_dir(fd.as_fd(), path.as_ref(), *mode) {
+                tracing::warn!(%error, "permissions of a folder were not put back");
+                all = false;
+            }
+        }
+        if all && let Err(error) = self.store.clear_opened_dirs(collection.pk) {
+            tracing::warn!(%error, "folders that were made writable for the moment");
+        }
+    }
+}
+
+pub(super) fn guard_error(collection: &Collection, alarm: Alarm, remote: bool) -> EngineError {
+    EngineError::Guard {
+        collection: collection.name.clone(),
+        alarm,
+        remote,
+    }
+}
+
+/// The owner answered for a collection whose folder is missing: it begins anew, empty.
+fn make_root(root: &Path) -> Result<(), EngineError> {
+    match std::fs::create_dir(root) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(EngineError::io(root)(e)),
+        _ => Ok(()),
+    }
+}

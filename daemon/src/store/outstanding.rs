@@ -1,0 +1,128 @@
+//! The list of what is not where it should be.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::params;
+
+use super::{CollectionPk, Result, Store, damaged};
+use crate::outstanding::{Code, Outstanding, PATHS_MAX, Producer, Report, Summary};
+
+fn producer(n: i64) -> Result<Producer> {
+    [
+        Producer::Scan,
+        Producer::Read,
+        Producer::Apply,
+        Producer::Publish,
+        Producer::Tail,
+        Producer::Collection,
+    ]
+    .into_iter()
+    .find(|p| *p as i64 == n)
+    .ok_or_else(|| damaged("producer of an outstanding path"))
+}
+
+impl Store {
+    /// Replaces what a producer said of a collection. What it said before and says again keeps its time.
+    pub fn report(
+        &self,
+        producer: Producer,
+        pk: CollectionPk,
+        reports: &[Report],
+        now_ms: i64,
+    ) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        let mut since: HashMap<(String, Vec<u8>), i64> = HashMap::new();
+        {
+            let mut stmt = tx.prepare_cached(
+                "SELECT code, path, since_ms FROM outstanding WHERE collection = ?1 AND producer = ?2",
+            )?;
+            let mut rows = stmt.query(params![pk, producer as i64])?;
+            while let Some(r) = rows.next()? {
+                since.insert((r.get(0)?, r.get(1)?), r.get(2)?);
+            }
+        }
+        if since.is_empty() && reports.is_empty() {
+            return Ok(());
+        }
+        tx.execute(
+            "DELETE FROM outstanding WHERE collection = ?1 AND producer = ?2",
+            params![pk, producer as i64],
+        )?;
+        let mut by_code: BTreeMap<Code, BTreeMap<&[u8], &str>> = BTreeMap::new();
+        for r in reports {
+            let paths = by_code.entry(r.code).or_default();
+            paths.entry(&r.path).or_insert(&r.detail);
+        }
+        let put = |code: Code, path: &[u8], detail: &str, count: usize| {
+            let key = (code.as_str().to_owned(), path.to_vec());
+            let since = since.get(&key).copied().unwrap_or(now_ms);
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO outstanding VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                producer as i64,
+                code.as_str(),
+                pk,
+                path,
+                detail,
+                since,
+                i64::try_from(count).unwrap_or(i64::MAX)
+            ])
+        };
+        for (code, paths) in by_code {
+            let more = paths.len().saturating_sub(PATHS_MAX);
+            for (path, detail) in paths.into_iter().take(PATHS_MAX) {
+                put(code, path, detail, 1)?;
+            }
+            if more > 0 {
+                put(code, b"", "", more)?;
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The whole list, oldest first.
+    pub fn outstanding(&self) -> Result<Vec<Outstanding>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(
+            "SELECT producer, code, collection, path, detail, since_ms, count FROM outstanding
+             ORDER BY since_ms, collection, path",
+        )?;
+        let mut rows = stmt.query([])?;
+        let mut out = Vec::new();
+        while let Some(r) = rows.next()? {
+            let code: String = r.get(1)?;
+            out.push(Outstanding {
+                producer: producer(r.get(0)?)?,
+                code: code
+                    .parse()
+                    .map_err(|()| damaged("code of an outstanding path"))?,
+                collection: r.get(2)?,
+                path: r.get(3)?,
+                detail: r.get(4)?,
+                since_ms: r.get(5)?,
+                count: r.get::<_, i64>(6)?.unsigned_abs(),
+            });
+        }
+        Ok(out)
+    }
+
+    /// The list in numbers.
+    pub fn outstanding_summary(&self) -> Result<Summary> {
+        let conn = self.lock();
+        let mut stmt =
+            conn.prepare_cached("SELECT code, sum(count) FROM outstanding GROUP BY code")?;
+        let mut rows = stmt.query([])?;
+        let mut out = Summary::default();
+        while let Some(r) = rows.next()? {
+            let code: String = r.get(0)?;
+            let code: Code = code
+                .parse()
+                .map_err(|()| damaged("code of an outstanding path"))?;
+            out.add(code, r.get::<_, i64>(1)?.unsigned_abs());
+        }
+        Ok(out)
+    }
+}
