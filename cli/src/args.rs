@@ -71,7 +71,7 @@ pub struct SecretArgs {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what simsync is doing, and if it does nothing, why
-    Status,
+    Status(StatusArgs),
     /// Show the status whenever it changes
     Monitor,
     /// Give the PIN and open the session with your card
@@ -176,8 +176,43 @@ pub enum CollectionsCommand {
     Add(AddArgs),
     /// Show the collections
     List,
+    /// Say what is to become of a collection of which much is missing here
+    ///
+    /// simsync asks before it deletes most of a collection, or what was on a disk that is not there: `simsync status` says so.
+    Answer(AnswerArgs),
     /// Stop syncing a collection here; its files stay
     Remove(RemoveArgs),
+}
+
+/// What an owner answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CollectionAnswer {
+    /// It is gone on purpose: delete it everywhere
+    Deleted,
+    /// Give it back: the vault has it
+    GiveBack,
+    /// Stop syncing the collection here; the vault keeps it
+    Stop,
+}
+
+/// `status`
+#[derive(Debug, Default, Args)]
+pub struct StatusArgs {
+    /// List everything that is not in sync, however long that is
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `collections answer`
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// Its name or ID
+    pub collection: String,
+    /// The answer
+    pub answer: CollectionAnswer,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// `collections add`
@@ -331,7 +366,7 @@ impl Command {
     /// The command's name as JSON shows it.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Status => "status",
+            Self::Status(_) => "status",
             Self::Monitor => "monitor",
             Self::Unlock(_) => "unlock",
             Self::Pair(_) => "pair",
@@ -340,6 +375,7 @@ impl Command {
             Self::Eject(_) => "eject",
             Self::Collections(CollectionsCommand::Add(_)) => "collections add",
             Self::Collections(CollectionsCommand::List) => "collections list",
+            Self::Collections(CollectionsCommand::Answer(_)) => "collections answer",
             Self::Collections(CollectionsCommand::Remove(_)) => "collections remove",
             Self::Terminals(TerminalsCommand::List) => "terminals list",
             Self::Terminals(TerminalsCommand::Remove(_)) => "terminals remove",

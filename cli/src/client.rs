@@ -10,7 +10,7 @@ use zbus::message::Type;
 use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
 use crate::failure::{Failure, Outcome};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Outstanding, Snapshot};
 
 /// The daemon's name on the bus.
 pub const BUS_NAME: &str = "org.simsync.SimSync1";
@@ -105,7 +105,19 @@ impl Client {
             )
             .await?;
         let objects: zbus::fdo::ManagedObjects = reply.body().deserialize()?;
-        Ok(Snapshot::new(&manager, &objects))
+        let count = |name| crate::snapshot::get::<u64>(&manager, name);
+        let outstanding = if count("NeedAttention") + count("TriedAgain") == 0 {
+            Vec::new()
+        } else {
+            self.outstanding().await?
+        };
+        Ok(Snapshot::new(&manager, &objects, outstanding))
+    }
+
+    /// What is not where it should be.
+    pub async fn outstanding(&self) -> Outcome<Vec<Outstanding>> {
+        let entries: Vec<Properties> = self.call("Outstanding", &()).await?;
+        Ok(entries.iter().map(Outstanding::new).collect())
     }
 
     /// Everything that the daemon signals below a path, and its leaving of the bus.

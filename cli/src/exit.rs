@@ -24,6 +24,8 @@ pub enum Exit {
     Declined = 8,
     /// A guard refused, or the owner has to decide something first.
     Guard = 9,
+    /// It was done, but not everything is where it should be.
+    Partial = 10,
 }
 
 /// Every exit code with what it means, for help and manual.
@@ -46,6 +48,10 @@ pub const MEANINGS: &[(Exit, &str)] = &[
     (
         Exit::Guard,
         "a guard refused, or you have to decide something first",
+    ),
+    (
+        Exit::Partial,
+        "it was done, but some of your files are not in sync: `simsync status` lists what is not",
     ),
 ];
 
@@ -136,7 +142,6 @@ const TABLE: &[(Exit, &[&str])] = &[
     (
         Exit::Guard,
         &[
-            "guard",
             "leaving",
             "locked",
             "busy",

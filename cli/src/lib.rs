@@ -42,7 +42,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    let command = cli.command.unwrap_or(Command::Status);
+    let command = cli
+        .command
+        .unwrap_or_else(|| Command::Status(args::StatusArgs::default()));
     let output = Output::new(command.name(), cli.common.json);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -101,6 +101,43 @@ pub struct JobLine {
     pub bytes: u64,
 }
 
+/// Something that is not where it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outstanding {
+    /// Why: a stable code.
+    pub code: String,
+    /// Collection's name.
+    pub collection: String,
+    /// Where; empty is the collection itself, or further paths of which only the number is known.
+    pub path: String,
+    /// What the system said, or empty.
+    pub detail: String,
+    /// What helps.
+    pub remedy: String,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: i64,
+    /// How many paths this stands for.
+    pub count: u64,
+    /// It stays so until a person does something.
+    pub needs_person: bool,
+}
+
+impl Outstanding {
+    /// From what the bus gave.
+    pub fn new(p: &Properties) -> Self {
+        Self {
+            code: text(p, "code"),
+            collection: text(p, "collection"),
+            path: text(p, "path"),
+            detail: text(p, "detail"),
+            remedy: text(p, "remedy"),
+            since_ms: get(p, "since_ms"),
+            count: get(p, "count"),
+            needs_person: get(p, "needs_person"),
+        }
+    }
+}
+
 /// The whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
@@ -136,6 +173,12 @@ pub struct Snapshot {
     pub tails_waiting: u32,
     /// Kept-aside versions.
     pub conflicts: u32,
+    /// Paths that are not in sync until a person does something.
+    pub need_attention: u64,
+    /// Paths that are not in sync yet, and are tried again by themselves.
+    pub tried_again: u64,
+    /// Both, with what helps.
+    pub outstanding: Vec<Outstanding>,
     /// When the last sync ended well, milliseconds since 1970.
     pub last_sync_ms: Option<i64>,
     /// The last thing that went wrong.
@@ -217,7 +260,11 @@ fn of<'a>(
 
 impl Snapshot {
     /// From what the bus gave.
-    pub fn new(manager: &Properties, objects: &ManagedObjects) -> Self {
+    pub fn new(
+        manager: &Properties,
+        objects: &ManagedObjects,
+        outstanding: Vec<Outstanding>,
+    ) -> Self {
         let p = manager;
         let mut collections: Vec<Collection> = of(objects, "org.simsync.SimSync1.Collection")
             .map(|(_, p)| Collection {
@@ -270,6 +317,9 @@ impl Snapshot {
             sequence: get(p, "Sequence"),
             tails_waiting: get(p, "TailsWaiting"),
             conflicts: get(p, "ConflictCount"),
+            need_attention: get(p, "NeedAttention"),
+            tried_again: get(p, "TriedAgain"),
+            outstanding,
             last_sync_ms: Some(get(p, "LastSync")).filter(|t| *t != 0),
             last_error: pair(p, "LastError").map(reason),
             marks: get(p, "Marks"),

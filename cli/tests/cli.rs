@@ -106,6 +106,45 @@ macro_rules! tests {
 }
 
 tests! {
+    f_c_what_is_not_in_sync_is_listed_and_no_command_says_otherwise: |rig| {
+        rig.fake.change(|s| {
+            s.state = "attention".to_owned();
+            (s.need_attention, s.tried_again) = (8, 1);
+        });
+        let run = rig.run(&["status"]).await;
+        assert_eq!(run.code, 0);
+        for part in ["attention", "need you", "notes: secret: unreadable (Permission denied), since 2026-", "make it readable for you", "notes: 7 more", "notes: busy: changing"] {
+            assert!(run.out.contains(part), "{part} in {}", run.out);
+        }
+        assert!(!run.out.contains("everything is in sync"), "{}", run.out);
+        let json = rig.run(&["status", "--json"]).await.json();
+        assert_eq!(json["status"]["need_attention"], 8);
+        assert_eq!(json["status"]["outstanding"][1]["path"], "secret");
+        // A job that left something says so, and ends with a code of its own.
+        let left = |more: &[(&str, &str)]| {
+            let all = [("outstanding", "9"), ("published", "2")];
+            Plan::Done(all.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        };
+        for command in ["sync", "eject"] {
+            rig.fake.plan(left(&[]));
+            let run = rig.run(&[command]).await;
+            assert_eq!(run.code, 10, "{run:?}");
+            assert!(run.out.contains("secret") && !run.out.contains("n sync:"), "{run:?}");
+        }
+        // The card could not be told.
+        rig.fake.plan(Plan::Done(BTreeMap::from([
+            ("outstanding".to_owned(), "0".to_owned()),
+            ("card-not-told".to_owned(), "the card was not told".to_owned()),
+        ])));
+        let run = rig.run(&["eject"]).await;
+        assert_eq!(run.code, 10, "{run:?}");
+        assert!(run.out.contains("the card was not told"), "{run:?}");
+        rig.fake.plan(Plan::Done(BTreeMap::new()));
+        assert_eq!(rig.run(&["sync"]).await.code, 0);
+        let doctor = rig.run(&["doctor"]).await;
+        assert!(doctor.out.contains("in sync: 8 of your paths are not"), "{}", doctor.out);
+    }
+
     status_says_why_nothing_happens: |rig| {
         let run = rig.run(&[]).await;
         assert_eq!(run.code, 0);
@@ -158,7 +197,7 @@ tests! {
 
     exit_codes_are_those_of_the_table: |rig| {
         for (code, exit) in [
-            ("guard", 9), ("no-card", 6), ("offline", 7), ("pin-blocked", 5), ("not-paired", 4),
+            ("rule", 9), ("no-card", 6), ("offline", 7), ("pin-blocked", 5), ("not-paired", 4),
             ("cancelled", 8), ("bad-argument", 2), ("disk-full", 1), ("stopping", 3), ("Nonsense", 1),
         ] {
             rig.fake.plan(Plan::Refuse(Failure::new(code, "what to do next")));
@@ -186,6 +225,9 @@ tests! {
             (vec!["collections", "add", "n", folder], Order::AddCollection {
                 attribute: "files".to_owned(), name: "n".to_owned(), path: folder.to_owned(),
             }),
+            (vec!["collections", "answer", "n", "deleted"], Order::AnswerCollection { collection: "n".to_owned(), deleted: true }),
+            (vec!["collections", "answer", "n", "give-back"], Order::AnswerCollection { collection: "n".to_owned(), deleted: false }),
+            (vec!["collections", "answer", "n", "stop"], Order::RemoveCollection { collection: "n".to_owned() }),
             (vec!["collections", "remove", "n"], Order::RemoveCollection { collection: "n".to_owned() }),
             (vec!["forget", "desk"], Order::Forget { terminal: "desk".to_owned() }),
             (vec!["pin", "change"], Order::ChangeCardPin),

@@ -173,6 +173,11 @@ pub fn read_json<T: serde::de::DeserializeOwned>(
 }
 
 impl Config {
+    /// How long data has to be quiet before it is synced.
+    pub fn change_delay(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.change_delay_ms)
+    }
+
     /// Reads the file, or gives the defaults.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_json(path, CONFIG_VERSION)?.unwrap_or_default();

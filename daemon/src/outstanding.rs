@@ -47,6 +47,14 @@ macro_rules! codes {
                 match self { $(Self::$name => $person,)* }
             }
 
+            /// Whether another look may find it mended without a change in the folder itself.
+            pub fn may_mend(self) -> bool {
+                !matches!(
+                    self,
+                    Self::Special | Self::PathTooLong | Self::TooDeep | Self::ListingTooLarge
+                )
+            }
+
             /// What helps.
             pub fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
@@ -59,7 +67,7 @@ codes! {
     /// The system does not let us look at it.
     Unreadable = "unreadable", true, "make it readable for you";
     /// It was on another file system that is not mounted now, or below a folder that is another one now.
-    Unseen = "unseen", true, "mount its disk; if it is gone for good, answer with `simsync collections answer`";
+    Unseen = "unseen", true, "mount its disk; if that is gone for good, say what is to become of it: `simsync collections answer NAME deleted|give-back|stop`";
     /// A FIFO, a socket or a device.
     Special = "special", true, "only files, folders and links are synced: remove it, or move it out of the collection";
     /// Longer than a path may be.
@@ -83,11 +91,11 @@ codes! {
     /// What the vault has of it cannot be used.
     VaultDamaged = "vault-damaged", true, "what the server has of it does not open; ask its operator, or write it anew on the terminal that has it";
     /// The collection's folder is missing.
-    RootMissing = "root-missing", true, "mount its disk, or answer with `simsync collections answer`";
+    RootMissing = "root-missing", true, "mount its disk, or say what is to become of it: `simsync collections answer NAME deleted|give-back|stop`";
     /// The collection's folder is empty, and was not.
-    RootEmpty = "root-empty", true, "mount its disk, or answer with `simsync collections answer`";
+    RootEmpty = "root-empty", true, "mount its disk, or say what is to become of it: `simsync collections answer NAME deleted|give-back|stop`";
     /// Very many deletions at once.
-    MassDeletion = "mass-deletion", true, "answer with `simsync collections answer`";
+    MassDeletion = "mass-deletion", true, "say whether that is meant: `simsync collections answer NAME deleted|give-back|stop`";
     /// There was no time or room for it when the card was pulled.
     NotSealed = "not-sealed", true, "it is on this terminal only: put the card in here again";
     /// The collection could not be looked at.
@@ -163,6 +171,8 @@ pub struct Summary {
     pub person: u64,
     /// Those that are tried again by themselves.
     pub waiting: u64,
+    /// Of both, those that another look may find mended: a disk that is mounted again, room that was made.
+    pub mendable: u64,
 }
 
 impl Summary {
@@ -174,6 +184,14 @@ impl Summary {
             &mut self.waiting
         };
         *n = n.saturating_add(count);
+        if code.may_mend() {
+            self.mendable = self.mendable.saturating_add(count);
+        }
+    }
+
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.person.saturating_add(self.waiting)
     }
 
     /// Whether everything is where it should be.
@@ -193,5 +211,27 @@ mod tests {
             assert!(!code.remedy().is_empty());
         }
         assert!("something".parse::<Code>().is_err());
+    }
+
+    /// docs/errors.md lists every code with what helps.
+    #[test]
+    fn the_document_lists_them_all() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for code in Code::ALL {
+            let word = if code.needs_person() {
+                "you"
+            } else {
+                "by itself"
+            };
+            let begin = format!("| *{}* | {word} |", code.as_str());
+            let row = text.lines().find(|l| l.starts_with(&begin));
+            let row = row.unwrap_or_else(|| panic!("no row {begin}"));
+            // In the document a bar ends a cell.
+            let remedy = code.remedy().replace('|', "\\|");
+            assert!(row.ends_with(&format!("| {remedy} |")), "{row}");
+        }
+        let rows = text.lines().filter(|l| l.starts_with("| *")).count();
+        assert_eq!(rows, Code::ALL.len());
     }
 }

@@ -168,6 +168,13 @@ async fn every_order(client: &Client, fake: &Fake) {
         name: "notes".to_owned(),
         path: "/home/me/notes".to_owned(),
     });
+    client
+        .order("AnswerCollection", &("notes", "give-back"))
+        .await;
+    expect(Order::AnswerCollection {
+        collection: "notes".to_owned(),
+        deleted: false,
+    });
     client.order("RemoveCollection", &("notes",)).await;
     expect(Order::RemoveCollection {
         collection: "notes".to_owned(),

@@ -1,14 +1,16 @@
 //! `simsync collections`
 
-use crate::args::{AddArgs, Common, RemoveArgs};
+use crate::args::{AddArgs, AnswerArgs, CollectionAnswer, Common, RemoveArgs};
 use crate::client::Client;
 use crate::commands::status;
+use crate::commands::sync::report;
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, table};
+use crate::output::{Output, count, table};
 use crate::run::Ordering;
 
 /// Syncs a folder.
-pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<()> {
+pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Exit> {
     let shown = args.path.display();
     let path = std::path::absolute(&args.path)
         .map_err(|e| Failure::new("bad-argument", format!("{shown} cannot be used: {e}")))?;
@@ -26,16 +28,30 @@ pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<()
     })?;
     let ordering = Ordering::new(common, output, &args.secrets);
     let body = (args.attribute.as_str(), args.name.as_str(), text);
-    if let Some(job) = ordering.give("AddCollection", &body).await? {
-        output.result("job", &job, || {
-            format!(
-                "{text} is synced as {}.\n{}",
-                args.name,
-                super::sync::summary(&job)
-            )
-        });
-    }
-    Ok(())
+    let job = ordering.give("AddCollection", &body).await?;
+    report(common, output, job, |summary| {
+        format!("{text} is synced as {}.\n{summary}", args.name)
+    })
+    .await
+}
+
+/// Says what is to become of a collection of which much is missing.
+pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outcome<Exit> {
+    let word = match args.answer {
+        CollectionAnswer::Deleted => "deleted",
+        CollectionAnswer::GiveBack => "give-back",
+        CollectionAnswer::Stop => {
+            let args = RemoveArgs {
+                collection: args.collection.clone(),
+                secrets: args.secrets.clone(),
+            };
+            return remove(common, output, &args).await.map(|()| Exit::Ok);
+        }
+    };
+    let ordering = Ordering::new(common, output, &args.secrets);
+    let body = (args.collection.as_str(), word);
+    let job = ordering.give("AnswerCollection", &body).await?;
+    report(common, output, job, |summary| summary).await
 }
 
 /// Shows the collections.
@@ -58,10 +74,18 @@ pub async fn remove(common: &Common, output: &Output, args: &RemoveArgs) -> Outc
     let body = (args.collection.as_str(),);
     if let Some(job) = ordering.give("RemoveCollection", &body).await? {
         output.result("job", &job, || {
-            format!(
+            let mut text = format!(
                 "{} is no longer synced here; its files stay where they are.",
                 args.collection
-            )
+            );
+            let left = job.number("left");
+            if left > 0 {
+                text.push_str(&format!(
+                    "\n{} not in sync; what is here and there may differ.",
+                    count(left, "path was", "paths were")
+                ));
+            }
+            text
         });
     }
     Ok(())

@@ -76,6 +76,7 @@ pub async fn run(common: &Common, output: &Output) -> Outcome<Exit> {
     checks.push(login(snapshot.as_ref()));
     checks.push(clock(snapshot.as_ref()).await);
     checks.push(watches(snapshot.as_ref()));
+    checks.push(in_sync(snapshot.as_ref()));
     let failed = checks.iter().any(|c| c.finding == Finding::Failed);
     output.result("checks", &checks, || text(&checks, output));
     Ok(if failed { Exit::Failed } else { Exit::Ok })
@@ -263,6 +264,49 @@ async fn server(snapshot: Option<&Snapshot>) -> Check {
     }
 }
 
+fn in_sync(snapshot: Option<&Snapshot>) -> Check {
+    let Some(s) = snapshot else {
+        return unknown("in sync");
+    };
+    let remedy = "`simsync status --all` says for each what helps";
+    if s.state == "read-only" {
+        let why = s.reasons.iter().find(|r| !r.code.is_empty());
+        let sentence = why.map_or("nothing is written", |r| r.sentence.as_str());
+        return Check::bad(
+            "in sync",
+            Finding::Failed,
+            sentence,
+            "ask the server's operator",
+        );
+    }
+    if s.need_attention > 0 {
+        let sentence = format!("{} of your paths are not, and need you", s.need_attention);
+        return Check::bad("in sync", Finding::Failed, sentence, remedy);
+    }
+    if s.tried_again > 0 {
+        let sentence = format!("{} of your paths are not yet", s.tried_again);
+        return Check::bad("in sync", Finding::Warning, sentence, remedy);
+    }
+    if let Some(error) = &s.last_error {
+        let sentence = error.sentence.clone();
+        return Check::bad(
+            "in sync",
+            Finding::Warning,
+            sentence,
+            "it is tried again by itself",
+        );
+    }
+    match s.state.as_str() {
+        "synced" | "closed" => Check::ok("in sync", "everything is, as far as this terminal knows"),
+        _ => Check::bad(
+            "in sync",
+            Finding::Unknown,
+            "nobody can tell while no session is open",
+            "put your card in: simsync unlock",
+        ),
+    }
+}
+
 fn login(snapshot: Option<&Snapshot>) -> Check {
     let Some(s) = snapshot else {
         return unknown("login session");
@@ -328,6 +372,7 @@ async fn clock_is_synchronized() -> zbus::Result<bool> {
 }
 
 fn watches(snapshot: Option<&Snapshot>) -> Check {
+    let reached = |s: &Snapshot| s.reasons.iter().any(|r| r.code == "watch-limit");
     let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches")
         .ok()
         .and_then(|t| t.trim().parse::<u64>().ok());
@@ -348,11 +393,16 @@ fn watches(snapshot: Option<&Snapshot>) -> Check {
         count_folders(Path::new(root), &mut folders);
     }
     // Other programs of the same user watch folders too.
-    if folders * 2 > limit {
+    let reached = snapshot.is_some_and(reached);
+    if reached || folders * 2 > limit {
         let wanted = (folders * 4).next_power_of_two();
         return Check::bad(
             "watches",
-            Finding::Warning,
+            if reached {
+                Finding::Failed
+            } else {
+                Finding::Warning
+            },
             format!(
                 "{folders} folders are to be watched, the limit for all your programs is {limit}"
             ),

@@ -28,15 +28,18 @@ use crate::output::Output;
 /// Runs a command.
 pub async fn run(common: &Common, command: Command, output: &Output) -> Outcome<Exit> {
     let done = match command {
-        Command::Status => status::run(common, output).await,
+        Command::Status(args) => status::run(common, output, &args).await,
         Command::Monitor => monitor::run(common, output).await,
         Command::Unlock(args) => unlock::run(common, output, &args).await,
         Command::Pair(args) => pair::run(common, output, &args).await,
         Command::Unpair(args) => unpair::run(common, output, &args).await,
-        Command::Sync(args) => sync::run(common, output, &args).await,
-        Command::Eject(args) => eject::run(common, output, &args).await,
+        Command::Sync(args) => return sync::run(common, output, &args).await,
+        Command::Eject(args) => return eject::run(common, output, &args).await,
         Command::Collections(CollectionsCommand::Add(args)) => {
-            collections::add(common, output, &args).await
+            return collections::add(common, output, &args).await;
+        }
+        Command::Collections(CollectionsCommand::Answer(args)) => {
+            return collections::answer(common, output, &args).await;
         }
         Command::Collections(CollectionsCommand::List) => collections::list(common, output).await,
         Command::Collections(CollectionsCommand::Remove(args)) => {

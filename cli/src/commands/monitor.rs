@@ -70,7 +70,7 @@ fn tell(output: &Output, now: &Snapshot, last: Option<&Snapshot>) {
         return;
     }
     let Some(last) = last else {
-        output.line(&status::text(now, output));
+        output.line(&status::text(now, output, status::SHOWN));
         return;
     };
     if now.state != last.state {

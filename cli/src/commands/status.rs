@@ -1,16 +1,20 @@
 //! `simsync status`
 
-use crate::args::Common;
+use crate::args::{Common, StatusArgs};
 use crate::client::Client;
 use crate::failure::Outcome;
 use crate::output::{Look, Output, table, time};
-use crate::snapshot::{Card, Snapshot};
+use crate::snapshot::{Card, Outstanding, Snapshot};
+
+/// Most lines of what is not in sync.
+pub const SHOWN: usize = 20;
 
 /// Shows what simsync is doing, and if it does nothing, why.
-pub async fn run(common: &Common, output: &Output) -> Outcome<()> {
+pub async fn run(common: &Common, output: &Output, args: &StatusArgs) -> Outcome<()> {
     let client = Client::connect(common.bus.as_deref()).await?;
     let snapshot = client.snapshot().await?;
-    output.result("status", &snapshot, || text(&snapshot, output));
+    let most = if args.all { usize::MAX } else { SHOWN };
+    output.result("status", &snapshot, || text(&snapshot, output, most));
     Ok(())
 }
 
@@ -24,6 +28,9 @@ pub fn state_sentence(state: &str) -> &str {
         "opening" => "opening the session",
         "synced" => "everything is in sync",
         "syncing" => "syncing",
+        "pending" => "some changes are not in sync yet; it goes on by itself",
+        "offline" => "the server does not answer; changes wait here",
+        "attention" => "some of your files are not in sync, and need you",
         "closing" => "sealing what the last session left",
         "read-only" => "reading only",
         "closed" => "everything is uploaded and the session is closed",
@@ -34,7 +41,7 @@ pub fn state_sentence(state: &str) -> &str {
 fn look_of(state: &str) -> Look {
     match state {
         "synced" | "syncing" | "closed" => Look::Good,
-        "read-only" | "unpaired" => Look::Bad,
+        "read-only" | "unpaired" | "attention" => Look::Bad,
         _ => Look::Warn,
     }
 }
@@ -67,7 +74,7 @@ pub fn card_sentence(card: &Card) -> String {
 }
 
 /// The status for people.
-pub fn text(s: &Snapshot, output: &Output) -> String {
+pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
     let mut out = format!(
         "{}  {}\n",
         output.paint(look_of(&s.state), &s.state),
@@ -104,6 +111,10 @@ pub fn text(s: &Snapshot, output: &Output) -> String {
             job.step
         ));
     }
+    out.push_str(outstanding(&s.outstanding, most).trim_start_matches('\n'));
+    if !s.outstanding.is_empty() {
+        out.push('\n');
+    }
     out.push('\n');
     out.push_str(&facts(s));
     let section = |title: &str, rows: Vec<Vec<String>>| {
@@ -117,6 +128,39 @@ pub fn text(s: &Snapshot, output: &Output) -> String {
     out.push_str(&section("SIMs", sims(s)));
     out.push_str(&section("Collections", collections(s)));
     out.push_str(&section("Terminals", terminals(s)));
+    out
+}
+
+/// What is not in sync, at most so many lines, each after a line's end.
+pub fn outstanding(rows: &[Outstanding], most: usize) -> String {
+    let mut out = String::new();
+    // What needs a person first: the rest goes by itself.
+    let (person, waiting): (Vec<_>, Vec<_>) = rows.iter().partition(|r| r.needs_person);
+    let ordered: Vec<&Outstanding> = person.into_iter().chain(waiting).collect();
+    for row in ordered.iter().take(most) {
+        let what = match (row.path.as_str(), row.count) {
+            ("", 1) => row.collection.clone(),
+            ("", more) => format!("{}: {more} more", row.collection),
+            (path, _) => format!("{}: {path}", row.collection),
+        };
+        let why = row.code.replace('-', " ");
+        let detail = if row.detail.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", row.detail)
+        };
+        out.push_str(&format!(
+            "\n  • {what}: {why}{detail}, since {}: {}",
+            time(row.since_ms),
+            row.remedy
+        ));
+    }
+    let hidden: u64 = ordered.iter().skip(most).map(|r| r.count).sum();
+    if hidden > 0 {
+        out.push_str(&format!(
+            "\n  and {hidden} more: `simsync status --all` lists them"
+        ));
+    }
     out
 }
 

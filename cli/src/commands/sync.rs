@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use zbus::Variant;
 
 use crate::args::{Common, SyncArgs};
+use crate::client::Client;
+use crate::commands::status;
+use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::job::JobView;
 use crate::output::{Output, bytes, count};
 use crate::run::Ordering;
 
 /// Syncs now.
-pub async fn run(common: &Common, output: &Output, args: &SyncArgs) -> Outcome<()> {
+pub async fn run(common: &Common, output: &Output, args: &SyncArgs) -> Outcome<Exit> {
     let options = HashMap::from([
         ("review", Variant::from(args.review)),
         ("allow_deletions", Variant::from(args.allow_deletions)),
@@ -20,24 +23,53 @@ pub async fn run(common: &Common, output: &Output, args: &SyncArgs) -> Outcome<(
         yes: args.yes,
         ..Ordering::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering.give("Sync", &(options,)).await? {
-        output.result("job", &job, || summary(&job));
+    let job = ordering.give("Sync", &(options,)).await?;
+    report(common, output, job, |text| text).await
+}
+
+/// Most lines of what is not in sync that are shown after a job.
+const SHOWN: usize = 10;
+
+/// Tells what a job that syncs did, and what it could not do. None: it was only started.
+pub async fn report(
+    common: &Common,
+    output: &Output,
+    job: Option<JobView>,
+    frame: impl FnOnce(String) -> String,
+) -> Outcome<Exit> {
+    let Some(job) = job else {
+        return Ok(Exit::Ok);
+    };
+    let mut text = summary(&job);
+    let mut exit = Exit::Ok;
+    if job.number("outstanding") > 0 {
+        exit = Exit::Partial;
+        let client = Client::connect(common.bus.as_deref()).await?;
+        text.push_str(&status::outstanding(&client.outstanding().await?, SHOWN));
     }
-    Ok(())
+    let untold = job.value("card-not-told");
+    if !untold.is_empty() {
+        exit = Exit::Partial;
+        text.push_str(&format!("\n  • {untold}"));
+    }
+    output.result("job", &job, || frame(text));
+    Ok(exit)
 }
 
 /// What a sync did.
 pub fn summary(job: &JobView) -> String {
     let (applied, published) = (job.number("applied"), job.number("published"));
-    let mut out = if applied == 0 && published == 0 {
-        "Everything is in sync; nothing had to move.".to_owned()
-    } else {
-        format!(
-            "In sync: {} taken ({}), {} given.",
+    let whole = job.number("outstanding") == 0;
+    let mut out = match (applied == 0 && published == 0, whole) {
+        (true, true) => "Everything is in sync; nothing had to move.".to_owned(),
+        (true, false) => "Nothing was moved.".to_owned(),
+        (false, _) => format!(
+            "{}{} taken ({}), {} given.",
+            if whole { "In sync: " } else { "" },
             count(applied, "change", "changes"),
             bytes(job.number("bytes-applied")),
             count(published, "change", "changes"),
-        )
+        ),
     };
     let conflicts = job.number("conflicts");
     if conflicts > 0 {
@@ -45,9 +77,6 @@ pub fn summary(job: &JobView) -> String {
             "\n{} kept as both; `simsync conflicts` lists them.",
             count(conflicts, "conflict was", "conflicts were")
         ));
-    }
-    for problem in job.value("problems").lines() {
-        out.push_str(&format!("\n  • {problem}"));
     }
     out
 }

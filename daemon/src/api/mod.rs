@@ -92,7 +92,8 @@ pub struct TerminalStatus {
 /// Everything that can be seen from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `unpaired`, `waiting`, `locked`, `opening`, `synced`, `syncing`, `closing`, `read-only`, `closed`.
+    /// `unpaired`, `pairing`, `waiting`, `locked`, `opening`, `synced`, `syncing`, `pending`, `offline`, `attention`,
+    /// `closing`, `read-only`, `closed`.
     pub state: String,
     /// Why nothing happens, or what is in the way; empty when all is well.
     pub reasons: Vec<Reason>,
@@ -132,6 +133,10 @@ pub struct Status {
     pub tails_waiting: u32,
     /// Conflicts that were kept as both.
     pub conflicts: u32,
+    /// Paths that are not where they should be until a person does something.
+    pub need_attention: u64,
+    /// Paths that are not where they should be, and are tried again by themselves.
+    pub tried_again: u64,
     /// When the last sync ended well, milliseconds since 1970.
     pub last_sync_ms: Option<i64>,
     /// The last thing that went wrong.
@@ -175,6 +180,13 @@ pub enum Order {
         name: String,
         /// Folder, absolute.
         path: String,
+    },
+    /// Answer for a collection of which much is missing: it is gone on purpose, or it is to be given back.
+    AnswerCollection {
+        /// ID or name.
+        collection: String,
+        /// What is missing is gone on purpose; else it is given back.
+        deleted: bool,
     },
     /// Stop syncing a collection here. Its files stay.
     RemoveCollection {
@@ -306,6 +318,27 @@ pub struct ConflictEntry {
     pub time_ms: i64,
 }
 
+/// Something that is not where it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutstandingEntry {
+    /// Why: a stable code of docs/errors.md.
+    pub code: String,
+    /// Collection's name.
+    pub collection: String,
+    /// Where; empty is the collection itself, or further paths of which only the number is known.
+    pub path: String,
+    /// What the system said, or empty.
+    pub detail: String,
+    /// What helps.
+    pub remedy: String,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: i64,
+    /// How many paths this stands for.
+    pub count: u64,
+    /// It stays so until a person does something.
+    pub needs_person: bool,
+}
+
 /// One of the person's cards, as the vault names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VaultCard {
@@ -323,6 +356,8 @@ pub enum Request {
     Order(Order, oneshot::Sender<Result<Job, Failure>>),
     /// The newest commits, newest first, at most this many.
     Log(u32, oneshot::Sender<Result<Vec<LogEntry>, Failure>>),
+    /// What is not where it should be.
+    Outstanding(oneshot::Sender<Result<Vec<OutstandingEntry>, Failure>>),
     /// Kept-aside versions.
     Conflicts(oneshot::Sender<Result<Vec<ConflictEntry>, Failure>>),
     /// The person's cards.
@@ -367,6 +402,11 @@ impl Handle {
     /// The person's cards.
     pub async fn cards(&self) -> Result<Vec<VaultCard>, Failure> {
         self.ask(Request::Cards).await
+    }
+
+    /// What is not where it should be, oldest first.
+    pub async fn outstanding(&self) -> Result<Vec<OutstandingEntry>, Failure> {
+        self.ask(Request::Outstanding).await
     }
 
     /// Kept-aside versions.

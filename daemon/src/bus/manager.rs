@@ -14,7 +14,9 @@ use super::job;
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{ConflictEntry, Handle, LogEntry, Order, Reason, SimStatus, Status, VaultCard};
+use crate::api::{
+    ConflictEntry, Handle, LogEntry, Order, OutstandingEntry, Reason, SimStatus, Status, VaultCard,
+};
 
 /// The object.
 pub struct Manager {
@@ -69,6 +71,35 @@ impl From<ConflictEntry> for ConflictLine {
             path: carried(&e.path),
             aside: carried(&e.aside),
             time_ms: e.time_ms,
+        }
+    }
+}
+
+/// Something that is not where it should be, as `a{sv}`.
+#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "snake_case")]
+struct OutstandingLine {
+    code: String,
+    collection: String,
+    path: String,
+    detail: String,
+    remedy: String,
+    since_ms: i64,
+    count: u64,
+    needs_person: bool,
+}
+
+impl From<OutstandingEntry> for OutstandingLine {
+    fn from(e: OutstandingEntry) -> Self {
+        Self {
+            code: carried(&e.code),
+            collection: carried(&e.collection),
+            path: carried(&e.path),
+            detail: carried(&e.detail),
+            remedy: carried(&e.remedy),
+            since_ms: e.since_ms,
+            count: e.count,
+            needs_person: e.needs_person,
         }
     }
 }
@@ -227,6 +258,31 @@ impl Manager {
         self.order(conn, order).await
     }
 
+    /// Answers for a collection of which much is missing here, by its name or ID: deleted (it is gone on purpose) or give-back.
+    #[zbus(out_args("job"))]
+    async fn answer_collection(
+        &self,
+        collection: String,
+        answer: String,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        args::some_line("the collection", &collection, args::NAME_MAX)?;
+        let deleted = match answer.as_str() {
+            "deleted" => true,
+            "give-back" => false,
+            _ => {
+                return Err(BusError::bad_argument(
+                    "the answer must be deleted or give-back".to_owned(),
+                ));
+            }
+        };
+        let order = Order::AnswerCollection {
+            collection,
+            deleted,
+        };
+        self.order(conn, order).await
+    }
+
     /// Stops syncing a collection here, by its name or ID. Its files stay.
     #[zbus(out_args("job"))]
     async fn remove_collection(
@@ -338,6 +394,18 @@ impl Manager {
         Ok(entries.into_iter().map(LogLine::from).collect())
     }
 
+    /// What is not where it should be, oldest first: code, collection, path, detail, remedy (s), since_ms (x), count (t),
+    /// needs_person (b). NeedAttention and TriedAgain signal when it changes.
+    #[zbus(out_args("entries"))]
+    async fn outstanding(
+        &self,
+        // As below.
+        #[zbus(header)] _header: Header<'_>,
+    ) -> Result<Vec<OutstandingLine>, BusError> {
+        let entries = self.handle.outstanding().await?;
+        Ok(entries.into_iter().map(OutstandingLine::from).collect())
+    }
+
     /// Versions that were kept aside: id (x), collection, path, aside (s), time_ms (x).
     #[zbus(out_args("entries"))]
     async fn conflicts(
@@ -355,7 +423,7 @@ impl Manager {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// unpaired, pairing, waiting, locked, opening, synced, syncing, closing, read-only or closed.
+    /// unpaired, pairing, waiting, locked, opening, synced, syncing, pending, offline, attention, closing, read-only or closed.
     #[zbus(property)]
     async fn state(&self) -> String {
         carried(&self.status().state)
@@ -446,6 +514,18 @@ impl Manager {
     #[zbus(property)]
     async fn conflict_count(&self) -> u32 {
         self.status().conflicts
+    }
+
+    /// How many paths are not in sync until a person does something.
+    #[zbus(property)]
+    async fn need_attention(&self) -> u64 {
+        self.status().need_attention
+    }
+
+    /// How many paths are not in sync yet, and are tried again by themselves.
+    #[zbus(property)]
+    async fn tried_again(&self) -> u64 {
+        self.status().tried_again
     }
 
     /// When the last sync ended well, milliseconds since 1970, or 0.

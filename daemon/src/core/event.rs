@@ -7,6 +7,7 @@ use simsync_protocol::api::MovingTo;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
+use crate::outstanding::Summary;
 
 /// Code of the reason that another program holds the card.
 pub const CARD_BUSY: &str = "card-busy";
@@ -67,6 +68,8 @@ pub enum Outcome {
     Distrusted(Reason),
     /// The grant or session is over; with the card in, a new session is opened without the PIN.
     SessionOver(Reason),
+    /// It was no sync, or whoever ordered it was wrong or said no: that tells nothing of what is in sync.
+    Aside,
 }
 
 /// Why a sync runs.
@@ -91,6 +94,8 @@ pub enum Work {
     Sync(SyncWhy),
     /// Sealing what is left, after a removal.
     Tail,
+    /// Comparing folders with what was synced, without a session.
+    Compare,
     /// Something that the user ordered, by its number.
     Order(u64),
 }
@@ -108,6 +113,8 @@ pub enum Timer {
     Renew,
     /// Look again at cards that could not be talked to.
     Look,
+    /// Look again at what is not where it should be: it may have mended.
+    Mend,
 }
 
 /// What happened.
@@ -153,6 +160,17 @@ pub enum Event {
     SessionClosed,
     /// Something in a collection changed.
     DataChanged,
+    /// What is not where it should be, as a sync or a tail left it.
+    Outstanding(Summary),
+    /// Folders were compared with what was synced: whether anything differs.
+    Compared {
+        /// Something does.
+        differs: bool,
+    },
+    /// The card was told of the newest head, or (a reason) it was not.
+    CardTold(Option<Reason>),
+    /// Whether there are more folders than may be watched.
+    WatchLimit(bool),
     /// Another terminal committed, or delivered a tail.
     HeadMoved,
     /// A newer key object is known: it may name other cards.

@@ -7,6 +7,7 @@ use super::presence;
 use super::state::{CardPhase, Server, SessionPhase, State};
 use crate::api::Reason;
 use crate::card::CardEvent;
+use crate::outstanding::Summary;
 
 /// What follows from an event. The state is changed in place.
 pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
@@ -37,12 +38,25 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                 state.tail_due = false;
                 state.added.clear();
                 actions.push(Action::Wipe);
+                if state.dirty {
+                    actions.push(Action::After(Timer::Quiet));
+                }
             }
         }
         Event::DataChanged => {
             state.dirty = true;
-            if state.may_write() && state.policy.on_change {
+            let ejected = matches!(state.session, SessionPhase::Ejected { .. });
+            if ejected || (state.may_write() && state.policy.on_change) {
                 actions.push(Action::After(Timer::Quiet));
+            }
+        }
+        Event::Outstanding(summary) => outstanding(state, summary, &mut actions),
+        Event::Compared { differs } => state.dirty |= differs,
+        Event::CardTold(reason) => state.card_untold = reason,
+        Event::WatchLimit(reached) => {
+            state.watch_limit = reached;
+            if reached && matches!(state.session, SessionPhase::Open { .. }) {
+                actions.push(Action::After(Timer::Rescan));
             }
         }
         Event::HeadMoved => state.behind = true,
@@ -57,6 +71,8 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Server(online) => server(state, online, &mut actions),
         Event::Revoked => {
             state.revoked = true;
+            // It answers, and refuses.
+            state.server = Server::Online;
             let reader = state.session_reader().map(str::to_owned);
             state.revoked_with = reader.and_then(|r| state.card_in(&r));
             end_session(state, &mut actions);
@@ -237,6 +253,8 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     state.forgot = None;
     state.hold = None;
     state.retry_open = false;
+    state.card_untold = None;
+    state.mends = 0;
     state.again |= state.policy.on_insertion && read_only.is_none();
     state.session = SessionPhase::Open { reader, read_only };
     actions.push(Action::After(Timer::Renew));
@@ -303,16 +321,19 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
         state.tails_waiting = true;
         actions.push(Action::DeliverTails);
     }
+    let is_sync = matches!(work, Work::Sync(_) | Work::Order(_));
     match outcome {
         Outcome::Done => state.last_error = None,
-        Outcome::Cancelled => {}
-        Outcome::Later(reason) => {
+        Outcome::Aside => {}
+        // Nobody knows what is in sync until it was done to its end.
+        Outcome::Cancelled => state.dirty |= is_sync,
+        Outcome::Later(reason) | Outcome::Failed(reason) => {
             state.last_error = Some(reason);
-            if matches!(work, Work::Sync(_)) {
+            state.dirty |= is_sync;
+            if is_sync {
                 actions.push(Action::After(Timer::Retry));
             }
         }
-        Outcome::Failed(reason) => state.last_error = Some(reason),
         Outcome::Distrusted(reason) => {
             state.last_error = Some(reason.clone());
             if let SessionPhase::Open { read_only, .. } = &mut state.session {
@@ -330,6 +351,19 @@ fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec
                 open_again(state, reader, card, actions);
             }
         }
+    }
+}
+
+/// What a sync or a tail left: looked at again by itself where that may help, less often each time that it did not.
+fn outstanding(state: &mut State, summary: Summary, actions: &mut Vec<Action>) {
+    state.mends = if summary == state.outstanding {
+        state.mends.saturating_add(1)
+    } else {
+        0
+    };
+    state.outstanding = summary;
+    if summary.mendable > 0 && matches!(state.session, SessionPhase::Open { .. }) {
+        actions.push(Action::After(Timer::Mend));
     }
 }
 
@@ -389,7 +423,16 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
 fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
     let open = matches!(state.session, SessionPhase::Open { .. });
     match timer {
-        Timer::Quiet => state.again |= state.dirty && state.may_write(),
+        Timer::Quiet => {
+            state.again |= state.dirty && state.may_write();
+            state.compare_due |=
+                state.dirty && matches!(state.session, SessionPhase::Ejected { .. });
+        }
+        Timer::Mend => {
+            if state.outstanding.mendable > 0 {
+                state.again |= state.may_write();
+            }
+        }
         Timer::Retry => {
             if state.retry_open {
                 state.hold = None;
@@ -471,6 +514,12 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
     if let Some(id) = state.queue.pop_front() {
         return start(state, Work::Order(id), actions);
     }
+    if state.compare_due {
+        state.compare_due = false;
+        if matches!(state.session, SessionPhase::Ejected { .. }) {
+            return start(state, Work::Compare, actions);
+        }
+    }
     if !state.may_write() || state.login_objection().is_some() {
         return;
     }
@@ -489,9 +538,13 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
 }
 
 fn start(state: &mut State, work: Work, actions: &mut Vec<Action>) {
-    if let Work::Sync(_) = work {
-        state.dirty = false;
-        state.behind = false;
+    match work {
+        Work::Sync(_) => {
+            state.dirty = false;
+            state.behind = false;
+        }
+        Work::Compare => state.dirty = false,
+        Work::Tail | Work::Order(_) => {}
     }
     state.work = Some(work);
     actions.push(Action::Start(work));

@@ -8,6 +8,7 @@ use simsync_protocol::api::MovingTo;
 use super::event::{CARD_BUSY, Sims, Work};
 use crate::api::Reason;
 use crate::config::{LoginPolicy, SimTrigger};
+use crate::outstanding::Summary;
 
 /// The owner's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +142,16 @@ pub struct State {
     pub queue: VecDeque<u64>,
     /// Data changed since the last sync began.
     pub dirty: bool,
+    /// What is not where it should be.
+    pub outstanding: Summary,
+    /// How often in a row that was looked at again in vain.
+    pub mends: u32,
+    /// Folders have to be compared with what was synced, without a session.
+    pub compare_due: bool,
+    /// The card could not be told of the newest head.
+    pub card_untold: Option<Reason>,
+    /// There are more folders than may be watched.
+    pub watch_limit: bool,
     /// Others wrote since the last sync began.
     pub behind: bool,
     /// Work on our own account has to be done again.
@@ -182,6 +193,11 @@ impl State {
             work: None,
             queue: VecDeque::new(),
             dirty: false,
+            outstanding: Summary::default(),
+            mends: 0,
+            compare_due: false,
+            card_untold: None,
+            watch_limit: false,
             behind: false,
             again: false,
             tail_due: false,
@@ -328,12 +344,30 @@ impl State {
                 }
             }
             SessionPhase::Open { read_only, .. } => out.extend(read_only.clone()),
+            SessionPhase::Ejected { .. } if self.dirty => out.push(Reason::new(
+                "changed-since-eject",
+                "files changed after the session was closed: they are uploaded at the next session; you can take the card, or run `simsync unlock` now",
+            )),
+            SessionPhase::Ejected { .. } if !self.outstanding.is_empty() => {
+                out.push(Reason::new(
+                    "ejected",
+                    "the session is closed; you can take the card now, but some of your files are not in sync",
+                ));
+            }
             SessionPhase::Ejected { .. } => {
                 out.push(Reason::new(
                     "ejected",
                     "everything is uploaded; you can take the card now",
                 ));
             }
+        }
+        out.extend(self.outstanding_reasons());
+        out.extend(self.card_untold.clone());
+        if self.watch_limit {
+            out.push(Reason::new(
+                "watch-limit",
+                "there are more folders than may be watched: changes in some are found by a look every few minutes only; raise fs.inotify.max_user_watches (`simsync doctor` says how)",
+            ));
         }
         if self.forgot.is_some() {
             out.push(Reason::new(
@@ -373,6 +407,34 @@ impl State {
         }
         out.extend(self.presence_reason());
         out
+    }
+}
+
+impl State {
+    /// What is not where it should be, in a sentence for those that need a person and one for the others.
+    fn outstanding_reasons(&self) -> Vec<Reason> {
+        let mut out = Vec::new();
+        let Summary {
+            person, waiting, ..
+        } = self.outstanding;
+        let verb = |n: u64| if n == 1 { "is" } else { "are" };
+        let mut say = |code: &str, n: u64, what: &str| {
+            if n > 0 {
+                let sentence = format!(
+                    "{n} of your files or folders {} not in sync {what}: `simsync status` lists them",
+                    verb(n)
+                );
+                out.push(Reason::new(code, sentence));
+            }
+        };
+        say("attention", person, "and need your help");
+        say("pending", waiting, "yet");
+        out
+    }
+
+    /// Whether everything is known to be where it should be, as far as this terminal can tell.
+    pub fn is_in_sync(&self) -> bool {
+        self.outstanding.is_empty() && !self.dirty && self.server != Server::Offline
     }
 }
 

@@ -212,14 +212,10 @@ fn verdict_sentence(v: &Verdict) -> String {
 
 fn alarm_sentence(collection: &str, alarm: &Alarm) -> String {
     match alarm {
-        Alarm::RootMissing => format!(
-            "the folder of {collection} is missing: mount its disk, or remove the collection with `simsync collections remove`"
-        ),
-        Alarm::RootEmpty { had } => format!(
-            "{collection} had {had} entries and is empty now: if that is meant, run `simsync sync --allow-deletions`"
-        ),
-        Alarm::MassDeletion { deleted, had } => format!(
-            "{deleted} of {had} entries of {collection} would be deleted: if that is meant, run `simsync sync --allow-deletions`"
-        ),
+        Alarm::RootMissing => format!("the folder of {collection} is missing"),
+        Alarm::RootEmpty { had } => format!("{collection} had {had} entries and is empty now"),
+        Alarm::MassDeletion { deleted, had } => {
+            format!("{deleted} of {had} entries of {collection} would be deleted")
+        }
     }
 }

@@ -251,9 +251,7 @@ impl Engine {
         let Plan {
             publish, conflicts, ..
         } = plan(&inputs);
-        for c in &conflicts {
-            tracing::info!(path = %c.path, aside = %c.aside, "a tail's version and the vault's were both kept");
-        }
+        self.note_tail_conflicts(&collection, &conflicts)?;
         self.update_tree((collection, uploader), root, &publish, &mut objects)
     }
 

@@ -3,6 +3,8 @@
 mod answers;
 mod apply;
 mod cancel;
+mod compare;
+mod conflicts;
 pub mod content;
 mod error;
 mod heal;

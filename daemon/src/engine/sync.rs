@@ -62,6 +62,8 @@ pub struct SyncReport {
     pub commit: Option<u64>,
     /// What is not where it should be now.
     pub outstanding: Summary,
+    /// Why the card was not told of the newest state, where it was to be.
+    pub card_untold: Option<String>,
 }
 
 /// Tries to commit before giving up to those who are faster.
@@ -143,6 +145,7 @@ impl Engine {
                 for producer in [Producer::Collection, Producer::Tail] {
                     self.store.report(producer, pk, &[], now_ms())?;
                 }
+                self.end_conflicts(pk)?;
             }
             self.clear_pack_files();
             report.outstanding = self.store.outstanding_summary()?;

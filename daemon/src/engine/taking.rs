@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 
 use simsync_sync::dir::{Applier, ApplyError, dir_bits, lock_dir, unlock_dir};
 use simsync_sync::node::RelPath;
-use simsync_sync::plan::Side;
 use simsync_vault::ids::ObjectId;
 
 use super::apply::{Applied, OnDisk};
@@ -42,11 +41,13 @@ impl Engine {
             self.store.set_applying(pk, Some(&p.remote_root))?;
             self.apply(pk, applier, &mut p.plan, &disk, &mut objects)?
         };
-        for c in &p.plan.conflicts {
-            let side = i64::from(c.side == Side::Remote);
-            self.store
-                .add_conflict(pk, &c.path, &c.aside, side, now_ms())?;
-        }
+        self.note_conflicts(pk, &p.plan.conflicts)?;
+        let new = |(path, node): (_, &Option<_>)| {
+            (node.is_some() && disk.node(path).is_none()).then_some(path)
+        };
+        let came = p.remote.iter().filter_map(new);
+        let is_there = |path: &RelPath| disk.node(path).is_some() || p.remote.contains_key(path);
+        self.note_conflict_from_afar(pk, came, &is_there)?;
         report.conflicts += p.plan.conflicts.len();
         report.applied += applied.count;
         report.bytes_applied += applied.bytes;

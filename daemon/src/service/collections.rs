@@ -5,6 +5,7 @@ use super::orders::{Done, report_values};
 use super::reasons::{engine_reason, server_reason};
 use crate::api::Failure;
 use crate::engine::SyncOptions;
+use crate::store::Collection;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
 use std::collections::BTreeMap;
@@ -146,20 +147,26 @@ impl Ctx {
 
     pub(super) async fn remove_collection(self: &Arc<Self>, which: &str) -> Done {
         let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
-        let all = self.store.collections().map_err(store)?;
-        let c = all
-            .iter()
-            .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))
-            .ok_or_else(|| {
-                Failure::new(
-                    "no-such-collection",
-                    format!("{which} is not synced here; `simsync collections list` shows what is"),
-                )
-            })?;
-        // What was written here goes up first.
-        self.run_sync(SyncOptions::default(), None)
+        let c = self.synced_collection(which)?;
+        // What was written here goes up first, as far as that is possible: what is in the way may be why it is removed.
+        let report = self
+            .run_sync(SyncOptions::default(), None)
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
+        let left = self
+            .store
+            .outstanding()
+            .map_err(store)?
+            .iter()
+            .filter(|o| o.collection == c.pk)
+            .map(|o| o.count)
+            .sum::<u64>();
+        tracing::info!(
+            collection = c.name,
+            left,
+            published = report.published,
+            "removed"
+        );
         self.store.set_root(c.pk, None).map_err(store)?;
         self.collections_changed();
         let (own, id) = (self.terminal_id(), c.id);
@@ -171,6 +178,21 @@ impl Ctx {
         };
         self.commit_key_object(remove, SyncOptions::default())
             .await?;
-        Ok(BTreeMap::new())
+        self.tell_outstanding();
+        Ok(BTreeMap::from([("left".to_owned(), left.to_string())]))
+    }
+
+    /// A collection that is synced here, by its name or ID.
+    pub(super) fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
+        let all = self.store.collections();
+        let all = all.map_err(|e| Failure::new("store", e.to_string()))?;
+        all.into_iter()
+            .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))
+            .ok_or_else(|| {
+                Failure::new(
+                    "no-such-collection",
+                    format!("{which} is not synced here; `simsync collections list` shows what is"),
+                )
+            })
     }
 }

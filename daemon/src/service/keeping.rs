@@ -97,7 +97,7 @@ impl Ctx {
                             if control != Some(crate::api::JobControl::Confirm) { return }
                         }
                     },
-                    "synced" | "syncing" | "read-only" => {
+                    _ if now.session.is_some() => {
                         return job.done(std::collections::BTreeMap::new());
                     }
                     _ => {

@@ -14,6 +14,7 @@ mod moving;
 mod opening;
 mod orders;
 mod pairing;
+mod quiet;
 mod reasons;
 mod rekey;
 mod secrets;
@@ -24,11 +25,12 @@ mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
 pub use ctx::{Ctx, StartError};
+use quiet::Quiet;
 
 use crate::api::{Agents, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
@@ -36,6 +38,11 @@ use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
 use crate::paths::Paths;
 
+/// What is not where it should be is looked at again after this time, and after twice as long each time that it did not help.
+const MEND: Duration = Duration::from_secs(30);
+/// Where not every folder can be watched, everything is looked at so much oftener, but not before this time.
+const UNWATCHED_OFTENER: u32 = 5;
+const LEAST: Duration = Duration::from_secs(60);
 /// How long channels in modems may take to be closed at the end.
 const CHANNELS: Duration = Duration::from_secs(3);
 
@@ -102,6 +109,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     state.paired = ctx.is_paired();
     state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
     state.tails_waiting = ctx.tails_waiting();
+    state.outstanding = ctx.store.outstanding_summary().unwrap_or_default();
     ctx.prefetching.send_replace(state.may_prefetch());
     let service = Service {
         state,
@@ -112,6 +120,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
         status: status_tx,
         orders: HashMap::new(),
         timers: HashMap::new(),
+        quiet: Quiet::default(),
         opening: None,
         link: None,
     };
@@ -137,6 +146,7 @@ struct Service {
     /// Orders that wait or run, by number.
     orders: HashMap<u64, (Order, jobs::JobHandle)>,
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
+    quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
     link: Option<tokio::task::JoinHandle<()>>,
 }
@@ -193,6 +203,9 @@ impl Service {
     /// Answers whether the daemon is to end.
     fn handle(&mut self, event: Event) -> bool {
         tracing::debug!(?event);
+        if event == Event::Timer(Timer::Quiet) {
+            self.quiet = Quiet::default();
+        }
         self.ctx.note(&event);
         if let Event::WorkEnded {
             work: Work::Order(id),
@@ -253,6 +266,7 @@ impl Service {
         match work {
             Work::Sync(_) => self.ctx.clone().start_sync(work),
             Work::Tail => self.ctx.clone().start_tail(),
+            Work::Compare => self.ctx.clone().start_compare(),
             Work::Order(id) => match self.orders.get(&id) {
                 Some((order, job)) => self.ctx.clone().start_order(id, order.clone(), job.clone()),
                 None => {
@@ -265,10 +279,15 @@ impl Service {
 
     fn after(&mut self, timer: Timer) {
         let config = &self.ctx.config;
+        let rescan = Duration::from_secs(config.rescan_interval_s);
         let delay = match timer {
-            Timer::Quiet => Duration::from_millis(config.change_delay_ms),
+            Timer::Quiet => self.quiet.wait(Instant::now(), config.change_delay()),
             Timer::Retry => Duration::from_secs(5),
-            Timer::Rescan => Duration::from_secs(config.rescan_interval_s),
+            Timer::Rescan if self.state.watch_limit => (rescan / UNWATCHED_OFTENER).max(LEAST),
+            Timer::Rescan => rescan,
+            Timer::Mend => MEND
+                .saturating_mul(1 << self.state.mends.min(8))
+                .min(rescan),
             Timer::Look => Duration::from_secs(2),
             Timer::Renew => Duration::from_secs(simsync_protocol::api::GRANT_SECONDS / 2),
         };
@@ -305,6 +324,9 @@ impl Service {
             }
             Request::Conflicts(reply) => {
                 let _ = reply.send(self.ctx.conflicts());
+            }
+            Request::Outstanding(reply) => {
+                let _ = reply.send(self.ctx.outstanding());
             }
             Request::Cards(reply) => {
                 let _ = reply.send(self.ctx.vault_cards());

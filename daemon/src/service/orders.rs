@@ -31,6 +31,7 @@ pub fn kind(order: &Order) -> &'static str {
         Order::Sync { .. } => "sync",
         Order::Eject => "eject",
         Order::AddCollection { .. } => "add-collection",
+        Order::AnswerCollection { .. } => "answer-collection",
         Order::RemoveCollection { .. } => "remove-collection",
         Order::ChangeCardPin => "change-card-pin",
         Order::ChangeTerminalPin => "change-terminal-pin",
@@ -126,6 +127,7 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         | Order::Sync { .. }
         | Order::Eject
         | Order::AddCollection { .. }
+        | Order::AnswerCollection { .. }
         | Order::RemoveCollection { .. }
         | Order::RemoveCard { .. }
         | Order::RemoveTerminal { .. }
@@ -137,9 +139,14 @@ impl Ctx {
     /// Runs an order as work.
     pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle) {
         tokio::spawn(async move {
+            let syncs = matches!(
+                order,
+                Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
+            );
             let result = self.run_order(order, &job).await;
             let outcome = match &result {
-                Ok(_) => Outcome::Done,
+                Ok(_) if syncs => Outcome::Done,
+                Ok(_) => Outcome::Aside,
                 Err((_, outcome)) => outcome.clone(),
             };
             match result {
@@ -158,14 +165,11 @@ impl Ctx {
         order: Order,
         job: &JobHandle,
     ) -> Result<BTreeMap<String, String>, (Failure, Outcome)> {
-        let plain = |r: Done| {
-            r.map_err(|f| {
-                let reason = crate::api::Reason::new(&f.code, f.sentence.clone());
-                (f, Outcome::Failed(reason))
-            })
-        };
+        // What one caller typed wrong, or did not want after all, is nobody else's error.
+        let plain = |r: Done| r.map_err(|f| (f, Outcome::Aside));
         let engine = |r: Result<SyncReport, EngineError>| match r {
             Ok(report) => Ok(report_values(&report)),
+            Err(e @ EngineError::Declined) => Err((engine_reason(&e).into(), Outcome::Aside)),
             Err(e) => Err((Failure::from(engine_reason(&e)), outcome_of(&e))),
         };
         match order {
@@ -205,6 +209,28 @@ impl Ctx {
                 name,
                 path,
             } => plain(self.add_collection(&attribute, &name, &path).await),
+            Order::AnswerCollection {
+                collection,
+                deleted,
+            } => {
+                let id = match self.synced_collection(&collection) {
+                    Ok(c) => c.id,
+                    Err(f) => return Err((f, Outcome::Aside)),
+                };
+                let answer = if deleted {
+                    Answer::Delete
+                } else {
+                    Answer::GiveBack
+                };
+                let options = SyncOptions {
+                    answers: Answers {
+                        all: None,
+                        one: Some((id, answer)),
+                    },
+                    ..SyncOptions::default()
+                };
+                engine(self.run_sync(options, Some(job)).await)
+            }
             Order::RemoveCollection { collection } => {
                 plain(self.remove_collection(&collection).await)
             }
@@ -464,6 +490,9 @@ pub(super) fn report_values(r: &SyncReport) -> BTreeMap<String, String> {
             (r.outstanding.person + r.outstanding.waiting).to_string(),
         ),
     ]);
+    if let Some(why) = &r.card_untold {
+        out.insert("card-not-told".to_owned(), why.clone());
+    }
     if let Some(sequence) = r.commit {
         out.insert("commit".to_owned(), sequence.to_string());
     }

@@ -3,13 +3,14 @@
 use simsync_card::status::{Pad, Status};
 use simsync_card::transport::TransportError;
 use simsync_protocol::client::ClientError;
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
 
 use crate::api::Reason;
 use crate::card::CardError;
 use crate::core::{CARD_BUSY, OpenFailure, Outcome};
 use crate::engine::EngineError;
+use crate::outstanding::Code;
 
 /// What it is called that no answer came from the card.
 fn no_answer(e: &CardError) -> &'static str {
@@ -111,10 +112,11 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         EngineError::TooDeep(_) => "too-deep",
         EngineError::ListingTooLarge(_) => "listing-too-large",
         EngineError::MissingObject(_) => "vault-incomplete",
-        EngineError::Scan(_) => "folder-unreadable",
-        EngineError::Apply(e) if e.is_full() => "disk-full",
-        EngineError::Apply(_) | EngineError::Io { .. } => "cannot-write",
-        EngineError::Guard { .. } => "guard",
+        EngineError::Io { .. } => "cannot-write",
+        // These are of one collection: no sync ends with them, they are listed.
+        EngineError::Guard { .. } | EngineError::Scan(_) | EngineError::Apply(_) => {
+            e.of_one_collection().map_or("cannot-write", Code::as_str)
+        }
         EngineError::Declined => "declined",
         EngineError::Busy => "busy",
         EngineError::CardBusy => CARD_BUSY,
@@ -137,9 +139,9 @@ pub fn outcome_of(e: &EngineError) -> Outcome {
 }
 
 /// Whether a code means that the session has to be opened anew.
-pub fn is_session_over(code: Code) -> bool {
+pub fn is_session_over(code: ServerCode) -> bool {
     matches!(
         code,
-        Code::GrantRequired | Code::GrantNarrowed | Code::SessionSuperseded
+        ServerCode::GrantRequired | ServerCode::GrantNarrowed | ServerCode::SessionSuperseded
     )
 }

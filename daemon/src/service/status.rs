@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::Ctx;
 use crate::api::{
-    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, SimStatus, Status,
-    TerminalStatus,
+    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, SimStatus,
+    Status, TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State, Work};
 use crate::store::StoreError;
@@ -61,6 +61,8 @@ impl Ctx {
                     .count() as u32
             }),
             conflicts: self.store.conflicts().map_or(0, |c| c.len() as u32),
+            need_attention: state.outstanding.person,
+            tried_again: state.outstanding.waiting,
             last_sync_ms: match self.last_sync.load(Ordering::Relaxed) {
                 0 => None,
                 t => Some(t),
@@ -135,6 +137,28 @@ impl Ctx {
             .collect())
     }
 
+    /// What is not where it should be.
+    pub fn outstanding(&self) -> Result<Vec<OutstandingEntry>, Failure> {
+        let collections = self.store.collections().map_err(|e| store_failure(&e))?;
+        let rows = self.store.outstanding().map_err(|e| store_failure(&e))?;
+        Ok(rows
+            .into_iter()
+            .map(|r| OutstandingEntry {
+                code: r.code.as_str().to_owned(),
+                collection: collections
+                    .iter()
+                    .find(|c| c.pk == r.collection)
+                    .map_or_else(String::new, |c| c.name.clone()),
+                path: String::from_utf8_lossy(&r.path).into_owned(),
+                detail: r.detail,
+                remedy: r.code.remedy().to_owned(),
+                since_ms: r.since_ms,
+                count: r.count,
+                needs_person: r.code.needs_person(),
+            })
+            .collect())
+    }
+
     /// Kept-aside versions.
     pub fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
         let collections = self.store.collections().map_err(|e| store_failure(&e))?;
@@ -176,12 +200,26 @@ fn state_word(state: &State) -> &'static str {
         {
             "syncing"
         }
-        (SessionPhase::Open { .. }, _) => "synced",
+        (SessionPhase::Open { .. }, _) => not_in_sync(state).unwrap_or("synced"),
         (SessionPhase::Opening { .. }, _) => "opening",
-        (SessionPhase::Ejected { .. }, _) => "closed",
+        (SessionPhase::Ejected { .. }, _) => not_in_sync(state).unwrap_or("closed"),
         (SessionPhase::None, Some(Work::Tail)) => "closing",
         (SessionPhase::None, _) if state.free_card().is_some() => "locked",
         (SessionPhase::None, _) => "waiting",
+    }
+}
+
+/// The word for a session in which not everything is where it should be; none where it is.
+fn not_in_sync(state: &State) -> Option<&'static str> {
+    let open = matches!(state.session, SessionPhase::Open { .. });
+    if state.outstanding.person > 0 {
+        Some("attention")
+    } else if open && state.server == Server::Offline {
+        Some("offline")
+    } else if state.dirty || state.outstanding.waiting > 0 {
+        Some("pending")
+    } else {
+        None
     }
 }
 
@@ -203,7 +241,11 @@ fn sims(state: &State) -> Vec<SimStatus> {
 }
 
 fn cards(state: &State) -> Vec<CardStatus> {
-    let in_use = state.session_reader();
+    // A session that was closed uses none any more.
+    let in_use = match &state.session {
+        SessionPhase::None | SessionPhase::Ejected { .. } => None,
+        _ => state.session_reader(),
+    };
     state
         .readers
         .iter()

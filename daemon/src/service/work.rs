@@ -11,7 +11,7 @@ use simsync_vault::commit::SessionRef;
 use super::ctx::Live;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
-use super::reasons::{engine_reason, outcome_of, server_reason};
+use super::reasons::{card_reason, engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};
 use crate::api::Reason;
 use crate::core::{CARD_BUSY, Event, Outcome, Work};
@@ -102,13 +102,43 @@ impl Ctx {
         if let Some(job) = job {
             job.progress(&progress);
         }
-        let report = result?;
+        // Also where it failed: some of it may have been written down before.
+        self.tell_outstanding();
+        let mut report = result?;
         self.mark("synced");
         self.last_sync.store(now_ms(), Ordering::Relaxed);
         if closing || new_list || self.is_put_head_due() {
-            self.put_head(closing).await;
+            report.card_untold = self.put_head(closing).await.map(|r| r.sentence);
         }
         Ok(report)
+    }
+
+    /// Tells the rules what is not where it should be.
+    pub(super) fn tell_outstanding(&self) {
+        match self.store.outstanding_summary() {
+            Ok(summary) => self.emit(Event::Outstanding(summary)),
+            Err(error) => tracing::error!(%error, "what is outstanding cannot be told"),
+        }
+    }
+
+    /// Compares folders with what was synced, after a session was closed and its card is still in.
+    pub fn start_compare(self: Arc<Self>) {
+        tokio::spawn(async move {
+            let work = Work::Compare;
+            let engine = self.new_engine();
+            let differs = match engine {
+                Some(engine) => tokio::task::spawn_blocking(move || engine.differs()).await,
+                None => Ok(Ok(true)),
+            };
+            let (differs, outcome) = match differs {
+                Ok(Ok(differs)) => (differs, Outcome::Aside),
+                Ok(Err(e)) => (true, outcome_of(&e)),
+                Err(_) => (true, Outcome::Aside),
+            };
+            self.tell_outstanding();
+            self.emit(Event::Compared { differs });
+            self.emit(Event::WorkEnded { work, outcome });
+        });
     }
 
     /// A session whose connection died regains its grant by RENEW, without the PIN.
@@ -169,14 +199,32 @@ impl Ctx {
         settled
     }
 
-    /// PUT HEAD: the card carries the newest head on, and settles what the chain closes.
-    pub async fn put_head(&self, closing: bool) {
-        if let Err(e) = self.try_put_head(closing).await {
-            tracing::warn!(error = %e, "the card's record was not brought up to date");
+    /// PUT HEAD: the card carries the newest head on, and settles what the chain closes. Where that fails, everybody is told:
+    /// the vault is as it should be, the card is not.
+    pub async fn put_head(&self, closing: bool) -> Option<Reason> {
+        let told = self.try_put_head(closing).await;
+        let reason = told.as_ref().err().map(|cause| {
+            tracing::warn!(code = cause.code, "{}", cause.sentence);
+            Reason::new(
+                "card-not-told",
+                format!(
+                    "the card was not told of the newest state ({}); its next session makes up for that",
+                    cause.sentence
+                ),
+            )
+        });
+        self.emit(Event::CardTold(reason.clone()));
+        if let Err(cause) = told
+            && !closing
+            && !matches!(cause.code.as_str(), CARD_BUSY | "card-removed" | "store")
+        {
+            // The card forgot the session: another program reset it, or selected an applet of its own.
+            self.session_over(cause);
         }
+        reason
     }
 
-    async fn try_put_head(&self, closing: bool) -> Result<(), String> {
+    async fn try_put_head(&self, closing: bool) -> Result<(), Reason> {
         let (reader, token, record, mut settle, statement) = match &*self.live() {
             Some(l) => (
                 l.reader.clone(),
@@ -187,7 +235,10 @@ impl Ctx {
             ),
             None => return Ok(()),
         };
-        let w = self.store.witness().map_err(|e| e.to_string())?;
+        let w = self
+            .store
+            .witness()
+            .map_err(|e| Reason::new("store", e.to_string()))?;
         if closing {
             let own = self
                 .card
@@ -196,7 +247,7 @@ impl Ctx {
                     Ok(applet.unsettled_sessions()?)
                 })
                 .await
-                .map_err(|e| e.to_string())?;
+                .map_err(|e| card_reason(&e))?;
             let own_slot: Option<Slot> = own
                 .iter()
                 .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
@@ -217,7 +268,7 @@ impl Ctx {
                 card_ops::put_head(card, &token, before, &new, settle)
             })
             .await
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| card_reason(&e))?;
         if let Some(live) = &mut *self.live() {
             live.record = Some(new);
             live.head_put = Some(Instant::now());
@@ -259,6 +310,7 @@ impl Ctx {
                 Err(_) => Outcome::Failed(Reason::new("internal", "sealing the tail failed")),
             };
             self.mark("tail-made");
+            self.tell_outstanding();
             self.emit(Event::WorkEnded { work, outcome });
         });
     }

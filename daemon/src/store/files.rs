@@ -313,7 +313,7 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps conflicts for the owner's list.
+    /// Keeps a conflict for the owner's list, once.
     pub fn add_conflict(
         &self,
         pk: CollectionPk,
@@ -323,9 +323,17 @@ impl Store {
         time_ms: i64,
     ) -> Result<()> {
         self.lock().execute(
-            "INSERT INTO conflicts(collection, path, aside, side, time_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO conflicts(collection, path, aside, side, time_ms) SELECT ?1, ?2, ?3, ?4, ?5
+             WHERE NOT EXISTS(SELECT 1 FROM conflicts WHERE collection = ?1 AND aside = ?3)",
             params![pk, path.as_bytes(), aside.as_bytes(), side, time_ms],
         )?;
+        Ok(())
+    }
+
+    /// A conflict is none any more.
+    pub fn remove_conflict(&self, pk: i64) -> Result<()> {
+        self.lock()
+            .execute("DELETE FROM conflicts WHERE pk = ?1", [pk])?;
         Ok(())
     }
 

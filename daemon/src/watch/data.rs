@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio::io::unix::AsyncFd;
@@ -17,7 +18,11 @@ const BUFFER: usize = 64 << 10;
 /// What is said when the limit of watches is reached.
 const LIMIT_REMEDY: &str = "not all folders can be watched; changes in the others are found by the regular look: raise fs.inotify.max_user_watches with sysctl";
 
-/// Watches the folders that `roots` names, for as long as somebody sends them, and emits [`Event::DataChanged`].
+/// A root that is not there, or was moved away, is looked for again after this time.
+const ROOT_BACK: Duration = Duration::from_secs(2);
+
+/// Watches the folders that `roots` names, for as long as somebody sends them, and emits [`Event::DataChanged`]; and
+/// [`Event::WatchLimit`] when that begins or ends to be so.
 pub async fn run(mut roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event)) {
     let inotify = match Inotify::init() {
         Ok(inotify) => inotify,
@@ -38,12 +43,24 @@ pub async fn run(mut roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event))
     let mut tree = Tree::new(watches);
     let mut buffer = vec![0; BUFFER];
     let mut wanted = roots.borrow_and_update().clone();
+    let mut limited = false;
     loop {
         tree = tree.with_roots(wanted.clone()).await;
         // Changes from before the watches count too.
         emit(Event::DataChanged);
         loop {
+            if std::mem::replace(&mut limited, tree.limited) != tree.limited {
+                emit(Event::WatchLimit(limited));
+            }
+            let missing = tree.has_missing_roots();
             tokio::select! {
+                () = tokio::time::sleep(ROOT_BACK), if missing => {
+                    let (found, back) = tree.look_for_roots().await;
+                    tree = found;
+                    if back {
+                        emit(Event::DataChanged);
+                    }
+                }
                 changed = roots.changed() => {
                     if changed.is_err() {
                         return;
@@ -133,7 +150,11 @@ fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Resul
                     .intersects(EventMask::CREATE | EventMask::MOVED_TO)
             {
                 batch.new_folders.push(path);
-            } else if event.mask.contains(EventMask::DELETE_SELF) {
+            } else if event
+                .mask
+                .intersects(EventMask::DELETE_SELF | EventMask::UNMOUNT)
+                || (event.mask.contains(EventMask::MOVE_SELF) && tree.roots.contains(folder))
+            {
                 batch.forget.push(folder.clone());
             }
         }
@@ -178,15 +199,36 @@ impl Tree {
             for root in &gone {
                 tree.forget(root);
             }
-            let new: Vec<PathBuf> = wanted.difference(&tree.roots).cloned().collect();
             tree.roots = wanted;
             // Room that became free may suffice now.
             tree.limited = false;
-            for root in &new {
-                tree.add(root);
-            }
+            tree.add_missing_roots();
         })
         .await
+    }
+
+    fn missing_roots(&self) -> Vec<PathBuf> {
+        let watched: HashSet<&PathBuf> = self.folders.values().collect();
+        let missing = self.roots.iter().filter(|r| !watched.contains(r));
+        missing.cloned().collect()
+    }
+
+    fn has_missing_roots(&self) -> bool {
+        !self.limited && !self.missing_roots().is_empty()
+    }
+
+    fn add_missing_roots(&mut self) {
+        for root in self.missing_roots() {
+            self.add(&root);
+        }
+    }
+
+    /// Whether a root is there again: whatever happened in it meanwhile counts.
+    async fn look_for_roots(self) -> (Self, bool) {
+        let before = self.missing_roots().len();
+        let tree = self.blocking(Self::add_missing_roots).await;
+        let back = tree.missing_roots().len() < before;
+        (tree, back)
     }
 
     /// Follows folders that went and came.
@@ -236,6 +278,7 @@ impl Tree {
             | WatchMask::CLOSE_WRITE
             | WatchMask::ATTRIB
             | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR
             | WatchMask::DONT_FOLLOW
             | WatchMask::EXCL_UNLINK;
@@ -279,7 +322,6 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::sync::mpsc;
 
     struct Rig {
@@ -348,6 +390,32 @@ mod tests {
         rig.drain();
         rig.changed_by(|i| std::fs::write(root.join("two/f"), i.to_string()).unwrap())
             .await;
+    }
+
+    #[tokio::test]
+    async fn f_d_a_root_that_was_moved_away_and_comes_back_is_watched_again() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("root");
+        let mut rig = Rig::start().await;
+        rig.roots.send(vec![root.clone()]).unwrap();
+        rig.changed().await;
+        // It comes, goes, and comes back, as another folder or the same one.
+        std::fs::create_dir(&root).unwrap();
+        rig.changed().await;
+        for again in ["moved", "made anew"] {
+            std::fs::rename(&root, outer.path().join("away")).unwrap();
+            rig.changed().await;
+            if again == "moved" {
+                std::fs::rename(outer.path().join("away"), &root).unwrap();
+            } else {
+                std::fs::create_dir(&root).unwrap();
+            }
+            rig.changed().await;
+            rig.drain();
+            rig.changed_by(|i| std::fs::write(root.join("f"), i.to_string()).unwrap())
+                .await;
+            rig.drain();
+        }
     }
 
     #[tokio::test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use simsyncd::api::{
     Agents, CardStatus, CollectionStatus, ConflictEntry, Failure, Handle, Job, JobControl,
-    JobStatus, LogEntry, Order, Reason, Request, Secret, SecretKind, SecretRequest, Status,
-    TerminalStatus,
+    JobStatus, LogEntry, Order, OutstandingEntry, Reason, Request, Secret, SecretKind,
+    SecretRequest, Status, TerminalStatus,
 };
 use simsyncd::bus::{BusAgents, Face, run_with_connection};
 use tokio::sync::{mpsc, watch};
@@ -206,6 +206,28 @@ async fn serve(
                     tails: 1,
                 };
                 let _ = reply.send(Ok(vec![entry; limit.min(2) as usize]));
+            }
+            Request::Outstanding(reply) => {
+                let entry = |path: &str, count, needs_person| OutstandingEntry {
+                    code: if needs_person {
+                        "unreadable"
+                    } else {
+                        "changing"
+                    }
+                    .to_owned(),
+                    collection: "notes".to_owned(),
+                    path: path.to_owned(),
+                    detail: "Permission denied".to_owned(),
+                    remedy: "make it readable for you".to_owned(),
+                    since_ms: 1_790_000_000_000,
+                    count,
+                    needs_person,
+                };
+                let _ = reply.send(Ok(vec![
+                    entry("busy", 1, false),
+                    entry("secret", 1, true),
+                    entry("", 7, true),
+                ]));
             }
             Request::Conflicts(reply) => {
                 let _ = reply.send(Ok(vec![ConflictEntry {
