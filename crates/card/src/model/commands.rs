@@ -1,4 +1,5 @@
-//! Each command of docs/card.md: lifecycle, length, right, content, in this order.
+//! Each command of docs/card.md: lifecycle, length, right, content, in this order. Commands that take no data ask for none:
+//! data that comes with them goes unnoticed.
 
 use super::chip::Chip;
 use super::state::{Guarded, HEAD, Life, Memory, Open, Slot};
@@ -132,8 +133,7 @@ impl<C: Chip> Model<C> {
         out
     }
 
-    pub(super) fn challenge(&mut self, data: &[u8]) -> Answer {
-        length(data, 0, 0)?;
+    pub(super) fn challenge(&mut self) -> Answer {
         Ok(self.draw_challenge().to_vec())
     }
 
@@ -248,9 +248,8 @@ impl<C: Chip> Model<C> {
         Ok(Vec::new())
     }
 
-    pub(super) fn read_info(&mut self, data: &[u8]) -> Answer {
+    pub(super) fn read_info(&mut self) -> Answer {
         self.need(Life::Enrolled)?;
-        length(data, 0, 0)?;
         self.need_pin()?;
         let m = &self.memory;
         let mut out = m.card.0.to_vec();
@@ -308,9 +307,8 @@ impl<C: Chip> Model<C> {
         Ok(out)
     }
 
-    pub(super) fn list(&mut self, slot: usize, data: &[u8]) -> Answer {
+    pub(super) fn list(&mut self, slot: usize) -> Answer {
         self.need(Life::Enrolled)?;
-        length(data, 0, 0)?;
         self.need_pin()?;
         let taken = self.memory.slots[slot].as_ref().ok_or(NOT_FOUND)?;
         let mut out = taken.id.0.to_vec();
@@ -319,9 +317,8 @@ impl<C: Chip> Model<C> {
         Ok(out)
     }
 
-    pub(super) fn read_sessions(&mut self, data: &[u8]) -> Answer {
+    pub(super) fn read_sessions(&mut self) -> Answer {
         self.need(Life::Enrolled)?;
-        length(data, 0, 0)?;
         self.need_pin()?;
         let mut out = Vec::new();
         for (i, slot) in (0u8..).zip(&self.memory.slots) {

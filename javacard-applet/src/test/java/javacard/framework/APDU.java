@@ -5,8 +5,9 @@ import com.licel.jcardsim.base.SimulatorSystem;
 import java.util.Arrays;
 
 /**
- * An APDU class as strict as the strictest cards, in place of the simulator's for all tests: a buffer of 133 bytes, data
- * that arrives in pieces, and with T=0 a length byte of which nobody says whether it counts data or the answer.
+ * An APDU class as strict as the strictest platforms, in place of the simulator's for all tests: a buffer of 133 bytes, data
+ * that arrives in pieces, an error for whoever asks for data where none came (as Oracle's runtime answers with any protocol),
+ * a length of data and a place of it that are wrong (as on some cards), and an answer that fits into Le.
  */
 public final class APDU {
     public static final byte STATE_INITIAL = 0;
@@ -41,8 +42,10 @@ public final class APDU {
     private byte protocol;
     private byte[] incoming = new byte[0];
     private int received;
-    private boolean lengthIsOfData = true;
+    /** Le; 256 where it is 0 or missing, as Oracle's runtime tells it. */
+    private short expected = LONGEST_ANSWER;
     private boolean receiving;
+    private int timesAsked;
     private boolean outgoing;
     private short outgoingLength = -1;
     private short sent;
@@ -59,6 +62,7 @@ public final class APDU {
         }
         Arrays.fill(buffer, (byte) 0xEE);
         receiving = false;
+        timesAsked = 0;
         outgoing = false;
         outgoingLength = -1;
         sent = 0;
@@ -71,12 +75,22 @@ public final class APDU {
         incoming = hasData ? Arrays.copyOfRange(command, 5, 5 + lc) : new byte[0];
         System.arraycopy(command, 0, buffer, 0, 4);
         buffer[ISO7816.OFFSET_LC] = apduCase == ApduCase.Case1 ? 0 : command[ISO7816.OFFSET_LC];
-        boolean isT0 = (protocol & PROTOCOL_TYPE_MASK) == PROTOCOL_T0;
-        lengthIsOfData = !isT0 || hasData || buffer[ISO7816.OFFSET_LC] == 0;
+        expected = expected(apduCase, command);
         if (isSelect()) {
             // The runtime has read the data of a SELECT already.
             System.arraycopy(incoming, 0, buffer, ISO7816.OFFSET_CDATA, incoming.length);
         }
+    }
+
+    /** With T=0 nobody knows Le when the command has data (JCRE 9.4.1). */
+    private short expected(ApduCase apduCase, byte[] command) {
+        boolean isTold = apduCase == ApduCase.Case2 || apduCase == ApduCase.Case4 && isT1();
+        int le = isTold ? command[command.length - 1] & 0xFF : 0;
+        return le == 0 ? LONGEST_ANSWER : (short) le;
+    }
+
+    private boolean isT1() {
+        return (protocol & PROTOCOL_TYPE_MASK) == PROTOCOL_T1;
     }
 
     private boolean isSelect() {
@@ -105,8 +119,9 @@ public final class APDU {
 
     public short setIncomingAndReceive() {
         require(!receiving && !outgoing, APDUException.ILLEGAL_USE);
-        // A card would now ask the reader for data that the reader does not have.
-        require(lengthIsOfData, APDUException.IO_ERROR);
+        timesAsked++;
+        // With T=0 a card would now ask the reader for data that the reader does not have; with T=1 there is none to give.
+        require(incoming.length > 0, APDUException.IO_ERROR);
         receiving = true;
         return receiveBytes(ISO7816.OFFSET_CDATA);
     }
@@ -121,20 +136,27 @@ public final class APDU {
         return (short) piece;
     }
 
+    /** As some cards have it: one too many. */
     public short getIncomingLength() {
         require(receiving && !outgoing, APDUException.ILLEGAL_USE);
-        return (short) incoming.length;
+        return (short) (incoming.length + 1);
     }
 
+    /** As some cards have it: that of an extended command. */
     public short getOffsetCdata() {
         require(receiving && !outgoing, APDUException.ILLEGAL_USE);
-        return ISO7816.OFFSET_CDATA;
+        return ISO7816.OFFSET_EXT_CDATA;
+    }
+
+    /** How often the newest command was asked for its data; for tests, no part of the API. */
+    public int timesAsked() {
+        return timesAsked;
     }
 
     public short setOutgoing() {
         require(!outgoing, APDUException.ILLEGAL_USE);
         outgoing = true;
-        return LONGEST_ANSWER;
+        return expected;
     }
 
     public short setOutgoingNoChaining() {
@@ -143,7 +165,8 @@ public final class APDU {
 
     public void setOutgoingLength(short length) {
         require(outgoing && outgoingLength < 0, APDUException.ILLEGAL_USE);
-        require(length >= 0 && length <= LONGEST_ANSWER, APDUException.BAD_LENGTH);
+        // With T=0 the runtime brings what is longer than Le in pieces; with T=1 nobody does.
+        require(length >= 0 && length <= (isT1() ? expected : LONGEST_ANSWER), APDUException.BAD_LENGTH);
         outgoingLength = length;
     }
 

@@ -72,7 +72,6 @@ final class Info {
     }
 
     void challenge(APDU apdu) {
-        io.receiveNothing(apdu);
         drawChallenge();
         Util.arrayCopyNonAtomic(ram.session, Ram.CHALLENGE, ram.out, (short) 0, Proto.LEN_CHALLENGE);
         io.reply(apdu, Proto.LEN_CHALLENGE);
@@ -85,7 +84,6 @@ final class Info {
 
     void readInfo(APDU apdu) {
         rights.requireLifecycle(Proto.LIFE_ENROLLED);
-        io.receiveNothing(apdu);
         rights.requirePin();
         byte[] out = ram.out;
         short end = Util.arrayCopyNonAtomic(profile.array(), Profile.CARD_ID, out, (short) 0, Proto.LEN_CARD_ID);

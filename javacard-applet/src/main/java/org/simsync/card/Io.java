@@ -1,13 +1,16 @@
 package org.simsync.card;
 
 import javacard.framework.APDU;
+import javacard.framework.APDUException;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** Takes command data in and sends answers, whatever the protocol and the size of the APDU buffer (133 bytes at least). */
+/**
+ * Takes command data in and sends answers, whatever the protocol and the size of the APDU buffer (133 bytes at least).
+ * Commands that take no data never ask for any.
+ */
 final class Io {
-    private static final byte PROTOCOL_MASK = (byte) 0x0F;
     private static final byte MEDIA_MASK = (byte) 0xF0;
     private static final byte MEDIA_CONTACTS = (byte) 0x00;
     private static final byte MEDIA_USB = (byte) 0xA0;
@@ -18,27 +21,44 @@ final class Io {
         this.ram = ram;
     }
 
-    /** Gathers the command data at the start of {@link Ram#in}; answers its length. For commands that may have data. */
+    /**
+     * Gathers the command data at the start of {@link Ram#in}; answers its length, 0 if none came. For commands that may
+     * have data: platforms that are asked for data where none came throw, or make some up.
+     *
+     * <p>Byte 4 is Lc, or Le of a case 2 command (ISO 7816-4), or 0. Only this byte and the numbers of bytes that arrive are
+     * trusted: what {@code getIncomingLength} and {@code getOffsetCdata} tell is wrong on some cards.
+     */
     short receive(APDU apdu) {
-        short got = apdu.setIncomingAndReceive();
-        short total = apdu.getIncomingLength();
-        if (total > (short) ram.in.length) {
-            ISOException.throwIt(Proto.SW_WRONG_LENGTH);
+        byte[] buffer = apdu.getBuffer();
+        short announced = Bytes.unsigned(buffer[ISO7816.OFFSET_LC]);
+        if (announced == 0) {
+            return 0;
         }
-        short at = apdu.getOffsetCdata();
+        short got = begin(apdu);
         short done = 0;
         while (got > 0) {
-            done = Util.arrayCopyNonAtomic(apdu.getBuffer(), at, ram.in, done, got);
-            if (done >= total) {
-                break;
+            if (got > (short) (announced - done)) {
+                ISOException.throwIt(Proto.SW_WRONG_LENGTH);
             }
-            at = ISO7816.OFFSET_CDATA;
-            got = apdu.receiveBytes(at);
+            done = Util.arrayCopyNonAtomic(buffer, ISO7816.OFFSET_CDATA, ram.in, done, got);
+            if (done == announced) {
+                return done;
+            }
+            got = apdu.receiveBytes(ISO7816.OFFSET_CDATA);
         }
-        if (done != total) {
+        if (done != 0) {
             ISOException.throwIt(Proto.SW_WRONG_LENGTH);
         }
-        return total;
+        return 0;
+    }
+
+    /** The first piece; 0 if the platform says that there is none, with an exception or without: byte 4 was Le. */
+    private static short begin(APDU apdu) {
+        try {
+            return apdu.setIncomingAndReceive();
+        } catch (APDUException e) {
+            return 0;
+        }
     }
 
     /** The same, and 6700 unless the length is in the given range. */
@@ -48,13 +68,6 @@ final class Io {
             ISOException.throwIt(Proto.SW_WRONG_LENGTH);
         }
         return length;
-    }
-
-    /** 6700 if a command that takes no data has some; T=0 cannot tell: there the length byte is the answer's. */
-    void receiveNothing(APDU apdu) {
-        if ((byte) (APDU.getProtocol() & PROTOCOL_MASK) == APDU.PROTOCOL_T1) {
-            receive(apdu, (short) 0, (short) 0);
-        }
     }
 
     /** Sends the first bytes of {@link Ram#out}. */

@@ -70,7 +70,6 @@ final class Pairing {
     void list(APDU apdu) {
         short slot = Bytes.unsigned(apdu.getBuffer()[ISO7816.OFFSET_P1]);
         rights.requireLifecycle(Proto.LIFE_ENROLLED);
-        io.receiveNothing(apdu);
         rights.requirePin();
         if (!terminals.isTaken(slot)) {
             ISOException.throwIt(Proto.SW_NOT_FOUND);
@@ -83,7 +82,6 @@ final class Pairing {
 
     void readSessions(APDU apdu) {
         rights.requireLifecycle(Proto.LIFE_ENROLLED);
-        io.receiveNothing(apdu);
         rights.requirePin();
         byte[] out = ram.out;
         short end = 0;

@@ -18,6 +18,10 @@ class DispatchTest {
         List<Integer> lengthList() {
             return lengths.boxed().toList();
         }
+
+        boolean takesNone() {
+            return Set.of("GET CHALLENGE", "READ INFO", "LIST", "READ SESSIONS").contains(name);
+        }
     }
 
     private enum Right { NONE, PIN, DIRECT, TOKEN }
@@ -161,12 +165,30 @@ class DispatchTest {
         for (Command command : commands()) {
             Host host = at(command.lifecycles().contains(ENROLLED) ? ENROLLED : PERSONALISED);
             List<Integer> lengths = command.lengthList();
+            int without = command.right() == Right.PIN ? 0x6982 : 0x9000;
             for (int length = 0; length < 256; length++) {
                 if (!lengths.contains(length)) {
-                    assertSw(0x6700,
+                    // What takes no data asks for none, so that what came all the same goes unnoticed.
+                    assertSw(command.takesNone() ? without : 0x6700,
                             host.card.send(command.cla(), command.ins(), command.p1(), command.p2(), new byte[length]),
                             command.name() + " with " + length + " bytes");
                 }
+            }
+        }
+    }
+
+    /** Cases 1 and 2 (ISO 7816-4): with T=1 byte 4 of the second is Le, though it may look like a length of data. */
+    @Test
+    void f_f1_commandsWithoutTheDataThatTheyNeedAreOfAWrongLength() {
+        for (Command command : commands()) {
+            if (command.lengthList().contains(0)) {
+                continue;
+            }
+            Host host = at(command.lifecycles().contains(ENROLLED) ? ENROLLED : PERSONALISED);
+            byte[] header = {(byte) command.cla(), (byte) command.ins(), (byte) command.p1(), (byte) command.p2()};
+            assertSw(0x6700, host.card.raw(header), command.name() + ", case 1");
+            for (int le = 0; le < 256; le++) {
+                assertSw(0x6700, host.card.raw(Host.join(header, new byte[] {(byte) le})), command.name() + ", Le " + le);
             }
         }
     }

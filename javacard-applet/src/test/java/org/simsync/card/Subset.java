@@ -62,7 +62,6 @@ final class Subset {
     /** What the applet calls of the platform; each of these is in Java Card 3.0.4, and most are in 2.2.2. */
     static final Set<String> PLATFORM = Set.of(
             "java/lang/Object.<init>()V", "javacard/framework/APDU.getBuffer()[B",
-            "javacard/framework/APDU.getIncomingLength()S", "javacard/framework/APDU.getOffsetCdata()S",
             "javacard/framework/APDU.getProtocol()B", "javacard/framework/APDU.receiveBytes(S)S",
             "javacard/framework/APDU.sendBytesLong([BSS)V", "javacard/framework/APDU.setIncomingAndReceive()S",
             "javacard/framework/APDU.setOutgoing()S", "javacard/framework/APDU.setOutgoingLength(S)V",
