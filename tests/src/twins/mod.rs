@@ -78,7 +78,7 @@ impl<'c> Twins<'c> {
         if let Step::Reset = step {
             return self.reset();
         }
-        let command = step.command(&self.known);
+        let command = seen_whole(step.command(&self.known));
         if is_the_platforms(&command) {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl<'c> Twins<'c> {
         for part in &parts {
             self.one(part)?;
         }
-        let last = step.command(&self.known);
+        let last = seen_whole(step.command(&self.known));
         if is_the_platforms(&last) || self.draws(&last) {
             return Ok(());
         }
@@ -252,14 +252,21 @@ pub fn undocumented(counts: &Counts) -> Result<Vec<String>> {
         .collect())
 }
 
-/// With T=0 the card cannot tell Lc from Le: a command that takes no data takes none, whatever comes.
+/// With T=0 the runtime, which the simulator leaves out, brings what Le has no room for.
 fn as_understood(protocol: Protocol, command: &Command) -> Command {
-    let [cla, ins, p1, p2] = command.header();
-    match (protocol, without_channel(cla), ins) {
-        (Protocol::T0, 0x80, 0x20 | 0x32 | 0x34 | 0x84) => {
-            Command::new(cla, ins, p1, p2).expecting_any()
-        }
-        _ => command.clone(),
+    match protocol {
+        Protocol::T0 => command.clone().expecting_any(),
+        Protocol::T1 => command.clone(),
+    }
+}
+
+/// The model is told what the card draws and signs by the card's answer, so that such an answer is asked for whole.
+fn seen_whole(command: Command) -> Command {
+    let [cla, ins, ..] = command.header();
+    match (without_channel(cla), ins) {
+        (0x80, 0x20 | 0x32 | 0x34) => command,
+        _ if command.expected().is_some() => command.expecting_any(),
+        _ => command,
     }
 }
 

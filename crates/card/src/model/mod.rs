@@ -93,12 +93,15 @@ impl<C: Chip> Model<C> {
         slots.map(|s| s.as_ref().map(|s| s.id)).collect()
     }
 
-    /// Does what a command says.
+    /// Does what a command says. The answer has at most as many bytes as Le asks for, as with T=1; without Le it is whole.
     pub fn process(&mut self, command: &Command) -> Response {
-        let (data, sw) = match self.answer(command) {
+        let (mut data, sw) = match self.answer(command) {
             Ok(data) => (data, DONE),
             Err(sw) => (Vec::new(), sw),
         };
+        if let Some(expected) = command.expected() {
+            data.truncate(expected.into());
+        }
         Response {
             data: Zeroizing::new(data),
             sw,

@@ -11,6 +11,7 @@ import javacard.framework.Util;
  * Commands that take no data never ask for any.
  */
 final class Io {
+    private static final byte PROTOCOL_MASK = (byte) 0x0F;
     private static final byte MEDIA_MASK = (byte) 0xF0;
     private static final byte MEDIA_CONTACTS = (byte) 0x00;
     private static final byte MEDIA_USB = (byte) 0xA0;
@@ -70,11 +71,16 @@ final class Io {
         return length;
     }
 
-    /** Sends the first bytes of {@link Ram#out}. */
+    /**
+     * Sends the first bytes of {@link Ram#out}: at most as many as Le asks for (ISO 7816-4, 5.1). With T=0 all of them: there
+     * the runtime announces with 61XX what Le has no room for (JCRE 9.4.1). A Le that is missing is told as 256 or as 0.
+     */
     void reply(APDU apdu, short length) {
-        apdu.setOutgoing();
-        apdu.setOutgoingLength(length);
-        apdu.sendBytesLong(ram.out, (short) 0, length);
+        short expected = apdu.setOutgoing();
+        boolean isCut = (byte) (APDU.getProtocol() & PROTOCOL_MASK) != APDU.PROTOCOL_T0 && expected > 0 && expected < length;
+        short sent = isCut ? expected : length;
+        apdu.setOutgoingLength(sent);
+        apdu.sendBytesLong(ram.out, (short) 0, sent);
     }
 
     /** Whether the command came without contacts: anything but contacts and USB, new media included. */

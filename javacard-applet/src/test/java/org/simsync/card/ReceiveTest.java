@@ -12,7 +12,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** When the applet asks the platform for data: where data came, and never else. */
 class ReceiveTest {
     /** What follows the header: nothing (case 1), Le (case 2), data (case 3), data and Le (case 4). */
-    private static final byte[][] CASES = {{}, {0}, {(byte) 0xFF}, {1, 7}, {2, 7, 7, 0}};
+    private static final byte[][] CASES = {{}, {0}, {16}, {(byte) 0xFF}, {1, 7}, {2, 7, 7, 0}};
 
     private static byte[] header(int cla, int ins, int p1, int p2) {
         return new byte[] {(byte) cla, (byte) ins, (byte) p1, (byte) p2};
