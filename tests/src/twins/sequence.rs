@@ -4,7 +4,7 @@
 //! card's answers (challenge, token, card ID) is filled in when it runs.
 
 use proptest::prelude::*;
-use simsync_card::apdu::Command;
+use simsync_card::apdu::{Command, MAX_DATA};
 use simsync_card::client::APPLET_AID;
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
@@ -294,7 +294,7 @@ impl Step {
 fn command(header: [u8; 4], data: &[u8]) -> Command {
     let [cla, ins, p1, p2] = header;
     let command = Command::new(cla, ins, p1, p2);
-    let most = data.get(..255).unwrap_or(data);
+    let most = data.get(..MAX_DATA).unwrap_or(data);
     match command.clone().with_data(most) {
         Ok(command) => command.expecting_any(),
         Err(_) => command,
@@ -339,8 +339,10 @@ fn mutated(command_: &Command, at: u8, bits: u8, cut: u8, le: u8) -> Command {
     match cut {
         0..=99 => {}
         100..=180 => bytes.truncate(bytes.len() - usize::from(cut - 100).min(bytes.len() - 4)),
-        // The simulator's buffer has no room for 255 bytes and Le.
-        _ => bytes.resize((bytes.len() + usize::from(cut - 180)).min(4 + 254), cut),
+        _ => bytes.resize(
+            (bytes.len() + usize::from(cut - 180)).min(4 + MAX_DATA),
+            cut,
+        ),
     }
     let any = command([bytes[0], bytes[1], bytes[2], bytes[3]], &bytes[4..]);
     // All four cases: also without Le where there is an answer, and with one that does not fit.

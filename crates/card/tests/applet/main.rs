@@ -15,7 +15,7 @@ mod modem;
 
 use simsync_card::model::Model;
 use simsync_card::modem::{Deadlines, ModemCard};
-use simsync_card::transport::{Recorder, Replay, Transcript};
+use simsync_card::transport::{Recorder, Replay, Transcript, Transport as _};
 
 use bridge::Bridge;
 use life::{SECRET, whole_life};
@@ -49,6 +49,21 @@ fn m18_a_life_with_the_real_applet_in_a_modem() {
     // The modem put its channel into every class, the card's runtime left it there, and the applet understood.
     let classes: Vec<u8> = modem.classes().into_iter().collect();
     assert_eq!(classes, [0x01, 0x81]);
+}
+
+/// The longest short command: 4 bytes of header, Lc, 255 bytes, Le. No command of ours takes so many.
+#[test]
+fn f_f2_255_bytes_with_le_are_a_wrong_length_and_no_defect() {
+    let bridge = Bridge::start();
+    let mut card = bridge.insert_blank("card");
+    let aid = [
+        0x00, 0xA4, 4, 0, 9, 0xF0, 0x53, 0x49, 0x4D, 0x53, 0x59, 0x4E, 0x43, 1, 0,
+    ];
+    card.transmit(&aid).unwrap();
+    for rest in [&[][..], &[0], &[16]] {
+        let command = [&[0x80, 0x10, 0, 0, 255][..], &[7; 255], rest].concat();
+        assert_eq!(card.transmit(&command).unwrap(), [0x67, 0x00], "{rest:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ import com.licel.jcardsim.base.LoadFile;
 import com.licel.jcardsim.base.Simulator;
 import com.licel.jcardsim.base.SimulatorRuntime;
 import java.io.ByteArrayOutputStream;
+import java.util.Arrays;
 import javacard.framework.AID;
 import javacard.framework.Applet;
 import javacard.framework.ISOException;
@@ -12,6 +13,8 @@ import javacard.framework.SystemException;
 /** The Java Card runtime of one card: packages, instances of their applets, and APDUs to the one that is selected. */
 public final class Chip {
     private static final int SHORTEST_APDU = 4;
+    /** Header, Lc and 255 bytes. */
+    private static final int BUFFER = 260;
     private static final int OK = 0x9000;
     private static final int NOT_ENOUGH_MEMORY = 0x6A84;
     private static final int NO_PRECISE_DIAGNOSIS = 0x6F00;
@@ -91,10 +94,18 @@ public final class Chip {
             return WRONG_LENGTH.clone();
         }
         try {
-            return simulator.transmitCommand(command);
+            return simulator.transmitCommand(fitting(command));
         } catch (IllegalArgumentException malformed) {
             return WRONG_LENGTH.clone();
         }
+    }
+
+    /**
+     * The command as the simulator's buffer of 260 bytes can take it: without the Le that follows 255 bytes of data. Without
+     * Le an answer comes whole.
+     */
+    public static byte[] fitting(byte[] command) {
+        return command.length == BUFFER + 1 ? Arrays.copyOf(command, BUFFER) : command;
     }
 
     /** Nothing is selected afterwards, and what was transient is gone. */

@@ -3,6 +3,7 @@ package org.simsync.bridge.fault;
 import com.licel.jcardsim.base.Simulator;
 import com.licel.jcardsim.base.SimulatorRuntime;
 import java.io.ByteArrayOutputStream;
+import org.simsync.bridge.Chip;
 
 /** A simulated card with the applet on a memory that can be cut. */
 public final class FaultyCard {
@@ -47,7 +48,7 @@ public final class FaultyCard {
 
     /** What the card answers; after a cut it says nothing that counts, until {@link #powerCycle}. */
     public byte[] transmit(byte[] command) {
-        return simulator.transmitCommand(command);
+        return simulator.transmitCommand(Chip.fitting(command));
     }
 
     /** Takes the power away and gives it back; nothing is cut any more. */
