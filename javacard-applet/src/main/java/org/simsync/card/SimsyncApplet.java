@@ -61,17 +61,31 @@ public class SimsyncApplet extends Applet {
         work = new Work(ram, io, rights, keys, texts, terminals, sessions, pairing, head, random);
     }
 
-    /** LV instance AID, LV privileges, LV parameter (C9): the transport secret. */
+    /** LV instance AID, LV privileges, LV parameter (C9): the transport secret. 6A80 unless these are in the data. */
     public static void install(byte[] array, short offset, byte length) {
-        short parameter = parameterAt(array, offset);
+        short parameter = parameterAt(array, offset, length);
         new SimsyncApplet(new Nv(), array, (short) (parameter + 1), array[parameter])
                 .register(array, (short) (offset + 1), array[offset]);
     }
 
-    /** Where the LV parameter stands in the installation data. */
-    protected static short parameterAt(byte[] array, short offset) {
-        short privileges = (short) ((short) (offset + 1) + Bytes.unsigned(array[offset]));
-        return (short) ((short) (privileges + 1) + Bytes.unsigned(array[privileges]));
+    /** Where the LV parameter stands in the installation data, whole; what the array holds behind the data is not ours. */
+    protected static short parameterAt(byte[] array, short offset, byte length) {
+        short end = (short) (offset + Bytes.unsigned(length));
+        short privileges = fieldEnd(array, offset, end);
+        short parameter = fieldEnd(array, privileges, end);
+        fieldEnd(array, parameter, end);
+        return parameter;
+    }
+
+    private static short fieldEnd(byte[] array, short at, short end) {
+        if (at >= end) {
+            ISOException.throwIt(Proto.SW_BAD_DATA);
+        }
+        short fieldEnd = (short) ((short) (at + 1) + Bytes.unsigned(array[at]));
+        if (fieldEnd > end) {
+            ISOException.throwIt(Proto.SW_BAD_DATA);
+        }
+        return fieldEnd;
     }
 
     public boolean select() {

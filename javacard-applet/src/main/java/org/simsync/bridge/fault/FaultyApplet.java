@@ -15,7 +15,7 @@ public final class FaultyApplet extends SimsyncApplet {
 
     /** As the platform calls it; the applet just installed is {@link #last} for the same thread. */
     public static void install(byte[] array, short offset, byte length) {
-        FaultyApplet applet = new FaultyApplet(new FaultyNv(), array, parameterAt(array, offset));
+        FaultyApplet applet = new FaultyApplet(new FaultyNv(), array, parameterAt(array, offset, length));
         applet.register(array, (short) (offset + 1), array[offset]);
         LAST.set(applet);
     }
