@@ -75,7 +75,7 @@ pub enum Status {
     /// 6581: both copies of a record are damaged.
     #[error("the card's memory is damaged; use the spare card")]
     MemoryDamaged,
-    /// 6700, 6A86, 6D00, 6E00, 6986: another applet or none is selected, or this side speaks another version.
+    /// 6700, 6882, 6884, 6A86, 6D00, 6E00, 6986: another applet or none is selected, or this side speaks another version.
     #[error(
         "the card does not know this command ({0:04X}); another program may have selected its own applet, or the versions differ"
     )]
@@ -141,7 +141,7 @@ impl Status {
             0x6A81 => Self::Unusable,
             0x6A82 => Self::NotFound,
             0x6A84 => Self::Full,
-            0x6700 | 0x6986 | 0x6A86 | 0x6D00 | 0x6E00 => Self::NotUnderstood(sw),
+            0x6700 | 0x6882 | 0x6884 | 0x6986 | 0x6A86 | 0x6D00 | 0x6E00 => Self::NotUnderstood(sw),
             other => Self::Unexpected(other),
         }
     }
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn every_status_word_of_the_contract_has_its_meaning() {
         let known = [
-            0x63C0, 0x63C9, 0x6581, 0x6700, 0x6982, 0x6983, 0x6984, 0x6985, 0x6A80, 0x6A81, 0x6A82,
-            0x6A84, 0x6A86, 0x6D00, 0x6E00, 0x6986,
+            0x63C0, 0x63C9, 0x6581, 0x6700, 0x6882, 0x6884, 0x6982, 0x6983, 0x6984, 0x6985, 0x6A80,
+            0x6A81, 0x6A82, 0x6A84, 0x6A86, 0x6D00, 0x6E00, 0x6986,
         ];
         for sw in known {
             assert!(!matches!(

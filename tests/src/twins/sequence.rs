@@ -28,6 +28,7 @@ pub enum Step {
     Reset,
     Select,
     SelectOther,
+    SelectNext,
     Challenge,
     Personalise {
         secret: u8,
@@ -141,7 +142,7 @@ const NOBODY: &[u8] = b"\xF1nobody here";
 pub fn is_the_platforms(command: &Command) -> bool {
     let [cla, ins, p1, p2] = command.header();
     let known = command.data() == APPLET_AID || command.data() == NOBODY;
-    (ins, p1) == (0xA4, 0x04) && !(cla == 0 && p2 == 0 && known)
+    (ins, p1) == (0xA4, 0x04) && !(cla == 0 && (p2 == 0 || p2 == 2) && known)
 }
 
 fn choose<T: Copy>(from: &[T], n: u8) -> T {
@@ -198,6 +199,7 @@ impl Step {
             | Self::Enter { .. }
             | Self::Cut { .. } => command([0x00, 0xA4, 4, 0], &APPLET_AID),
             Self::SelectOther => command([0x00, 0xA4, 4, 0], NOBODY),
+            Self::SelectNext => command([0x00, 0xA4, 4, 2], &APPLET_AID),
             Self::Challenge => own(0x84, 0, &[]),
             Self::Personalise {
                 secret: s,
@@ -372,6 +374,7 @@ fn simple() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => Just(Step::Select),
         1 => Just(Step::SelectOther),
+        1 => Just(Step::SelectNext),
         1 => Just(Step::Reset),
         3 => Just(Step::Challenge),
         1 => (right(), prop_oneof![6 => 0u8..2, 2 => 2u8..4, 1 => 4u8..], pin())

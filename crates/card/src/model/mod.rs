@@ -22,6 +22,8 @@ use state::{Memory, Session};
 const DONE: u16 = 0x9000;
 const TRIES: u16 = 0x63C0;
 const WRONG_LENGTH: u16 = 0x6700;
+const NO_SECURE_MESSAGING: u16 = 0x6882;
+const NO_CHAINING: u16 = 0x6884;
 const RIGHT_MISSING: u16 = 0x6982;
 const BLOCKED: u16 = 0x6983;
 const CHANGE_PIN_FIRST: u16 = 0x6984;
@@ -124,7 +126,9 @@ impl<C: Chip> Model<C> {
             }
         };
         match (without_channel(cla), ins) {
-            (0x00, 0xA4) => exactly((4, 0)).and(Err(NOT_FOUND)),
+            // By name, the first occurrence or the next one: there is no other.
+            (0x00, 0xA4) if p1 == 4 && (p2 == 0 || p2 == 2) => Err(NOT_FOUND),
+            (0x00, 0xA4) => Err(BAD_P1P2),
             (0x00, 0x20) => exactly((0, 0x81)).and_then(|()| self.verify(data)),
             (0x00, 0x24) => exactly((0, 0x81)).and_then(|()| self.change(data)),
             (0x00, 0x2C) => exactly((0, 0x81)).and_then(|()| self.unblock(data)),
@@ -152,8 +156,23 @@ impl<C: Chip> Model<C> {
                 exactly((0, 0)).and_then(|()| act(self, data, direct))
             }
             (0x00, _) => Err(BAD_INS),
-            _ => Err(BAD_CLA),
+            _ => Err(refused_class(cla)),
         }
+    }
+}
+
+/// What a class that is none of ours is refused with (ISO 7816-4, 5.4.1).
+fn refused_class(cla: u8) -> u16 {
+    let further = cla & 0x40 != 0;
+    let secured = if further { 0x20 } else { 0x0C };
+    if cla == 0xFF || !further && cla & 0x20 != 0 {
+        BAD_CLA
+    } else if cla & 0x10 != 0 {
+        NO_CHAINING
+    } else if cla & secured != 0 {
+        NO_SECURE_MESSAGING
+    } else {
+        BAD_CLA
     }
 }
 

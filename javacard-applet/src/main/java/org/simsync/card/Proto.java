@@ -30,6 +30,9 @@ final class Proto {
     static final byte INS_SIGN = (byte) 0x46;
     static final byte INS_TERMINATE = (byte) 0x50;
 
+    /** P1 P2 of SELECT by name: the first or only occurrence, the next one. */
+    static final short P1P2_SELECT_FIRST = (short) 0x0400;
+    static final short P1P2_SELECT_NEXT = (short) 0x0402;
     /** P1 P2 of the PIN commands: the application's own PIN, number 1. */
     static final short P1P2_PIN = (short) 0x0081;
 
@@ -65,6 +68,8 @@ final class Proto {
     static final short SW_TRIES_LEFT = (short) 0x63C0;
     static final short SW_MEMORY_DAMAGED = (short) 0x6581;
     static final short SW_WRONG_LENGTH = (short) 0x6700;
+    static final short SW_NO_SECURE_MESSAGING = (short) 0x6882;
+    static final short SW_NO_CHAINING = (short) 0x6884;
     static final short SW_RIGHT_MISSING = (short) 0x6982;
     static final short SW_BLOCKED = (short) 0x6983;
     static final short SW_CHANGE_PIN_FIRST = (short) 0x6984;

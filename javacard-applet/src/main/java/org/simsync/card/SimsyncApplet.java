@@ -125,8 +125,9 @@ public class SimsyncApplet extends Applet {
 
     private void dispatch(APDU apdu, boolean direct) {
         byte[] header = apdu.getBuffer();
+        byte cla = header[ISO7816.OFFSET_CLA];
         byte instruction = header[ISO7816.OFFSET_INS];
-        switch (basicClass(header[ISO7816.OFFSET_CLA])) {
+        switch (Channels.basicClass(cla)) {
             case Proto.CLA_ISO:
                 dispatchIso(apdu, instruction);
                 break;
@@ -134,24 +135,17 @@ public class SimsyncApplet extends Applet {
                 dispatchOwn(apdu, instruction, direct);
                 break;
             default:
-                ISOException.throwIt(Proto.SW_BAD_CLA);
+                ISOException.throwIt(Channels.refusal(cla));
         }
-    }
-
-    /**
-     * The class without the number of the logical channel, which the runtime leaves in it (ISO 7816-4: channels 0 to 3 in the
-     * two lowest bits, 4 to 19 in the four lowest and bit 7). Chaining and secure messaging stay, and are refused.
-     */
-    private static byte basicClass(byte cla) {
-        byte kept = (byte) (cla & (byte) 0x40) == 0 ? (byte) 0xFC : (byte) 0xB0;
-        return (byte) (cla & kept);
     }
 
     private void dispatchIso(APDU apdu, byte instruction) {
         switch (instruction) {
             case Proto.INS_SELECT:
-                // Only a SELECT that chose no applet comes here as a command.
-                requireParameters(apdu, (short) 0x0400);
+                // Only a SELECT that chose no applet comes here as a command: none of this name, or no further one.
+                if (Util.getShort(apdu.getBuffer(), ISO7816.OFFSET_P1) != Proto.P1P2_SELECT_NEXT) {
+                    requireParameters(apdu, Proto.P1P2_SELECT_FIRST);
+                }
                 ISOException.throwIt(Proto.SW_NOT_FOUND);
                 break;
             case Proto.INS_VERIFY:

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.simsync.bridge.fault.FaultyCard;
 
 /** What every command refuses before it looks at its data: class, instruction, P1 P2, lifecycle, length, right. */
 class DispatchTest {
@@ -85,9 +86,26 @@ class DispatchTest {
         Host host = Host.enrolled();
         for (int cla = 0; cla < 256; cla++) {
             boolean onAChannel = (cla & 0x7C) == 0 || (cla & 0x70) == 0x40;
+            boolean reserved = (cla & 0x60) == 0x20 || cla == 0xFF;
             if (!onAChannel) {
-                assertSw(0x6E00, host.card.send(cla, 0x84, 0, 0), "class " + cla);
+                int other = (cla & 0x10) != 0 ? 0x6884 : 0x6882;
+                assertSw(reserved ? 0x6E00 : other, host.card.send(cla, 0x84, 0, 0), "class " + cla);
             }
+        }
+    }
+
+    /** ISO 7816-4, 5.4.1 and table 6: what a class says, with the word for who cannot do it. */
+    @Test
+    void f_f2_chainingAndSecureMessagingAreRefusedByName() {
+        Host host = Host.enrolled();
+        for (int cla : new int[] {0x10, 0x13, 0x90, 0x1C, 0x50, 0x5F, 0xD0, 0x70}) {
+            assertSw(0x6884, host.card.send(cla, 0x20, 0, 0x81), "chaining, class " + cla);
+        }
+        for (int cla : new int[] {0x04, 0x08, 0x0C, 0x0F, 0x84, 0x8C, 0x60, 0x6F, 0xE0}) {
+            assertSw(0x6882, host.card.send(cla, 0x20, 0, 0x81), "secure messaging, class " + cla);
+        }
+        for (int cla : new int[] {0x20, 0x3F, 0xA0, 0xBC, 0xFF}) {
+            assertSw(0x6E00, host.card.send(cla, 0x20, 0, 0x81), "reserved class " + cla);
         }
     }
 
@@ -144,6 +162,18 @@ class DispatchTest {
         Host host = Host.enrolled();
         host.card.send(0x00, 0xA4, 4, 0, Host.filled(9, 0xA0)).expect(0x6A82);
         host.card.send(0x00, 0xA4, 0, 0, Host.filled(2, 0x3F)).expect(0x6A86);
+    }
+
+    /** There is one instance of each name at most, so that none comes after it; the applet stays as it was. */
+    @Test
+    void f_f2_selectOfTheNextOccurrenceFindsNone() {
+        Host host = Host.enrolled();
+        host.verify();
+        host.card.send(0x00, 0xA4, 4, 2, FaultyCard.AID).expect(0x6A82);
+        host.card.send(0x00, 0xA4, 4, 2, Host.filled(9, 0xA0)).expect(0x6A82);
+        host.readInfo().expect(0x9000);
+        host.card.send(0x00, 0xA4, 4, 1, Host.filled(9, 0xA0)).expect(0x6A86);
+        host.card.send(0x00, 0xA4, 4, 0x0C, Host.filled(9, 0xA0)).expect(0x6A86);
     }
 
     @Test
