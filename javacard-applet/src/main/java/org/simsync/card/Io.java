@@ -28,6 +28,8 @@ final class Io {
      *
      * <p>Byte 4 is Lc, or Le of a case 2 command (ISO 7816-4), or 0. Only this byte and the numbers of bytes that arrive are
      * trusted: what {@code getIncomingLength} and {@code getOffsetCdata} tell is wrong on some cards.
+     *
+     * <p>Nothing of a PIN, a secret or a token stays in the platform's buffer, which all applets share.
      */
     short receive(APDU apdu) {
         byte[] buffer = apdu.getBuffer();
@@ -39,9 +41,11 @@ final class Io {
         short done = 0;
         while (got > 0) {
             if (got > (short) (announced - done)) {
+                Util.arrayFillNonAtomic(buffer, ISO7816.OFFSET_CDATA, got, (byte) 0);
                 ISOException.throwIt(Proto.SW_WRONG_LENGTH);
             }
             done = Util.arrayCopyNonAtomic(buffer, ISO7816.OFFSET_CDATA, ram.in, done, got);
+            Util.arrayFillNonAtomic(buffer, ISO7816.OFFSET_CDATA, got, (byte) 0);
             if (done == announced) {
                 return done;
             }

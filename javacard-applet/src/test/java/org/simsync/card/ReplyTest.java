@@ -1,8 +1,11 @@
 package org.simsync.card;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import java.util.Arrays;
+import java.util.HexFormat;
+import javacard.framework.APDU;
 import org.junit.jupiter.api.Test;
 import org.simsync.bridge.fault.FaultyCard;
 
@@ -39,6 +42,46 @@ class ReplyTest {
         host.verify();
         byte[] readKeys = Host.join(new byte[] {(byte) 0x80, 0x22, 0, 0}, Host.lv(Host.CALLERS));
         assertArrayEquals(Arrays.copyOf(host.sigPoint, 20), host.card.raw(with(readKeys, 20)).ok(20));
+    }
+
+    /** All applets share the platform's buffer, and cards clear it only when it is needed again. */
+    @Test
+    void f_f2_noSecretStaysInThePlatformsBuffer() {
+        for (String protocol : new String[] {"T=0", "T=1"}) {
+            Host host = new Host(new TestCard(protocol));
+            host.select();
+            host.personalise(0);
+            assertLeftBehindNothing(TestCard.TRANSPORT, Host.PIN, Host.PUK);
+            host.generateKeys();
+            assertLeftBehindNothing(TestCard.TRANSPORT);
+            host.markEnrolled().ok();
+            assertLeftBehindNothing(TestCard.TRANSPORT);
+            host.verify();
+            assertLeftBehindNothing(Host.PIN);
+            host.tryVerify(Arrays.copyOf(Host.PIN, 7)).expect(0x6700);
+            assertLeftBehindNothing(Arrays.copyOf(Host.PIN, 7));
+            host.tryVerify(Host.join(Host.PUK, Host.filled(120, 1))).expect(0x6700);
+            assertLeftBehindNothing(Host.PUK);
+            host.change(Host.PIN, Host.NEW_PIN).ok();
+            assertLeftBehindNothing(Host.PIN, Host.NEW_PIN);
+            host.unblock(Host.PUK, Host.PIN).ok();
+            assertLeftBehindNothing(Host.PUK, Host.PIN);
+            Terminal terminal = new Terminal();
+            host.add(terminal, "desk");
+            Host.Session session = host.openFresh(terminal);
+            host.putHead(session.token(), Host.head(1, 1, 1, 1, 1, 0), 0).ok();
+            assertLeftBehindNothing(session.token());
+            host.terminate(Host.PUK).ok();
+            assertLeftBehindNothing(Host.PUK);
+        }
+    }
+
+    private static void assertLeftBehindNothing(byte[]... secrets) {
+        String buffer = HexFormat.of().formatHex(APDU.getCurrentAPDUBuffer());
+        for (byte[] secret : secrets) {
+            // A part of it would be too much, too.
+            assertFalse(buffer.contains(HexFormat.of().formatHex(secret, 0, 4)), buffer);
+        }
     }
 
     /** There the runtime says 61XX and gives the rest to GET RESPONSE. */
