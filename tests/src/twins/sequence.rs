@@ -264,7 +264,8 @@ impl Step {
                 data.extend_from_slice(&[head.hash; 32]);
                 data.extend_from_slice(&head.list.to_be_bytes());
                 data.extend_from_slice(&[head.hash / 2; 32]);
-                data.push(head.hash & 1);
+                // Now and then a flag that is none.
+                data.push(head.hash & 1 | u8::from(settle.count_ones() > 11) << 1);
                 data.extend_from_slice(&settle.to_be_bytes());
                 own(0x44, 0, &data)
             }

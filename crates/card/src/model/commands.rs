@@ -410,6 +410,10 @@ impl<C: Chip> Model<C> {
         length(data, 99, 99)?;
         self.need_token(data)?;
         let next: [u8; HEAD] = array(data, 16)?;
+        // The last byte: flags, of which there is one.
+        if next[HEAD - 1] & !1 != 0 {
+            return Err(BAD_DATA);
+        }
         if self.memory.head.is_some_and(|old| !may_follow(&old, &next)) {
             return Err(BAD_DATA);
         }

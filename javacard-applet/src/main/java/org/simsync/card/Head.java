@@ -17,6 +17,9 @@ final class Head {
     private static final short LIST = (short) (HEAD_HASH + Proto.LEN_HASH);
     private static final short LIST_HASH = (short) (LIST + LEN_LIST);
 
+    private static final short FLAGS = (short) (LIST_HASH + Proto.LEN_HASH);
+    private static final byte FLAGS_UNKNOWN = (byte) ~Proto.FLAG_CLOSED;
+
     private static final short IS_SET = Twin.BODY;
     private static final short FIELDS = (short) (IS_SET + 1);
     private static final short BODY_LENGTH = (short) (1 + LENGTH);
@@ -34,8 +37,14 @@ final class Head {
         return Util.arrayCopyNonAtomic(record.array(), IS_SET, to, offset, BODY_LENGTH);
     }
 
-    /** Takes new fields, or refuses them with 6A80 if they go back, too far ahead, or contradict the stored ones. */
+    /**
+     * Takes new fields, or refuses them with 6A80 if they have a flag that is none, go back, too far ahead, or contradict the
+     * stored ones.
+     */
     void put(byte[] from, short offset) {
+        if ((byte) (from[(short) (offset + FLAGS)] & FLAGS_UNKNOWN) != (byte) 0) {
+            ISOException.throwIt(Proto.SW_BAD_DATA);
+        }
         byte[] old = record.array();
         if (old[IS_SET] != 0 && !mayFollow(old, FIELDS, from, offset)) {
             ISOException.throwIt(Proto.SW_BAD_DATA);

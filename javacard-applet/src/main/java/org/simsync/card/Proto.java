@@ -59,6 +59,9 @@ final class Proto {
     static final short LEN_SIGNATURE_MAX = 72;
     static final short SLOTS = 16;
 
+    /** The one bit of a head's flags. */
+    static final byte FLAG_CLOSED = 1;
+
     static final byte OPTION_CONTACTLESS = 1;
     static final byte OPTION_CHANGE_PIN = 2;
 

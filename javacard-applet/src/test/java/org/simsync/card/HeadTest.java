@@ -1,6 +1,7 @@
 package org.simsync.card;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import org.junit.jupiter.api.BeforeEach;
@@ -96,7 +97,22 @@ class HeadTest {
         host = Host.enrolled();
         host.add(terminal, "");
         session = host.openFresh(terminal);
-        assertTaken(Host.head(0xFFFF_FFFFL, -1L, 0xFF, 0xFFFF_FFFFL, 0xFF, 0xFF));
+        assertTaken(Host.head(0xFFFF_FFFFL, -1L, 0xFF, 0xFFFF_FFFFL, 0xFF, 1));
+    }
+
+    /** Also into an empty record: a flag that means something one day must not stand there by chance. */
+    @Test
+    void f_f3_unknownFlagsOfAHeadAreRefused() {
+        for (int bit = 1; bit < 8; bit++) {
+            assertRefused(Host.head(EPOCH, SEQUENCE + 1, 1, LIST, LIST_HASH, 1 << bit));
+            assertRefused(Host.head(EPOCH, SEQUENCE + 1, 1, LIST, LIST_HASH, 1 << bit | 1));
+        }
+        assertTaken(Host.head(EPOCH, SEQUENCE + 1, 1, LIST, LIST_HASH, 1));
+        host = Host.enrolled();
+        host.add(terminal, "");
+        session = host.openFresh(terminal);
+        host.putHead(session.token(), Host.head(1, 1, 1, 1, 1, 2), 0).expect(0x6A80);
+        assertFalse(host.openFresh(terminal).headIsSet());
     }
 
     @Test
