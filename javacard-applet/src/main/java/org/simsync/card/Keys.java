@@ -114,13 +114,24 @@ final class Keys {
     /** Whether the signature over the first bytes of the work buffer is by the key with this point. */
     boolean verify(short textLength, byte[] point, short pointOffset, byte[] from, short offset, short length) {
         try {
-            nv.setPoint(terminal, point, pointOffset);
+            if (!holds(terminal, point, pointOffset)) {
+                nv.setPoint(terminal, point, pointOffset);
+            }
             ecdsa.init(terminal, Signature.MODE_VERIFY);
             return ecdsa.verify(ram.work, (short) 0, textLength, from, offset, length);
         } catch (RuntimeException e) {
             // Platforms differ in what they throw at a signature that is no DER; all of it means: not signed.
             return false;
         }
+    }
+
+    /**
+     * Whether the key has this point already: to read it takes cards a few milliseconds, to set it up to 190, and each time a
+     * write. A point that a cut left half set is another one. The answer's buffer is free while signatures are checked.
+     */
+    private boolean holds(ECPublicKey key, byte[] point, short pointOffset) {
+        return key.isInitialized() && key.getW(ram.out, (short) 0) == Proto.LEN_POINT
+                && Util.arrayCompare(ram.out, (short) 0, point, pointOffset, Proto.LEN_POINT) == 0;
     }
 
     /** 6A80 unless the point can be agreed with. */

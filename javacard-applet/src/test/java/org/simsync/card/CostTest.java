@@ -9,6 +9,7 @@ import java.lang.reflect.Modifier;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -18,8 +19,28 @@ import org.junit.jupiter.api.Test;
 
 /** Counts what each command costs, with the longest data, and holds docs/card.md to it. */
 class CostTest {
-    /** Milliseconds of a bare command, signing, verifying and agreeing: JCAlgTest's, rounded. */
-    private static final int[][] CARDS = {{15, 32, 32, 20}, {15, 57, 57, 56}, {15, 146, 146, 126}};
+    /**
+     * What JCAlgTest has measured, in tenths of a millisecond. A digest of n blocks takes digest + n * block, a fit to its
+     * figures for 16 to 512 bytes.
+     */
+    private record Chip(String name, int command, int signInit, int sign, int verify, int agreeInit, int agree, int set, int read,
+            int digest, int block) {
+        int milliseconds(Counting counting) {
+            int tenths = command + counting.signed * (signInit + sign) + counting.verified * (signInit + verify)
+                    + counting.agreed * (agreeInit + agree) + counting.set * set + counting.read * read
+                    + counting.digests * digest + counting.blocks * block;
+            return (tenths + 5) / 10;
+        }
+
+        String row() {
+            return String.format("| %s | %d | %d, %d | %d, %d | %d, %d | %d | %d | %d, %d |", name, command, sign, signInit,
+                    verify, signInit, agree, agreeInit, set, read, digest, block);
+        }
+    }
+
+    private static final List<Chip> CARDS = List.of(new Chip("NXP J3R180", 150, 81, 320, 302, 79, 200, 34, 4, 10, 14),
+            new Chip("NXP J3H145", 150, 58, 563, 503, 85, 551, 117, 13, 10, 15),
+            new Chip("Infineon SLJ 52GLA080 (SLE78 class)", 150, 27, 1459, 1009, 33, 1262, 1895, 71, 20, 67));
     private static final int LONGEST_SIGNATURE = 72;
     private static final String LABEL = "a terminal's whole label";
 
@@ -39,13 +60,10 @@ class CostTest {
         answer.expect(0x9000);
         int longer = counting.signature == 0 ? 0 : LONGEST_SIGNATURE - counting.signature;
         int bytesIn = 4 + (in > 0 ? 1 + in : 0) + 1;
-        StringBuilder row = new StringBuilder(String.format("| %s | %d | %d | %d | %d | %d | %d | %d |", name, bytesIn,
-                answer.data().length + longer + 2, host.card.nv.writes(), host.card.nv.bytes(), counting.signed,
-                counting.verified, counting.agreed));
-        for (int[] card : CARDS) {
-            row.append(' ').append(card[0] + counting.signed * card[1] + counting.verified * card[2]
-                    + counting.agreed * card[3]).append(" |");
-        }
+        StringBuilder row = new StringBuilder(String.format("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d |", name,
+                bytesIn, answer.data().length + longer + 2, host.card.nv.writes(), host.card.nv.bytes(), counting.signed,
+                counting.verified, counting.agreed, counting.set, counting.blocks));
+        CARDS.forEach(card -> row.append(' ').append(card.milliseconds(counting)).append(" |"));
         rows.add(row.toString());
         return answer;
     }
@@ -56,9 +74,45 @@ class CostTest {
         List<String> document = Files.readAllLines(Path.of("../docs/card.md"));
         int begin = document.indexOf("## Costs");
         assertTrue(begin > 0, "docs/card.md has no costs");
-        List<String> table = document.subList(begin, document.size()).stream()
+        int table = document.indexOf("| command | bytes in | bytes out | writes | array bytes | sign | verify | agree | set | blocks"
+                + " | J3R180 | J3H145 | SLE78 |");
+        List<String> chips = document.subList(begin, table).stream().filter(line -> line.matches("\\| [A-Z].*\\|")).toList();
+        assertEquals(CARDS.stream().map(Chip::row).toList(), chips);
+        List<String> commands = document.subList(table, document.size()).stream()
                 .filter(line -> line.matches("\\| [A-Z].*\\|")).toList();
-        assertEquals(String.join("\n", rows), String.join("\n", table));
+        assertEquals(String.join("\n", rows), String.join("\n", commands));
+    }
+
+    /** The way of every session, after power came: nothing of the records is known yet, and their checksums are looked at. */
+    @Test
+    void f_f3_theDocumentSaysHowLongASessionTakesToOpen() throws Exception {
+        host.select();
+        host.personalise(0);
+        host.generateKeys();
+        host.markEnrolled().ok();
+        host.select();
+        Terminal terminal = new Terminal();
+        host.add(terminal, LABEL);
+        host.add(new Terminal(), LABEL);
+        Terminal before = new Terminal();
+        host.add(before, LABEL);
+        host.openFresh(before);
+        String sentence = String.format("SELECT, VERIFY, OPEN SESSION; computed %s ms, and %s ms where the terminal is the"
+                + " one that came last", fromInsertion(terminal), fromInsertion(terminal));
+        String document = Files.readString(Path.of("../docs/card.md")).replaceAll("\\s+", " ");
+        assertTrue(document.contains(sentence), "docs/card.md does not say: " + sentence);
+    }
+
+    private String fromInsertion(Terminal terminal) {
+        host.card.powerCycle();
+        int[] sums = new int[CARDS.size()];
+        List<Runnable> commands = List.of(host::select, host::verify, () -> host.open(terminal));
+        for (Runnable command : commands) {
+            counting.reset();
+            command.run();
+            Arrays.setAll(sums, i -> sums[i] + CARDS.get(i).milliseconds(counting));
+        }
+        return String.format("%d, %d and %d", sums[0], sums[1], sums[2]);
     }
 
     private void wholeLife() {
@@ -92,6 +146,10 @@ class CostTest {
         host.verify();
         Host.Session[] session = new Host.Session[1];
         count("OPEN SESSION", 129 + LONGEST_SIGNATURE, () -> open(last));
+        host.card.powerCycle();
+        host.select();
+        host.verify();
+        count("OPEN SESSION, same terminal", 129 + LONGEST_SIGNATURE, () -> open(last));
         session[0] = host.openFresh(last);
         count("RENEW", 48, () -> host.renew(session[0].token(), Host.CALLERS));
         byte[] head = Host.head(1, 1, 1, 1, 1, 0);

@@ -42,6 +42,40 @@ class SessionTest {
         host.renew(second.token(), Host.CALLERS).expect(0x9000);
     }
 
+    /** To set a point takes some chips 190 ms, and wears its memory. */
+    @Test
+    void f_f2_aTerminalsPointIsSetOnlyWhenItIsAnother() {
+        Terminal other = new Terminal();
+        host.add(other, "desktop");
+        int[] writes = new int[5];
+        Terminal[] who = {terminal, terminal, other, other, terminal};
+        for (int i = 0; i < who.length; i++) {
+            host.card.powerCycle();
+            host.select();
+            host.verify();
+            host.card.nv.never();
+            host.open(who[i]);
+            writes[i] = host.card.nv.writes();
+        }
+        assertArrayEquals(new int[] {2, 1, 2, 1, 2}, writes);
+    }
+
+    /** The key holds the point of whoever came last, and counts for nobody else. */
+    @Test
+    void f_f2_theKeyOfAnotherTerminalChecksNothing() {
+        Terminal other = new Terminal();
+        host.add(other, "desktop");
+        host.openFresh(terminal);
+        host.select();
+        host.verify();
+        openWith(other.id, terminal.point, goodSignature(terminal.point)).expect(0x6982);
+        host.openFresh(other);
+        host.select();
+        host.verify();
+        byte[] point = terminal.point;
+        openWith(terminal.id, point, other.sign(host.terminalText(Host.CALLERS, point))).expect(0x6982);
+    }
+
     @Test
     void aChallengeServesOnce() {
         host.select();

@@ -76,6 +76,7 @@ final class Subset {
             "javacard/security/ECKey.setB([BSS)V", "javacard/security/ECKey.setFieldFP([BSS)V",
             "javacard/security/ECKey.setG([BSS)V", "javacard/security/ECKey.setK(S)V",
             "javacard/security/ECKey.setR([BSS)V", "javacard/security/ECPublicKey.getW([BS)S",
+            "javacard/security/ECPublicKey.isInitialized()Z",
             "javacard/security/ECPublicKey.setW([BSS)V", "javacard/security/Key.clearKey()V",
             "javacard/security/KeyAgreement.generateSecret([BSS[BS)S",
             "javacard/security/KeyAgreement.getInstance(BZ)Ljavacard/security/KeyAgreement;",
