@@ -87,6 +87,21 @@ impl Data {
 /// A command's name for people, and the secret that it asks for.
 struct Name(&'static str, Secret);
 
+/// To SELECT the card answers in the applet's place, and means another thing by 6A81: a card that is locked (GlobalPlatform,
+/// life cycle CARD_LOCKED) selects no application.
+fn nothing_to_select(error: CardError) -> CardError {
+    match error {
+        CardError::Refused {
+            command,
+            status: Status::Unusable,
+        } => CardError::Refused {
+            command,
+            status: Status::NotFound,
+        },
+        error => error,
+    }
+}
+
 impl<T: Transport> Applet<T> {
     /// Nothing is sent yet.
     pub fn new(transport: T) -> Self {
@@ -140,12 +155,14 @@ impl<T: Transport> Applet<T> {
     /// SELECT: begins anew. PIN state, token and challenge of before are gone.
     pub fn select(&mut self) -> Result<Selected, CardError> {
         let name = Name("SELECT", Secret::Pin);
-        let selected = self.ask(
-            name,
-            Command::new(ISO, 0xA4, 4, 0),
-            Data::new().put(&APPLET_AID),
-            read_selected,
-        )?;
+        let selected = self
+            .ask(
+                name,
+                Command::new(ISO, 0xA4, 4, 0),
+                Data::new().put(&APPLET_AID),
+                read_selected,
+            )
+            .map_err(nothing_to_select)?;
         let (major, minor) = selected.version;
         if major != VERSION {
             return Err(CardError::Version { major, minor });

@@ -308,6 +308,16 @@ fn select_tells_versions_and_lifecycles() {
 }
 
 #[test]
+fn f_f4_a_locked_card_has_no_applet_to_select_and_is_no_bad_model() {
+    let locked = applet(&[], 0x6A81).select().unwrap_err();
+    assert_eq!(locked.status(), Some(Status::NotFound));
+    let bad_model = applet(&[], 0x6A81)
+        .generate_keys(&secret(), &[0; 32])
+        .unwrap_err();
+    assert_eq!(bad_model.status(), Some(Status::Unusable));
+}
+
+#[test]
 fn the_pseudonym_is_recognised() {
     let card = CardId([7; 16]);
     let alice = "alice".parse().unwrap();

@@ -173,6 +173,11 @@ impl Card {
         if self.made.state == 0xFF {
             return (Vec::new(), 0x6985);
         }
+        let locked = self.made.state == 0x7F;
+        if locked && !aid.is_empty() && aid != ISD {
+            // A locked card selects its domain only (GPCS 11.9.3.2).
+            return (Vec::new(), 0x6A81);
+        }
         let default = self.made.default_application && self.selected == Selected::Nothing;
         if aid == APPLET_AID {
             if self.instance.is_none() || self.applet_locked {
@@ -195,7 +200,6 @@ impl Card {
         let mut fci = vec![0x6F, 16, 0x84, 8];
         fci.extend(ISD);
         fci.extend([0xA5, 4, 0x9F, 0x65, 1, 0xFF]);
-        let locked = self.made.state == 0x7F;
         (fci, if locked { 0x6283 } else { 0x9000 })
     }
 
