@@ -11,6 +11,7 @@ final class CardData {
     private static final int CARD_IMAGE_NUMBER = 0x45;
     private static final int CARD_DATA = 0x66;
     private static final int SEQUENCE_COUNTER = 0xC1;
+    private static final int CONFIRMATION_COUNTER = 0xC2;
     private static final int KEY_INFORMATION = 0xE0;
     private static final int APPLICATION_LIST = 0x2F00;
     private static final int PRODUCTION = 0x9F7F;
@@ -45,20 +46,26 @@ final class CardData {
         return Tlv.of(0x6F, Tlv.of(0x84, Registry.DOMAIN.bytes()), Tlv.of(0xA5, longest));
     }
 
-    /** GET DATA: 6A88 for what this card does not tell. */
-    byte[] get(int tag) throws Refusal {
-        return switch (tag) {
-            case ISSUER_IDENTIFICATION -> Tlv.of(tag, hex(SIMULATOR_ISSUER));
-            case CARD_IMAGE_NUMBER -> Tlv.of(tag, diversification);
-            case CARD_DATA -> Tlv.of(tag, recognition());
-            case SEQUENCE_COUNTER -> Tlv.of(tag, settings.sequence(keys.sets().get(0).counter()));
+    /**
+     * GET DATA: the object to class 80, its value alone to class 00 (GPCS 11.3.3.1); 2F00 is a file's name and no tag, and
+     * its content comes bare. 6A88 for what this card does not tell.
+     */
+    byte[] get(int tag, boolean withTag) throws Refusal {
+        byte[] value = switch (tag) {
+            case ISSUER_IDENTIFICATION -> hex(SIMULATOR_ISSUER);
+            case CARD_IMAGE_NUMBER -> diversification;
+            case CARD_DATA -> recognition();
+            case SEQUENCE_COUNTER -> settings.sequence(keys.sets().get(0).counter());
+            // It counts receipts, and this domain gives none.
+            case CONFIRMATION_COUNTER -> new byte[Short.BYTES];
             case KEY_INFORMATION -> keyInformation();
             case APPLICATION_LIST -> applications();
             case PRODUCTION -> production();
-            case RESOURCES -> Tlv.of(tag, Tlv.of(0x81, number(registry.instances().size(), Short.BYTES)),
+            case RESOURCES -> Tlv.join(Tlv.of(0x81, number(registry.instances().size(), Short.BYTES)),
                     Tlv.of(0x82, number(registry.free(), Integer.BYTES)), Tlv.of(0x83, number(TRANSIENT, Short.BYTES)));
             default -> throw new Refusal(Sw.NO_REFERENCED_DATA);
         };
+        return withTag && tag != APPLICATION_LIST ? Tlv.of(tag, value) : value;
     }
 
     private static byte[] hex(String text) {
@@ -85,7 +92,7 @@ final class CardData {
                 all = Tlv.join(all, Tlv.of(0xC0, one));
             }
         }
-        return Tlv.of(KEY_INFORMATION, all);
+        return all;
     }
 
     private byte[] applications() {
@@ -93,13 +100,13 @@ final class CardData {
         for (Instance instance : registry.instances()) {
             all = Tlv.join(all, Tlv.of(0x61, Tlv.of(0x4F, instance.aid().bytes())));
         }
-        return Tlv.of(APPLICATION_LIST, all);
+        return all;
     }
 
     /** Production data: all zeros but the serial number, since nobody made this chip. */
     private byte[] production() {
         byte[] data = new byte[PRODUCTION_LENGTH];
         System.arraycopy(diversification, 0, data, SERIAL_AT, Integer.BYTES);
-        return Tlv.of(PRODUCTION, data);
+        return data;
     }
 }

@@ -243,7 +243,10 @@ final class Content {
             throw new Refusal(Sw.NO_REFERENCED_DATA);
         }
         // Only the lock is the issuer's to set: b8; what comes below is the application's own.
-        int unlocked = instance.state() & ~Registry.LOCKED;
-        instance.setState((wanted & Registry.LOCKED) != 0 ? unlocked | Registry.LOCKED : unlocked);
+        int lock = wanted & Registry.LOCKED;
+        if ((instance.state() & Registry.LOCKED) == lock) {
+            throw new Refusal(Sw.CONDITIONS);
+        }
+        instance.setState(instance.state() ^ Registry.LOCKED);
     }
 }

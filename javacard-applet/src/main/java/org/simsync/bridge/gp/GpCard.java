@@ -15,8 +15,11 @@ import org.simsync.bridge.Neighbour;
  * answer; null is a reset.
  */
 public final class GpCard implements Function<byte[], byte[]> {
-    /** Class 00, SELECT, by name, first or only occurrence. */
-    private static final byte[] SELECT_BY_NAME = {0x00, (byte) 0xA4, 0x04, 0x00};
+    /** Class 00, SELECT, by name; then: the first or only occurrence, or the next one. */
+    private static final byte[] SELECT_BY_NAME = {0x00, (byte) 0xA4, 0x04};
+    private static final int FIRST = 0x00;
+    private static final int NEXT = 0x02;
+    private static final int P2 = 3;
     private static final byte[] NO_PRIVILEGES = {0};
     private static final byte[] NOTHING = {};
 
@@ -24,7 +27,7 @@ public final class GpCard implements Function<byte[], byte[]> {
     private final Registry registry;
     private final Isd domain;
     /** Whom commands go to: an instance on the chip, or the domain. */
-    private boolean onChip;
+    private Aid selected = Registry.DOMAIN;
 
     /**
      * The domain's stand-in on the chip. While it is selected there, no other applet is: the one before it was deselected,
@@ -85,18 +88,22 @@ public final class GpCard implements Function<byte[], byte[]> {
             chip.reset();
             domain.endSession();
             // The domain is what a card selects by itself.
-            onChip = false;
+            selected = Registry.DOMAIN;
             return NOTHING;
         }
         boolean byName = Arrays.equals(command, 0, Math.min(command.length, SELECT_BY_NAME.length), SELECT_BY_NAME, 0,
                 SELECT_BY_NAME.length);
-        if (byName && !registry.isTerminated()) {
+        boolean isOccurrence = byName && command.length > P2 && (command[P2] == FIRST || command[P2] == NEXT);
+        if (isOccurrence && !registry.isTerminated()) {
             return select(command);
         }
-        return onChip ? chip.transmit(command) : domain.process(command);
+        return selected.equals(Registry.DOMAIN) ? domain.process(command) : chip.transmit(command);
     }
 
-    /** What is selected stays so if there is nothing of that name (GPCS 6.4.2). */
+    /**
+     * What is selected stays so if there is nothing of that name (GPCS 6.4.2). A locked card selects its domain and nothing
+     * else: 6A81 (GPCS 11.9.3.2).
+     */
     private byte[] select(byte[] apdu) {
         byte[] name;
         try {
@@ -106,22 +113,26 @@ public final class GpCard implements Function<byte[], byte[]> {
         }
         boolean meansDomain = name.length == 0
                 || name.length >= Aid.SHORTEST && Registry.DOMAIN.startsWith(name);
-        if (meansDomain) {
-            onChip = false;
+        boolean isNext = apdu[P2] == NEXT;
+        if (meansDomain && !isNext) {
+            selected = Registry.DOMAIN;
             chip.transmit(selectOnChip(Registry.DOMAIN));
             return domain.select();
         }
-        Registry.Instance instance = registry.selectable(name);
+        if (registry.isLocked()) {
+            return Sw.answer(NOTHING, Sw.NO_SUCH_FUNCTION);
+        }
+        Registry.Instance instance = isNext ? registry.selectableAfter(selected, name) : registry.selectable(name);
         if (instance == null) {
             return Sw.answer(NOTHING, Sw.NOT_FOUND);
         }
         domain.endSession();
-        onChip = true;
+        selected = instance.aid();
         return chip.transmit(selectOnChip(instance.aid()));
     }
 
     private static byte[] selectOnChip(Aid aid) {
-        byte[] length = {(byte) aid.bytes().length};
-        return Tlv.join(SELECT_BY_NAME, length, aid.bytes(), new byte[1]);
+        byte[] occurrenceAndLength = {FIRST, (byte) aid.bytes().length};
+        return Tlv.join(SELECT_BY_NAME, occurrenceAndLength, aid.bytes(), new byte[1]);
     }
 }

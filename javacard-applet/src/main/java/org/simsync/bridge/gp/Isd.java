@@ -21,6 +21,7 @@ final class Isd {
     private static final int CLA_ISO = 0x00;
     private static final int CLA_GP = 0x80;
     private static final int CLA_SECURED = 0x84;
+    private static final int SECURE_MESSAGING = 0x04;
     private static final int HOST_CHALLENGE = 8;
     private static final int AUTHENTICATION_DATA = 16;
     /** PUT KEY's P2: more than one key, the first is number 1. */
@@ -123,6 +124,9 @@ final class Isd {
         if (otherChannel) {
             throw new Refusal(Sw.NO_SUCH_CHANNEL);
         }
+        if (command.ins() == SELECT && cla == (CLA_ISO | SECURE_MESSAGING)) {
+            throw new Refusal(Sw.NO_SECURE_MESSAGING);
+        }
         boolean iso = cla == CLA_ISO;
         boolean gp = cla == CLA_GP;
         boolean secured = cla == CLA_SECURED;
@@ -161,7 +165,7 @@ final class Isd {
     private byte[] dispatch(Command command) throws Refusal {
         switch (command.ins()) {
             case GET_DATA -> {
-                return cardData.get(command.p1p2());
+                return cardData.get(command.p1p2(), command.cla() != CLA_ISO);
             }
             case SELECT -> throw new Refusal(Sw.WRONG_P1P2);
             case GET_STATUS, SET_STATUS -> {

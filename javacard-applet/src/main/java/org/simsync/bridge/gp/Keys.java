@@ -57,7 +57,8 @@ final class Keys {
 
     /**
      * PUT KEY of three keys (GPCS 11.8; Amendment D 7.2): new version, then for each type, encrypted key, check value.
-     * Version 0 adds a set, another replaces that one. Answers the new version and the check values.
+     * Version 0 adds a set, another replaces that one, by keys of its length. Answers the new version and the check values.
+     * 6A80 for keys that it cannot take, of another type too; 6982 for a check value that is not the key's.
      */
     byte[] put(int replaced, byte[] data, int type, SecureChannel channel) throws Refusal {
         KeySet old = replaced == 0 ? null : set(replaced);
@@ -72,7 +73,7 @@ final class Keys {
                 keys[i] = readKey(in, type, channel);
                 byte[] check = KeySet.checkValue(type, keys[i]);
                 if (!Arrays.equals(Tlv.field(in), check)) {
-                    throw new Refusal(Sw.WRONG_KEY_CHECK_VALUE);
+                    throw new Refusal(Sw.SECURITY_STATUS);
                 }
                 answer = Tlv.join(answer, check);
             }
@@ -89,7 +90,7 @@ final class Keys {
 
     private static byte[] readKey(ByteBuffer in, int type, SecureChannel channel) throws Refusal {
         if ((in.get() & 0xFF) != type) {
-            throw new Refusal(Sw.NO_SUCH_ALGORITHM);
+            throw new Refusal(Sw.WRONG_DATA);
         }
         byte[] block = Tlv.field(in);
         if (type == KeySet.TYPE_DES) {
@@ -108,6 +109,9 @@ final class Keys {
     }
 
     private void store(KeySet old, KeySet fresh) throws Refusal {
+        if (old != null && old.enc().length != fresh.enc().length) {
+            throw new Refusal(Sw.WRONG_DATA);
+        }
         boolean taken = sets.stream().anyMatch(s -> s != old && s.version() == fresh.version());
         if (taken) {
             throw new Refusal(Sw.WRONG_DATA);

@@ -128,11 +128,19 @@ final class Registry {
 
     /** The instance that SELECT of this name means: the name itself, else the first that begins so; or null. */
     Instance selectable(byte[] name) {
-        if (isLocked() || name.length < Aid.SHORTEST) {
-            return null;
-        }
-        List<Instance> named = instances.stream().filter(i -> i.isSelectable() && i.aid().startsWith(name)).toList();
+        List<Instance> named = named(name);
         return named.stream().filter(i -> i.aid().bytes().length == name.length).findFirst()
                 .orElse(named.isEmpty() ? null : named.get(0));
+    }
+
+    /** The first instance behind the selected one, in this order, whose name begins so; or null. The domain comes first. */
+    Instance selectableAfter(Aid selected, byte[] name) {
+        int after = instances.indexOf(instance(selected)) + 1;
+        return named(name).stream().filter(i -> instances.indexOf(i) >= after).findFirst().orElse(null);
+    }
+
+    private List<Instance> named(byte[] name) {
+        return name.length < Aid.SHORTEST ? List.of()
+                : instances.stream().filter(i -> i.isSelectable() && i.aid().startsWith(name)).toList();
     }
 }

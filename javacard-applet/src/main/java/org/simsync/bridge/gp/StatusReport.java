@@ -78,7 +78,10 @@ final class StatusReport {
         List<Tlv> search = Tlv.parse(command.data());
         byte[] name = Tlv.find(search, NAME);
         byte[] tags = Tlv.find(search, TAG_LIST);
-        if (name == null || name.length > Aid.LONGEST) {
+        if (command.p1() == ISSUER_DOMAIN) {
+            // There is one: what to look for is ignored (GPCS 11.4.2.1).
+            name = new byte[0];
+        } else if (name == null || name.length > Aid.LONGEST) {
             throw new Refusal(Sw.WRONG_DATA);
         }
         boolean inTlv = (command.p2() & IN_TLV) != 0;

@@ -16,14 +16,13 @@ final class Sw {
     static final int BLOCKED = 0x6983;
     static final int CONDITIONS = 0x6985;
     static final int WRONG_DATA = 0x6A80;
+    static final int NO_SUCH_FUNCTION = 0x6A81;
     static final int NOT_FOUND = 0x6A82;
     static final int NO_MEMORY = 0x6A84;
     static final int WRONG_P1P2 = 0x6A86;
     static final int NO_REFERENCED_DATA = 0x6A88;
     static final int NO_SUCH_INSTRUCTION = 0x6D00;
     static final int NO_SUCH_CLASS = 0x6E00;
-    static final int NO_SUCH_ALGORITHM = 0x9484;
-    static final int WRONG_KEY_CHECK_VALUE = 0x9485;
 
     private Sw() {
     }

@@ -312,6 +312,17 @@ class ContentTest {
     }
 
     @Test
+    void f_f4_anApplicationIsNotLedToTheStateThatItIsIn() throws BridgeException {
+        Host host = open().installAll();
+        assertEquals(0x6985, host.securedSw(0xF0, 0x40, 0x07, Host.APPLET), "not locked");
+        assertEquals(0x9000, host.securedSw(0xF0, 0x40, 0x80, Host.APPLET));
+        assertEquals(0x6985, host.securedSw(0xF0, 0x40, 0x80, Host.APPLET), "locked already");
+        assertEquals(0x6985, host.securedSw(0xF0, 0x40, 0x87, Host.APPLET), "the lock is all that counts");
+        assertEquals(0x9000, host.securedSw(0xF0, 0x40, 0x00, Host.APPLET));
+        assertEquals(1, host.select(Host.APPLET)[2]);
+    }
+
+    @Test
     void setStatusRefuses() throws BridgeException {
         Host host = open();
         assertEquals(0x6A88, host.securedSw(0xF0, 0x40, 0x80, Host.APPLET));

@@ -55,7 +55,8 @@ class IsdTest {
     void selectInOtherWaysIsRefused() throws BridgeException {
         Host host = new Host();
         assertEquals(0x6A86, host.swOf("00A4000002" + "3F00"));
-        assertEquals(0x6A86, host.swOf("00A4040208A000000151000000"), "the next occurrence");
+        assertEquals(0x6A82, host.swOf("00A4040208A000000151000000"), "the next occurrence");
+        assertEquals(0x6A86, host.swOf("00A4040108A000000151000000"), "the last occurrence");
         assertEquals(0x6700, host.swOf("00A4040009A000000151000000"));
     }
 
@@ -70,14 +71,82 @@ class IsdTest {
         assertEquals("4203F0534D", Host.text(host.ok("80CA004200")));
         assertEquals("450A00112233445566778899", Host.text(host.ok("80CA004500")));
         assertEquals("9F7F2A" + "00".repeat(12) + "00112233" + "00".repeat(26), Host.text(host.ok("80CA9F7F00")));
-        assertEquals("2F000E610C4F0A" + NEIGHBOUR, Host.text(host.ok("80CA2F0000")));
-        assertEquals("FF210E8102000182040000C35083021000", Host.text(host.ok("00CAFF2100")), "class 00 too");
+        assertEquals("610C4F0A" + NEIGHBOUR, Host.text(host.ok("80CA2F0000")));
+        assertEquals("FF210E8102000182040000C35083021000", Host.text(host.ok("80CAFF2100")));
         for (String tag : new String[] {"0000", "0067", "9F70", "00CF", "FFFF"}) {
             assertEquals(0x6A88, host.swOf("80CA" + tag + "00"), tag);
         }
         assertEquals("0215", Host.text(new Host("scp=02").ok("80CA006600")).replaceAll(".*(....)$", "$1"));
         assertEquals("E012C00401FF8010C00402FF8010C00403FF8010", Host.text(new Host("scp=02").ok("80CA00E000")));
         assertEquals("C1020000", Host.text(new Host("scp=02").ok("80CA00C100")));
+    }
+
+    /** 2F00 is the name of a file, and no tag. */
+    @Test
+    void f_f4_theListOfApplicationsComesBare() throws BridgeException {
+        Host host = new Host().open(3).installAll();
+        String list = "610C4F0A" + NEIGHBOUR + "610B4F09" + Host.APPLET.replace(" ", "");
+        assertEquals(list, Host.text(host.ok("80CA2F0000")));
+        assertEquals(list, Host.text(host.ok("00CA2F0000")));
+    }
+
+    /** GPCS 11.3.3.1. */
+    @ParameterizedTest
+    @ValueSource(strings = {"0066", "00E0", "00C1", "00C2", "0042", "0045", "9F7F", "FF21"})
+    void f_f4_classZeroGetsTheValueOnly(String tag) throws BridgeException, Refusal {
+        Host host = new Host();
+        byte[] value = Tlv.parse(host.ok("80CA" + tag + "00")).get(0).value();
+        assertEquals(Host.text(value), Host.text(host.ok("00CA" + tag + "00")));
+    }
+
+    /** It counts receipts (GPCS, table 11-26), of which there are none. */
+    @Test
+    void f_f4_theConfirmationCounterIsTold() throws BridgeException {
+        assertEquals("C2020000", Host.text(new Host().ok("80CA00C200")));
+    }
+
+    @Test
+    void f_f4_theNextOccurrenceIsSelected() throws BridgeException {
+        Host host = new Host().open(3).installAll();
+        String both = "00A40402" + Host.lv("F0");
+        assertEquals(0x6A82, host.swOf(both), "a name has 5 bytes at least");
+        assertEquals(0x6A82, host.swOf("00A40402" + Host.lv("A000000151")), "the domain is the only one");
+        assertEquals(0x9000, Host.sw(host.secured(0xF2, 0x80, 2, ALL)), "which stays as it was");
+        assertEquals(0x9000, host.swOf("00A40402" + Host.lv("F053494D53")), "ours is behind the domain");
+        assertEquals(0x6985, host.swOf("8020000000"), "ours answers");
+        assertEquals(0x6A82, host.swOf("00A40402" + Host.lv("F053494D53")), "no further one");
+        assertEquals(0x6985, host.swOf("8020000000"), "ours stays");
+        assertEquals(0x6A82, host.swOf("00A40402" + Host.lv("F04E454947")), "the neighbour stands before ours");
+        host.card.apply(null);
+        assertEquals(0x9000, host.swOf("00A40402" + Host.lv("F04E454947")));
+        assertEquals(0x6D00, host.swOf("80CA006600"), "the neighbour's word");
+    }
+
+    /** GPCS 11.9.3.2: the function is not there on a locked card. */
+    @Test
+    void f_f4_aLockedCardSelectsNothingButItsDomain() throws BridgeException {
+        Host host = new Host("state=CARD_LOCKED");
+        for (String name : new String[] {NEIGHBOUR, Host.APPLET, "A000000003000000"}) {
+            assertEquals(0x6A81, Host.sw(host.select(name)), name);
+            assertEquals(0x6A81, host.swOf("00A40402" + Host.lv(name)), "next " + name);
+        }
+        assertEquals(0x6A81, host.swOf("00A40402" + Host.lv("A000000151000000")));
+        assertEquals(0x6283, Host.sw(host.select("A000000151000000")));
+        assertEquals(0x6283, Host.sw(host.select("")));
+    }
+
+    @Test
+    void f_f4_selectKnowsNoSecureMessaging() throws BridgeException {
+        assertEquals(0x6882, new Host().swOf("04A4040000"));
+    }
+
+    /** GPCS 5.1 and 5.3: a step leads to another state. */
+    @Test
+    void f_f4_theCardIsNotLedToTheStateThatItIsIn() throws BridgeException {
+        Host host = new Host("state=SECURED").open(1);
+        assertEquals(0x6985, host.securedSw(0xF0, 0x80, 0x0F, ""));
+        assertEquals(0x9000, host.securedSw(0xF0, 0x80, 0x7F, ""));
+        assertEquals(0x6985, host.securedSw(0xF0, 0x80, 0x7F, ""));
     }
 
     @Test
@@ -300,8 +369,8 @@ class IsdTest {
         assertEquals(0x9000, Host.sw(host.secured(0xF2, 0x80, 2, ALL)));
         assertEquals(0x6985, host.securedSw(0xE4, 0, 0, "4F" + Host.lv(Host.APPLET)));
         assertEquals(0x6985, host.announce("A000000099"));
-        assertEquals(0x6A82, Host.sw(host.select(Host.APPLET)));
-        assertEquals(0x6A82, Host.sw(host.select(NEIGHBOUR)));
+        assertEquals(0x6A81, Host.sw(host.select(Host.APPLET)));
+        assertEquals(0x6A81, Host.sw(host.select(NEIGHBOUR)));
         host.card.apply(null);
         assertEquals(FCI + "6283", Host.text(host.select("")));
         assertEquals(0x9000, host.swOf("80CA006600"));

@@ -49,7 +49,7 @@ class KeysTest {
         assertEquals(0x9000, Host.sw(host.initializeUpdate(0x0B, key(1, length), key(2, length), key(3, length))));
         assertEquals(0x9000, host.authenticate(3));
         assertEquals("E012C0040" + String.format("10B%02X%02X", type, length), Host.text(host.ok("80CA00E000")).substring(0, 16));
-        assertEquals(0x9000, Host.sw(host.secured(0xD8, 0x0B, 0x81, data(host, 0x0C, type, 16))), "with the new DEK");
+        assertEquals(0x9000, Host.sw(host.secured(0xD8, 0x0B, 0x81, data(host, 0x0C, type, length))), "with the new DEK");
     }
 
     @Test
@@ -77,10 +77,10 @@ class KeysTest {
         assertEquals(0x6A86, Host.sw(host.secured(0xD8, 0, 0x01, good)), "one key alone");
         byte[] check = good.clone();
         check[check.length - 1] ^= 1;
-        assertEquals(0x9485, Host.sw(host.secured(0xD8, 0, 0x81, check)));
+        assertEquals(0x6982, Host.sw(host.secured(0xD8, 0, 0x81, check)));
         byte[] other = good.clone();
         other[1] ^= 0x08;
-        assertEquals(0x9484, Host.sw(host.secured(0xD8, 0, 0x81, other)));
+        assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, other)));
         assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, java.util.Arrays.copyOf(good, good.length - 1))));
         assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, java.util.Arrays.copyOf(good, good.length + 1))));
         assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, new byte[0])));
@@ -95,6 +95,38 @@ class KeysTest {
         assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, length)));
         host.card.apply(null);
         host.open(3);
+    }
+
+    /** GPCS 2.3.1; 9484 and 9485 are words of versions before. */
+    @ParameterizedTest
+    @ValueSource(strings = {"scp=03", "scp=02"})
+    void f_f4_aWrongCheckValueIsASecurityMatterAndAnotherTypeWrongData(String scp) throws BridgeException {
+        Host host = new Host(scp).open(3);
+        byte[] good = data(host, 1, type(scp), 16);
+        for (int at : new int[] {good.length - 1, good.length - 3}) {
+            byte[] check = good.clone();
+            check[at] ^= 1;
+            assertEquals(0x6982, Host.sw(host.secured(0xD8, 0, 0x81, check)));
+        }
+        for (int other : new int[] {0x80, 0x81, 0x82, 0x88, 0xA1}) {
+            byte[] typed = good.clone();
+            typed[1] = (byte) other;
+            if (other != type(scp)) {
+                assertEquals(0x6A80, Host.sw(host.secured(0xD8, 0, 0x81, typed)));
+            }
+        }
+        assertEquals(0x9000, Host.sw(host.secured(0xD8, 0, 0x81, good)), "none of these ended the session, or put a key");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"16,24", "16,32", "32,16", "24,32"})
+    void f_f4_keysAreNotReplacedByKeysOfAnotherLength(int before, int after) throws BridgeException {
+        Host host = new Host().open(3);
+        int aes = KeySet.TYPE_AES;
+        assertEquals(0x9000, Host.sw(host.secured(0xD8, 0, 0x81, data(host, 1, aes, before))));
+        assertEquals(0x6A80, Host.sw(host.secured(0xD8, 1, 0x81, data(host, 1, aes, after))));
+        assertEquals(0x6A80, Host.sw(host.secured(0xD8, 1, 0x81, data(host, 2, aes, after))));
+        assertEquals(0x9000, Host.sw(host.secured(0xD8, 0, 0x81, data(host, 2, aes, after))), "beside them they can be");
     }
 
     @Test

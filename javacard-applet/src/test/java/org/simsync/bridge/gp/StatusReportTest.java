@@ -27,6 +27,16 @@ class StatusReportTest {
         assertEquals("08A0000001510000000F9E9000", ask(host, 0x80, 0, "4F00"));
     }
 
+    /** GPCS 11.4.2.1: there is one, and what to look for is ignored. What to tell of it is not. */
+    @ParameterizedTest
+    @ValueSource(strings = {"4F00", "", "4F05A000000099", "4F110102030405060708090A0B0C0D0E0F1011", "4F08A000000151000000"})
+    void f_f4_theDomainIsToldWhateverIsLookedFor(String criteria) throws BridgeException {
+        Host host = new Host().open(1);
+        assertEquals(ask(host, 0x80, 2, "4F00"), ask(host, 0x80, 2, criteria));
+        assertEquals("E30A4F08A0000001510000009000", ask(host, 0x80, 2, criteria + "5C014F"));
+        assertEquals("08A0000001510000" + "00019E9000", ask(host, 0x80, 0, criteria));
+    }
+
     @Test
     void applications() throws BridgeException {
         Host host = new Host().open(1);
@@ -106,9 +116,9 @@ class StatusReportTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"128,2,'',6A80", "128,2,5C014F,6A80", "128,2,4F05A0,6A80", "128,2,4F110102030405060708090A0B0C0D0E0F1011,6A80",
+    @CsvSource({"64,2,'',6A80", "64,2,5C014F,6A80", "128,2,4F05A0,6A80", "64,2,4F110102030405060708090A0B0C0D0E0F1011,6A80",
         "0,2,4F00,6A86", "96,2,4F00,6A86", "128,4,4F00,6A86", "128,1,4F00,6985", "128,3,4F00,6985",
-        "32,2,4F05A000000099,6A88", "128,2,4F05A000000099,6A88"})
+        "32,2,4F05A000000099,6A88", "64,2,4F05A000000099,6A88"})
     void refusals(int p1, int p2, String data, String status) throws BridgeException {
         assertEquals(status, ask(new Host().open(1), p1, p2, data));
     }
