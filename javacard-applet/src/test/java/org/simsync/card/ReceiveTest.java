@@ -116,6 +116,27 @@ class ReceiveTest {
         assertEquals(10, host.select().pukTries());
     }
 
+    /** Some cards take Le for a length of data, and hand out what was in their buffer. */
+    @Test
+    void f_f1_dataThatThePlatformMakesUpHarmsNothing() {
+        Host host = inUse("T=1");
+        APDU.makeDataUp(true);
+        try {
+            for (int ins : new int[] {0x84, 0x20, 0x32, 0x34}) {
+                host.card.raw(Host.join(header(0x80, ins, 0, 0), new byte[] {(byte) 0xFF})).expect(0x9000);
+            }
+            for (int le = 1; le < 256; le++) {
+                host.card.raw(Host.join(header(0x00, 0x20, 0, 0x81), new byte[] {(byte) le})).expect(le == 8 ? 0x6A80 : 0x6700);
+                host.card.raw(Host.join(header(0x80, 0x50, 0, 0), new byte[] {(byte) le})).expect(le == 8 ? 0x6A80 : 0x6700);
+            }
+            host.card.raw(Host.join(header(0x00, 0x20, 0, 0x81), new byte[1])).ok();
+        } finally {
+            APDU.makeDataUp(false);
+        }
+        assertEquals(3, host.select().pinTries());
+        assertEquals(10, host.select().pukTries());
+    }
+
     /** Some cards tell both wrong; with short commands neither is needed. */
     @Test
     void f_f1_lengthAndPlaceOfTheDataAreNotAskedFor() {
