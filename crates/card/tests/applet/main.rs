@@ -66,6 +66,44 @@ fn f_f2_255_bytes_with_le_are_a_wrong_length_and_no_defect() {
     }
 }
 
+/// What is refused before anything is looked at, by the applet and by the model: every class, and every way to SELECT.
+#[test]
+fn f_f2_applet_and_model_refuse_alike() {
+    let bridge = Bridge::start();
+    let mut card = bridge.insert_blank("card");
+    let mut model = Model::soft(SECRET);
+    let aid = [0xF0, 0x53, 0x49, 0x4D, 0x53, 0x59, 0x4E, 0x43, 1];
+    let select = |p2: u8| [&[0x00, 0xA4, 4, p2, 9][..], &aid, &[0]].concat();
+    card.transmit(&select(0)).unwrap();
+    model.transmit(&select(0)).unwrap();
+    let mut alike = |command: &[u8], expected: Option<u16>| {
+        let real = card.transmit(command).unwrap();
+        let modelled = model.transmit(command).unwrap();
+        assert_eq!(real, modelled, "{command:02x?}");
+        if let Some(sw) = expected {
+            assert_eq!(real, sw.to_be_bytes(), "{command:02x?}");
+        }
+    };
+    for cla in 0..=255 {
+        alike(&[cla, 0x20, 0, 0x81, 0], None);
+        alike(&[cla, 0x99, 0, 0, 0], None);
+    }
+    for (cla, sw) in [
+        (0x10, 0x6884),
+        (0x0C, 0x6882),
+        (0x84, 0x6882),
+        (0xA0, 0x6E00),
+    ] {
+        alike(&[cla, 0x84, 0, 0, 0], Some(sw));
+    }
+    alike(&select(2), Some(0x6A82));
+    for le in [0, 8, 16, 0xFF] {
+        alike(&[0x00, 0x20, 0, 0x81, le], Some(0x6985));
+        alike(&[0x80, 0x50, 0, 0, le], Some(0x6985));
+        alike(&[0x80, 0x10, 0, 0, le], Some(0x6700));
+    }
+}
+
 #[test]
 fn a_life_with_the_model() {
     whole_life(Model::soft(SECRET));

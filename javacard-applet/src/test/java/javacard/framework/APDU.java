@@ -119,7 +119,10 @@ public final class APDU {
         return 0;
     }
 
-    /** Until told otherwise, data is made up where none came: as much as byte 4 says, zeros. For tests, no part of the API. */
+    /**
+     * Until told otherwise, data is made up where none came (as much as byte 4 says, zeros), and the last piece is counted with
+     * Le. For tests, no part of the API.
+     */
     public static void makeDataUp(boolean on) {
         makesDataUp = on;
     }
@@ -143,7 +146,8 @@ public final class APDU {
         int piece = Math.min(Math.min(rest, LARGEST_PIECE), BUFFER_SIZE - offset);
         System.arraycopy(incoming, received, buffer, offset, piece);
         received += piece;
-        return (short) piece;
+        boolean countsLe = makesDataUp && piece > 0 && received == incoming.length && offset + piece < BUFFER_SIZE;
+        return (short) (countsLe ? piece + 1 : piece);
     }
 
     /** As some cards have it: one too many. */

@@ -40,11 +40,10 @@ final class Io {
         short got = begin(apdu);
         short done = 0;
         while (got > 0) {
-            if (got > (short) (announced - done)) {
-                Util.arrayFillNonAtomic(buffer, ISO7816.OFFSET_CDATA, got, (byte) 0);
-                ISOException.throwIt(Proto.SW_WRONG_LENGTH);
-            }
-            done = Util.arrayCopyNonAtomic(buffer, ISO7816.OFFSET_CDATA, ram.in, done, got);
+            short rest = (short) (announced - done);
+            // Le may have been counted too.
+            short taken = got < rest ? got : rest;
+            done = Util.arrayCopyNonAtomic(buffer, ISO7816.OFFSET_CDATA, ram.in, done, taken);
             Util.arrayFillNonAtomic(buffer, ISO7816.OFFSET_CDATA, got, (byte) 0);
             if (done == announced) {
                 return done;

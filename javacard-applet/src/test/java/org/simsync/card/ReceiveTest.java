@@ -137,6 +137,22 @@ class ReceiveTest {
         assertEquals(10, host.select().pukTries());
     }
 
+    /** Lc says how much is data, whatever the platform counts. */
+    @Test
+    void f_f1_bytesThatThePlatformCountsTooManyAreNoData() {
+        APDU.makeDataUp(true);
+        try {
+            Host host = inUse("T=1");
+            host.verify();
+            host.setServer(Host.SERVER, Host.CA_PIN).ok();
+            host.tryVerify(Host.join(Host.PIN, new byte[1])).expect(0x6700);
+            host.change(Host.PIN, Host.NEW_PIN).ok();
+            host.terminate(Host.PUK).ok();
+        } finally {
+            APDU.makeDataUp(false);
+        }
+    }
+
     /** Some cards tell both wrong; with short commands neither is needed. */
     @Test
     void f_f1_lengthAndPlaceOfTheDataAreNotAskedFor() {
