@@ -59,5 +59,5 @@ impl CardPin {
 
 /// Tells the person at the reader, whatever the results are written as.
 pub fn say(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", simsync_shell::visible(text));
 }

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
+        .with_writer(|| simsync_shell::VisibleLines(std::io::stderr()))
+        .with_ansi(false)
         .without_time()
         .init();
     let output = output::Output::new(args.json);

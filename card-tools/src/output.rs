@@ -1,11 +1,16 @@
 //! Text for people, JSON for programs.
 
 use serde_json::{Value, json};
+use simsync_shell::{visible, visible_json, visible_text};
 
 use crate::error::ToolError;
 
 /// Version of the JSON objects.
 pub const SCHEMA_VERSION: u32 = 1;
+
+fn print_json(value: &Value) {
+    println!("{}", visible_json(&value.to_string()));
+}
 
 /// Where results go.
 pub struct Output {
@@ -24,16 +29,16 @@ impl Output {
             if let Some(object) = value.as_object_mut() {
                 object.insert("schema_version".to_owned(), json!(SCHEMA_VERSION));
             }
-            println!("{value}");
+            print_json(&value);
         } else {
-            println!("{}", text.trim_end());
+            println!("{}", visible_text(text.trim_end()));
         }
     }
 
     /// A step on the way, for people.
     pub fn step(&self, text: &str) {
         if !self.json {
-            eprintln!("{text}");
+            eprintln!("{}", visible_text(text));
         }
     }
 
@@ -43,9 +48,9 @@ impl Output {
             if let Some(object) = value.as_object_mut() {
                 object.insert("schema_version".to_owned(), json!(SCHEMA_VERSION));
             }
-            println!("{value}");
+            print_json(&value);
         } else {
-            eprintln!("{text}");
+            eprintln!("{}", visible_text(text));
         }
     }
 
@@ -59,8 +64,8 @@ impl Output {
                 "schema_version": SCHEMA_VERSION,
                 "error": { "code": e.code(), "message": e.to_string() },
             });
-            println!("{value}");
+            print_json(&value);
         }
-        eprintln!("simsync-card: {e}");
+        eprintln!("simsync-card: {}", visible(&e.to_string()));
     }
 }

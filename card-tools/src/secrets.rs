@@ -2,9 +2,11 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use rand::RngExt;
 use simsync_card::client::{Pin, Puk};
+use simsync_shell::{Interrupt, Tty};
 use zeroize::Zeroizing;
 
 use crate::error::ToolError;
@@ -35,12 +37,14 @@ pub fn read(fd: Option<i32>, prompt: &str) -> Result<Zeroizing<String>, ToolErro
                 })?;
         }
         None => {
-            let typed = rpassword::prompt_password(format!("{prompt}: "));
-            *text = typed.map_err(|e| {
+            let tty = Tty::controlling(Arc::default(), Interrupt::Ends).map_err(|e| {
                 ToolError::Usage(format!(
                     "{prompt}: there is no terminal to ask on ({e}); use the option that names a descriptor"
                 ))
             })?;
+            text = tty
+                .hidden(&format!("{prompt}: "))
+                .ok_or_else(|| ToolError::Usage(format!("{prompt}: nothing was given")))?;
         }
     }
     Ok(Zeroizing::new(

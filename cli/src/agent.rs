@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::secrets::{PadEntry, Question, Refusal, Secrets};
-use crate::tty::Secret;
+use simsync_shell::Secret;
 
 /// Where the agent is.
 const PATH: &str = "/org/simsync/Agent";

@@ -270,10 +270,11 @@ impl Bar {
         } else {
             self.0.tick();
         }
+        let step = simsync_shell::visible(&job.step);
         let moved = if job.bytes > 0 {
-            format!("{} ({})", job.step, bytes(job.bytes))
+            format!("{step} ({})", bytes(job.bytes))
         } else {
-            job.step.clone()
+            step.into_owned()
         };
         self.0.set_message(moved);
     }

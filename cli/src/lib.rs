@@ -12,7 +12,6 @@ pub mod output;
 pub mod run;
 pub mod secrets;
 pub mod snapshot;
-pub mod tty;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use simsync_shell::{visible, visible_json};
 
 use crate::failure::Failure;
 
@@ -18,6 +19,9 @@ pub struct Output {
     color: bool,
 }
 
+/// Ends every look.
+const PLAIN: &str = "\x1b[0m";
+
 /// How a word looks on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub enum Look {
@@ -31,6 +35,20 @@ pub enum Look {
     Bad,
     /// Less important.
     Dim,
+}
+
+impl Look {
+    const ALL: [Self; 5] = [Self::Bold, Self::Good, Self::Warn, Self::Bad, Self::Dim];
+
+    fn begins(self) -> &'static str {
+        match self {
+            Self::Bold => "\x1b[1m",
+            Self::Good => "\x1b[32m",
+            Self::Warn => "\x1b[33m",
+            Self::Bad => "\x1b[31m",
+            Self::Dim => "\x1b[2m",
+        }
+    }
 }
 
 impl Output {
@@ -51,38 +69,54 @@ impl Output {
 
     /// A word with a look, where looks are wanted.
     pub fn paint(&self, look: Look, text: &str) -> String {
+        let text = visible(text);
         if !self.color {
-            return text.to_owned();
+            return text.into_owned();
         }
-        let code = match look {
-            Look::Bold => "1",
-            Look::Good => "32",
-            Look::Warn => "33",
-            Look::Bad => "31",
-            Look::Dim => "2",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        format!("{}{text}{PLAIN}", look.begins())
     }
 
     /// A line for people.
     pub fn line(&self, text: &str) {
         if !self.json {
-            print(text);
+            print(&self.safe(text));
         }
     }
 
-    /// A line as it is.
-    pub fn raw(&self, text: &str) {
-        print(text);
+    /// A JSON object of a command that goes on.
+    pub fn object(&self, value: &Value) {
+        print_json(value);
     }
 
     /// The result: as JSON under its own name, or as text that is made only when it is wanted.
     pub fn result(&self, name: &str, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
-            print(&self.envelope(name, value).to_string());
+            print_json(&self.envelope(name, value));
         } else {
-            print(text().trim_end_matches('\n'));
+            print(&self.safe(text().trim_end_matches('\n')));
         }
+    }
+
+    /// The last look at a text before somebody sees it: nothing but line breaks and our own looks does anything. Names are made
+    /// visible where they are put in: a line break in one of them would get through here.
+    fn safe(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((at, sign)) = self.next_sign(rest) {
+            out.push_str(&visible(&rest[..at]));
+            out.push_str(sign);
+            rest = &rest[at + sign.len()..];
+        }
+        out.push_str(&visible(rest));
+        out
+    }
+
+    /// The first line break or look.
+    fn next_sign(&self, text: &str) -> Option<(usize, &'static str)> {
+        let looks = Look::ALL.iter().map(|l| l.begins()).chain([PLAIN]);
+        let own = looks.filter(|_| self.color).chain(["\n"]);
+        own.filter_map(|sign| text.find(sign).map(|at| (at, sign)))
+            .min()
     }
 
     fn envelope(&self, name: &str, value: &impl Serialize) -> Value {
@@ -108,12 +142,17 @@ impl Output {
                     "exit_code": failure.exit() as u8,
                 },
             });
-            print(&value.to_string());
+            print_json(&value);
         } else {
+            let sentence = visible(&failure.sentence);
             // Standard error may be closed; there is nobody left to tell then.
-            let _ = writeln!(std::io::stderr(), "simsync: {}", failure.sentence);
+            let _ = writeln!(std::io::stderr(), "simsync: {sentence}");
         }
     }
+}
+
+fn print_json(value: &Value) {
+    print(&visible_json(&value.to_string()));
 }
 
 fn print(text: &str) {
@@ -122,8 +161,12 @@ fn print(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Columns that line up; the last one is as long as it is.
+/// Columns that line up; the last one is as long as it is. Whatever the cells hold, each row is one line.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| visible(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |i: usize| {
         rows.iter()
@@ -134,7 +177,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::from(" ");
         for (i, cell) in row.iter().enumerate() {
             line.push(' ');
@@ -202,6 +245,30 @@ mod tests {
         assert_eq!(bytes(12), "12 bytes");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(count(1, "file", "files"), "1 file");
+    }
+
+    #[test]
+    fn f_g1_names_in_tables_and_texts_drive_nothing() {
+        let rows = [vec!["a\nb\x1b[31m".to_owned(), "\u{202e}c".to_owned()]];
+        assert_eq!(table(&rows), "  a\\nb\\u{1b}[31m  \\u{202e}c\n");
+        let mut output = Output::new("test", false);
+        for color in [false, true] {
+            output.color = color;
+            let text = format!(
+                "{} x\x1b]0;t\x07\u{9b}\nnext",
+                output.paint(Look::Bad, "a\x1b[0m")
+            );
+            let safe = output.safe(&text);
+            let (on, off) = if color {
+                ("\x1b[31m", "\x1b[0m")
+            } else {
+                ("", "")
+            };
+            assert_eq!(
+                safe,
+                format!("{on}a\\u{{1b}}[0m{off} x\\u{{1b}}]0;t\\u{{7}}\\u{{9b}}\nnext")
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 use crate::args::SecretArgs;
-use crate::tty::{Secret, Tty};
+use simsync_shell::{Interrupt, Secret, Tty, visible};
 
 /// Longest secret that is read from a descriptor, in bytes.
 const SECRET_MAX: usize = 256;
@@ -46,7 +46,7 @@ pub struct PadEntry {
 impl PadEntry {
     fn sentence(&self) -> String {
         let tries = tries(self.tries_left);
-        let reader = &self.reader;
+        let reader = visible(&self.reader);
         if self.purpose == "change" {
             return format!(
                 "Type on the reader {reader}: the PIN{tries}, the new PIN, and the new PIN again."
@@ -105,7 +105,7 @@ impl Secrets {
             args,
             new_is_terminals,
             opens_none: false,
-            tty: Tty::open(cancelled.clone()),
+            tty: Tty::open(cancelled.clone(), Interrupt::IsHandled),
             cancelled,
             given: HashMap::new(),
             rejected: None,
@@ -193,12 +193,12 @@ impl Secrets {
             tty.say("That was not accepted.\n");
         }
         if let Some(hint) = &question.hint {
-            tty.say(&format!("{hint}\n"));
+            tty.say(&format!("{}\n", visible(hint)));
         }
         let reader = question
             .reader
             .as_ref()
-            .map_or_else(String::new, |r| format!(" in {r}"));
+            .map_or_else(String::new, |r| format!(" in {}", visible(r)));
         let tries = tries(question.tries_left);
         loop {
             let secret = tty
@@ -234,7 +234,7 @@ impl Secrets {
         match &self.tty {
             Some(tty) => tty.say(&text),
             // Nothing is typed here, so nobody has to sit here.
-            None => eprint!("{text}"),
+            None => eprint!("{}", simsync_shell::visible_text(&text)),
         }
         Ok(())
     }

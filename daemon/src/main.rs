@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     match start(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("simsyncd: {}", failure.sentence);
+            eprintln!("simsyncd: {}", simsync_shell::visible(&failure.sentence));
             ExitCode::from(failure.code)
         }
     }
@@ -92,9 +92,10 @@ fn start(args: &Args) -> Result<(), Failure> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // systemd's journal has times of its own.
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // A file's name can neither forge a line nor drive the terminal emulator that somebody watches the log in.
+        .with_writer(|| simsync_shell::VisibleLines(std::io::stderr()))
+        // Colours are a feature of the library that is not built in: asked for on a terminal, they end the program.
+        .with_ansi(false)
         .init();
     protect_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -91,6 +91,25 @@ fn it_runs_alone_and_stops_in_good_order() {
 }
 
 #[test]
+fn f_g1_started_by_hand_on_a_terminal_it_runs_and_says_what_is_bad() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let bus = Bus::start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("config")).unwrap();
+    std::fs::write(dir.path().join("config/config.json"), "{").unwrap();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let screen = std::fs::File::options()
+        .write(true)
+        .open(name.to_str().unwrap());
+    let mut command = daemon(dir.path(), &bus.address);
+    let status = command.stderr(screen.unwrap()).status().unwrap();
+    assert_eq!(status.code(), Some(78));
+}
+
+#[test]
 fn what_is_bad_is_said_in_one_sentence() {
     let bus = Bus::start();
     let dir = tempfile::tempdir().unwrap();

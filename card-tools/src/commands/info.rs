@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use simsync_card::sim::{self, Chv, Read, Sim};
+use simsync_shell::visible;
 
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
@@ -51,8 +52,12 @@ pub fn run(
         pin.verify(&mut applet, "to see whose card it is")?;
         let info = applet.read_info()?;
         text.push_str(&format!(
-            "Card       {}\nSubscriber {}\nLabel      {}\nServer     {}\nCA pin     {}\n",
-            info.card, info.subscriber, info.label, info.server, info.ca_pin
+            "Card       {}\nSubscriber {}\nLabel      {}\nServer     {}\nIts CA     {} (fingerprint)\n",
+            info.card,
+            info.subscriber,
+            visible(&info.label),
+            visible(&info.server),
+            info.ca_pin
         ));
         value["card"] = json!(info.card);
         value["subscriber"] = json!(info.subscriber);

@@ -119,7 +119,10 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
 
 fn tell(subscriber: &SubscriberId, issued: &Issued, files: &[(Format, PathBuf)], out: &Output) {
     let letters: Vec<&PathBuf> = files.iter().map(|(_, path)| path).collect();
-    let names: Vec<String> = letters.iter().map(|p| p.display().to_string()).collect();
+    let names: Vec<String> = letters
+        .iter()
+        .map(|p| simsync_shell::visible_path(p))
+        .collect();
     out.result(
         json!({
             "card": issued.card,

@@ -4,6 +4,7 @@ use serde_json::json;
 use simsync_card::client::{CardError, Selected};
 use simsync_card::pcsc::PcscCard;
 use simsync_card::transport::TransportError;
+use simsync_shell::visible;
 
 use crate::error::ToolError;
 use crate::output::Output;
@@ -38,7 +39,7 @@ pub fn run(out: &Output) -> Result<(), ToolError> {
         } else {
             ""
         };
-        lines.push_str(&format!("{text}: {state}{word}\n"));
+        lines.push_str(&format!("{}: {state}{word}\n", visible(&text)));
         values.push(json!({ "reader": text, "state": state, "pin_pad": pad }));
     }
     if values.is_empty() {

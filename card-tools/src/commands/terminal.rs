@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use simsync_card::client::ListedTerminal;
+use simsync_shell::visible;
 
 use crate::card_pin::{CardPin, Manner};
 use crate::error::ToolError;
@@ -25,7 +26,7 @@ pub fn list(place: Place<'_>, manner: Manner, out: &Output) -> Result<(), ToolEr
             "{:>2}  {}  {}{open}\n",
             t.slot.number(),
             t.terminal.short(),
-            t.label
+            visible(&t.label)
         ));
     }
     if terminals.is_empty() {
@@ -70,7 +71,7 @@ pub fn remove(
     applet.remove_terminal(&one.terminal)?;
     out.result(
         json!({ "removed": one.terminal, "label": one.label }),
-        &format!("{} ({}) is removed from the card. The server knows it still: simsync-server terminal revoke", one.label, one.terminal.short()),
+        &format!("{} ({}) is removed from the card. The server knows it still: simsync-server terminal revoke", visible(&one.label), one.terminal.short()),
     );
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `simsync collections`
 
+use simsync_shell::{visible, visible_path};
+
 use crate::args::{AddArgs, AnswerArgs, CollectionAnswer, Common, RemoveArgs};
 use crate::client::Client;
 use crate::commands::status;
@@ -11,7 +13,7 @@ use crate::run::Ordering;
 
 /// Syncs a folder.
 pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Exit> {
-    let shown = args.path.display();
+    let shown = visible_path(&args.path);
     let path = std::path::absolute(&args.path)
         .map_err(|e| Failure::new("bad-argument", format!("{shown} cannot be used: {e}")))?;
     if !path.is_dir() {
@@ -30,7 +32,11 @@ pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Ex
     let body = (args.attribute.as_str(), args.name.as_str(), text);
     let job = ordering.give("AddCollection", &body).await?;
     report(common, output, job, |summary| {
-        format!("{text} is synced as {}.\n{summary}", args.name)
+        format!(
+            "{} is synced as {}.\n{summary}",
+            visible(text),
+            visible(&args.name)
+        )
     })
     .await
 }
@@ -76,7 +82,7 @@ pub async fn remove(common: &Common, output: &Output, args: &RemoveArgs) -> Outc
         output.result("job", &job, || {
             let mut text = format!(
                 "{} is no longer synced here; its files stay where they are.",
-                args.collection
+                visible(&args.collection)
             );
             let left = job.number("left");
             if left > 0 {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use simsync_shell::visible;
 
 use crate::args::Common;
 use crate::client::Client;
@@ -95,10 +96,10 @@ fn text(checks: &[Check], output: &Output) -> String {
             "{} {}: {}\n",
             output.paint(look, sign),
             check.name,
-            check.sentence
+            visible(&check.sentence)
         ));
         if let Some(remedy) = &check.remedy {
-            out.push_str(&format!("    {remedy}\n"));
+            out.push_str(&format!("    {}\n", visible(remedy)));
         }
     }
     out

@@ -1,5 +1,7 @@
 //! `simsync forget`
 
+use simsync_shell::visible;
+
 use crate::args::{Common, ForgetArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -13,7 +15,7 @@ pub async fn run(common: &Common, output: &Output, args: &ForgetArgs) -> Outcome
         output.result("job", &job, || {
             format!(
                 "What {} had not uploaded is no longer waited for.",
-                args.terminal
+                visible(&args.terminal)
             )
         });
     }

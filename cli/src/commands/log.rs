@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::args::{Common, LogArgs};
 use crate::client::{Client, Properties};
 use crate::failure::Outcome;
-use crate::output::{Look, Output, table};
+use crate::output::{Output, table};
 use crate::snapshot::get;
 
 /// A commit.
@@ -36,11 +36,11 @@ pub async fn run(common: &Common, output: &Output, args: &LogArgs) -> Outcome<()
             tails: get(p, "tails"),
         })
         .collect();
-    output.result("log", &entries, || text(&entries, output));
+    output.result("log", &entries, || text(&entries));
     Ok(())
 }
 
-fn text(entries: &[Entry], output: &Output) -> String {
+fn text(entries: &[Entry]) -> String {
     if entries.is_empty() {
         return "No commit is known here yet.".to_owned();
     }
@@ -61,7 +61,7 @@ fn text(entries: &[Entry], output: &Output) -> String {
             }
             vec![
                 e.sequence.to_string(),
-                output.paint(Look::Dim, &short),
+                short,
                 e.label.clone(),
                 format!("session {}", e.session),
                 notes.join(", "),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use simsync_shell::visible;
 
 use crate::args::Common;
 use crate::client::{Client, ROOT, Signal};
@@ -66,7 +67,7 @@ fn tell(output: &Output, now: &Snapshot, last: Option<&Snapshot>) {
             "event": "status",
             "status": now,
         });
-        output.raw(&line.to_string());
+        output.object(&line);
         return;
     }
     let Some(last) = last else {
@@ -76,28 +77,28 @@ fn tell(output: &Output, now: &Snapshot, last: Option<&Snapshot>) {
     if now.state != last.state {
         output.line(&format!(
             "{}  {}",
-            now.state,
+            visible(&now.state),
             status::state_sentence(&now.state)
         ));
     }
     for reason in now.reasons.iter().filter(|r| !last.reasons.contains(r)) {
-        output.line(&format!("  • {}", reason.sentence));
+        output.line(&format!("  • {}", visible(&reason.sentence)));
     }
     if let Some(error) = now.last_error.as_ref()
         && now.last_error != last.last_error
     {
-        output.line(&format!("  ✗ {}", error.sentence));
+        output.line(&format!("  ✗ {}", visible(&error.sentence)));
     }
     for card in now.cards.iter().filter(|c| !last.cards.contains(c)) {
         output.line(&format!(
             "  {}: {}",
-            card.reader,
+            visible(&card.reader),
             status::card_sentence(card)
         ));
     }
     for card in &last.cards {
         if !now.cards.iter().any(|c| c.reader == card.reader) {
-            output.line(&format!("  {}: no card", card.reader));
+            output.line(&format!("  {}: no card", visible(&card.reader)));
         }
     }
     if now.sequence != last.sequence {
@@ -113,7 +114,7 @@ fn gone(output: &Output, failure: &Failure) {
             "event": "gone",
             "error": { "code": failure.code, "sentence": failure.sentence },
         });
-        output.raw(&line.to_string());
+        output.object(&line);
     } else {
         output.line("simsyncd left the bus; waiting for it to come back");
     }

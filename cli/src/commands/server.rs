@@ -1,6 +1,7 @@
 //! `simsync server`
 
 use serde::Serialize;
+use simsync_shell::visible;
 
 use crate::args::{Common, ServerConfirmArgs};
 use crate::client::Client;
@@ -23,13 +24,13 @@ fn grouped(pin: &str) -> String {
         .chunks(4)
         .filter_map(|c| std::str::from_utf8(c).ok())
         .collect();
-    groups.join(" ")
+    visible(&groups.join(" ")).into_owned()
 }
 
 fn announced(to: &ServerMove) -> String {
     format!(
-        "It announces that it moves to {}, where its authority's pin is\n  {}\nCompare both with what your operator says, then run `simsync server confirm`.",
-        to.address,
+        "It announces that it moves to {}, where the fingerprint of its authority is\n  {}\nCompare both with what your operator says, then run `simsync server confirm`.",
+        visible(&to.address),
         grouped(&to.ca_pin)
     )
 }
@@ -52,7 +53,7 @@ pub async fn show(common: &Common, output: &Output) -> Outcome<()> {
             Some(false) => "it cannot be reached",
             None => "nobody has asked it yet",
         };
-        let mut text = format!("The server is {address}; {word}.");
+        let mut text = format!("The server is {}; {word}.", visible(address));
         if let Some(to) = &shown.moves_to {
             text.push('\n');
             text.push_str(&announced(to));
@@ -72,8 +73,8 @@ pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs)
         ));
     };
     let question = format!(
-        "The server announces that it moves to {}, where its authority's pin is\n  {}\nIs that what your operator says?",
-        to.address,
+        "The server announces that it moves to {}, where the fingerprint of its authority is\n  {}\nIs that what your operator says?",
+        visible(&to.address),
         grouped(&to.ca_pin)
     );
     let secrets = crate::args::SecretArgs::default();
@@ -87,7 +88,7 @@ pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs)
         output.result("job", &job, || {
             format!(
                 "This terminal looks for the server at {} once it has left its old place, and tells each card then.",
-                job.value("server")
+                visible(job.value("server"))
             )
         });
     }

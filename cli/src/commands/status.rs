@@ -1,5 +1,7 @@
 //! `simsync status`
 
+use simsync_shell::visible;
+
 use crate::args::{Common, StatusArgs};
 use crate::client::Client;
 use crate::failure::Outcome;
@@ -84,14 +86,14 @@ pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
         out.push_str(&format!(
             "  {} {}\n",
             output.paint(Look::Warn, "•"),
-            reason.sentence
+            visible(&reason.sentence)
         ));
     }
     if let Some(error) = &s.last_error {
         out.push_str(&format!(
             "  {} {}\n",
             output.paint(Look::Bad, "✗"),
-            error.sentence
+            visible(&error.sentence)
         ));
     }
     for job in s
@@ -107,8 +109,8 @@ pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
         out.push_str(&format!(
             "  {} {} {}{files}\n",
             output.paint(Look::Good, "▸"),
-            job.kind,
-            job.step
+            visible(&job.kind),
+            visible(&job.step)
         ));
     }
     out.push_str(outstanding(&s.outstanding, most).trim_start_matches('\n'));
@@ -139,15 +141,15 @@ pub fn outstanding(rows: &[Outstanding], most: usize) -> String {
     let ordered: Vec<&Outstanding> = person.into_iter().chain(waiting).collect();
     for row in ordered.iter().take(most) {
         let what = match (row.path.as_str(), row.count) {
-            ("", 1) => row.collection.clone(),
-            ("", more) => format!("{}: {more} more", row.collection),
-            (path, _) => format!("{}: {path}", row.collection),
+            ("", 1) => visible(&row.collection).into_owned(),
+            ("", more) => format!("{}: {more} more", visible(&row.collection)),
+            (path, _) => format!("{}: {}", visible(&row.collection), visible(path)),
         };
         let why = row.code.replace('-', " ");
         let detail = if row.detail.is_empty() {
             String::new()
         } else {
-            format!(" ({})", row.detail)
+            format!(" ({})", visible(&row.detail))
         };
         out.push_str(&format!(
             "\n  • {what}: {why}{detail}, since {}: {}",

@@ -1,5 +1,7 @@
 //! `simsync terminals`
 
+use simsync_shell::visible;
+
 use crate::args::{Common, TerminalRemoveArgs};
 use crate::client::Client;
 use crate::commands::status;
@@ -25,7 +27,7 @@ pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
 pub async fn remove(common: &Common, output: &Output, args: &TerminalRemoveArgs) -> Outcome<()> {
     let question = format!(
         "The terminal {} will sync nothing any more, and has to be paired anew to come back. Remove it?",
-        args.terminal
+        visible(&args.terminal)
     );
     let ordering = Ordering {
         yes: args.yes,
@@ -39,7 +41,7 @@ pub async fn remove(common: &Common, output: &Output, args: &TerminalRemoveArgs)
         output.result("job", &job, || {
             format!(
                 "The terminal {} is none of yours any more; your vault has a new key.",
-                args.terminal
+                visible(&args.terminal)
             )
         });
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,12 +24,20 @@ pub struct Reason {
     pub sentence: String,
 }
 
+/// A sentence may hold names that somebody else chose. It is made safe to look at here, once, for every program on the bus.
+fn one_line(sentence: String) -> String {
+    match simsync_shell::visible(&sentence) {
+        Cow::Borrowed(_) => sentence,
+        Cow::Owned(seen) => seen,
+    }
+}
+
 impl Reason {
     /// A reason.
     pub fn new(code: &str, sentence: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
-            sentence: sentence.into(),
+            sentence: one_line(sentence.into()),
         }
     }
 }
@@ -236,7 +245,7 @@ impl Failure {
     pub fn new(code: &str, sentence: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
-            sentence: sentence.into(),
+            sentence: one_line(sentence.into()),
         }
     }
 }

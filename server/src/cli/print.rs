@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use simsync_card::ids::Hash;
+use simsync_shell::{visible, visible_json, visible_path, visible_text};
 
 use super::Import;
 use crate::admin::issued::Differences;
@@ -26,7 +27,7 @@ pub enum Shape {
 fn line(text: &str) {
     // A closed pipe is the reader's wish.
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(out, "{}", visible_text(text));
     let _ = out.flush();
 }
 
@@ -36,7 +37,8 @@ pub fn json(value: &Value) {
     if let (Some(all), Some(more)) = (all.as_object_mut(), value.as_object()) {
         all.extend(more.clone());
     }
-    line(&all.to_string());
+    // A closed pipe is the reader's wish.
+    let _ = writeln!(std::io::stdout(), "{}", visible_json(&all.to_string()));
 }
 
 /// After `init`.
@@ -100,7 +102,11 @@ pub fn outcome(outcome: &Outcome, shape: Shape, as_json: bool) {
                     };
                     line(&format!(
                         "{} {who} {} {} {} {}",
-                        e.at, e.number, e.actor, e.action, e.detail
+                        e.at,
+                        e.number,
+                        e.actor,
+                        e.action,
+                        visible(&e.detail)
                     ));
                 }
             }
@@ -136,8 +142,8 @@ pub fn imported(outcome: &Outcome, args: &Import, as_json: bool) {
     match out {
         Some(out) => line(&format!(
             "{people} people were added. Their enrolment codes are in {}, good for one card each within 24 hours:\nsimsync-card provision --batch {}",
-            out.display(),
-            out.display()
+            visible_path(out),
+            visible_path(out)
         )),
         None => line(&format!("{people} people could be added; nothing was done")),
     }
@@ -206,7 +212,7 @@ fn subscriber(row: &SubscriberRow) {
         "subscriber {} {} \"{}\" {} cards, {} terminals, commit {head}, {} bytes{rekey}",
         row.subscriber,
         name(row.state),
-        row.label,
+        visible(&row.label),
         row.cards,
         row.terminals,
         row.bytes
@@ -218,7 +224,7 @@ fn card(row: &CardRow) {
         "card {} {} \"{}\" of {}, last session {}",
         row.card,
         name(row.state),
-        row.label,
+        visible(&row.label),
         row.subscriber,
         row.last_n
     ));
@@ -229,12 +235,12 @@ fn terminal(row: &TerminalRow) {
         "terminal {} {} \"{}\" of {}, wants {}",
         row.terminal,
         name(row.state),
-        row.label,
+        visible(&row.label),
         row.subscriber,
         if row.attributes.is_empty() {
             "nothing".to_owned()
         } else {
-            row.attributes.join(", ")
+            visible(&row.attributes.join(", ")).into_owned()
         }
     ));
 }

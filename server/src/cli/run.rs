@@ -90,7 +90,8 @@ pub fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("SIMSYNC_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| simsync_shell::VisibleLines(std::io::stderr()))
+        .with_ansi(false)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -109,7 +110,10 @@ pub fn main() -> ExitCode {
                 let error = json!({ "exit_code": failure.exit, "message": failure.sentence });
                 print::json(&json!({ "error": error }));
             }
-            eprintln!("simsync-server: {}", failure.sentence);
+            eprintln!(
+                "simsync-server: {}",
+                simsync_shell::visible(&failure.sentence)
+            );
             ExitCode::from(failure.exit)
         }
     }

@@ -1,4 +1,4 @@
-//! The person at the terminal: hidden input, plain input, and things that are shown once.
+//! Hidden input, plain input, and things that are said once.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -9,6 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use crate::signals::{Asked, Interrupt, Watch};
+
 /// Longest line that is read, in bytes.
 const LINE_MAX: usize = 256;
 /// How long one wait lasts before it is looked whether the answer is still wanted.
@@ -17,10 +19,11 @@ const SLICE_NS: i64 = 100_000_000;
 /// A text that is wiped when it is dropped.
 pub type Secret = Zeroizing<String>;
 
-/// A terminal that somebody sits at.
+/// The terminal emulator that somebody sits at.
 pub struct Tty {
     file: File,
     cancelled: Arc<AtomicBool>,
+    interrupt: Interrupt,
 }
 
 /// Puts the terminal back as it was, however the reading ends.
@@ -32,59 +35,103 @@ struct Quiet<'a> {
 impl<'a> Quiet<'a> {
     fn new(file: &'a File) -> std::io::Result<Self> {
         let before = tcgetattr(file)?;
-        let mut quiet = before.clone();
+        let quiet = Self { file, before };
+        quiet.hush()?;
+        Ok(quiet)
+    }
+
+    /// No echo. What was typed before is thrown away: it was seen.
+    fn hush(&self) -> std::io::Result<()> {
+        let mut quiet = self.before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         quiet
             .local_modes
             .insert(LocalModes::ECHONL | LocalModes::ICANON);
-        tcsetattr(file, OptionalActions::Flush, &quiet)?;
-        Ok(Self { file, before })
+        Ok(tcsetattr(self.file, OptionalActions::Flush, &quiet)?)
     }
-}
 
-impl Drop for Quiet<'_> {
-    fn drop(&mut self) {
+    fn put_back(&self) {
         // The terminal may be gone; then there is nothing to put back.
         let _ = tcsetattr(self.file, OptionalActions::Now, &self.before);
     }
 }
 
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
+/// What a wait for a line gave.
+enum Line {
+    Typed(Secret),
+    /// Cancelled, or the input ended.
+    None,
+    Signal(Asked),
+}
+
 impl Tty {
     /// The terminal of this process, if somebody sits there: scripts send standard error elsewhere.
-    pub fn open(cancelled: Arc<AtomicBool>) -> Option<Self> {
+    pub fn open(cancelled: Arc<AtomicBool>, interrupt: Interrupt) -> Option<Self> {
         if !std::io::stderr().is_terminal() {
             return None;
         }
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/tty")
-            .ok()?;
-        Some(Self { file, cancelled })
+        Self::controlling(cancelled, interrupt).ok()
+    }
+
+    /// The terminal of this process, wherever standard error goes.
+    pub fn controlling(cancelled: Arc<AtomicBool>, interrupt: Interrupt) -> std::io::Result<Self> {
+        let file = File::options().read(true).write(true).open("/dev/tty")?;
+        Ok(Self {
+            file,
+            cancelled,
+            interrupt,
+        })
     }
 
     /// A terminal that is open already.
     pub fn of(file: File, cancelled: Arc<AtomicBool>) -> Self {
-        Self { file, cancelled }
+        Self {
+            file,
+            cancelled,
+            interrupt: Interrupt::IsHandled,
+        }
     }
 
     /// Says something.
     pub fn say(&self, text: &str) {
         // A terminal that is gone is seen at the next reading.
-        let _ = (&self.file).write_all(text.as_bytes());
+        let _ = (&self.file).write_all(crate::visible_text(text).as_bytes());
     }
 
-    /// Reads a line that is not shown; none if it was cancelled or the input ended.
+    /// Reads a line that is not shown, also after the process was stopped and continued; none if it was cancelled or the
+    /// input ended.
     pub fn hidden(&self, prompt: &str) -> Option<Secret> {
-        let _quiet = Quiet::new(&self.file).ok()?;
-        self.say(prompt);
-        self.line()
+        let watch = Watch::new(self.interrupt)?;
+        let quiet = Quiet::new(&self.file).ok()?;
+        loop {
+            self.say(prompt);
+            match self.line(Some(&watch)) {
+                Line::Typed(secret) => return Some(secret),
+                Line::None => return None,
+                Line::Signal(Asked::Again) => self.say("\n"),
+                Line::Signal(Asked::Leave(signal)) => {
+                    quiet.put_back();
+                    self.say("\n");
+                    Watch::obey(signal);
+                }
+            }
+            quiet.hush().ok()?;
+        }
     }
 
     /// Reads a line that is shown.
     pub fn shown(&self, prompt: &str) -> Option<Secret> {
         self.say(prompt);
-        self.line()
+        match self.line(None) {
+            Line::Typed(text) => Some(text),
+            Line::None | Line::Signal(_) => None,
+        }
     }
 
     /// Whether the person says yes.
@@ -93,38 +140,53 @@ impl Tty {
             .is_some_and(|a| matches!(a.trim(), "y" | "Y" | "yes" | "Yes"))
     }
 
-    fn line(&self) -> Option<Secret> {
+    fn line(&self, watch: Option<&Watch>) -> Line {
         let mut buffer = Zeroizing::new([0u8; LINE_MAX]);
         let mut filled = 0;
         while filled < LINE_MAX {
-            self.wait()?;
-            let read = (&self.file).read(&mut buffer[filled..]).ok()?;
-            if read == 0 {
-                return None;
+            match self.wait(watch) {
+                Ok(()) => {}
+                Err(line) => return line,
             }
+            let read = match (&self.file).read(&mut buffer[filled..]) {
+                Ok(0) | Err(_) => return Line::None,
+                Ok(read) => read,
+            };
             filled += read;
             if buffer[filled - 1] == b'\n' {
-                let text = std::str::from_utf8(&buffer[..filled - 1]).ok()?;
-                return Some(Zeroizing::new(text.trim_end_matches('\r').to_owned()));
+                return match std::str::from_utf8(&buffer[..filled - 1]) {
+                    Ok(text) => Line::Typed(Zeroizing::new(text.trim_end_matches('\r').to_owned())),
+                    Err(_) => Line::None,
+                };
             }
         }
-        None
+        Line::None
     }
 
-    fn wait(&self) -> Option<()> {
+    /// Waits until something can be read.
+    fn wait(&self, watch: Option<&Watch>) -> Result<(), Line> {
         loop {
             if self.cancelled.load(Ordering::Relaxed) {
-                return None;
+                return Err(Line::None);
+            }
+            if let Some(asked) = watch.and_then(Watch::next) {
+                return Err(Line::Signal(asked));
             }
             let slice = Timespec {
                 tv_sec: 0,
                 tv_nsec: SLICE_NS,
             };
-            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&self.file, PollFlags::IN)];
+            fds.extend(watch.map(|w| PollFd::new(w.wake(), PollFlags::IN)));
             match poll(&mut fds, Some(&slice)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Some(()),
-                Err(_) => return None,
+                Ok(_)
+                    if !fds[0].revents().is_empty()
+                        && fds[1..].iter().all(|f| f.revents().is_empty()) =>
+                {
+                    return Ok(());
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Err(Line::None),
             }
         }
     }
