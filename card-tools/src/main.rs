@@ -5,6 +5,7 @@ mod batch;
 mod card_pin;
 mod cli;
 mod commands;
+mod dialogue;
 mod error;
 mod files;
 mod issue;

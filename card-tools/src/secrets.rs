@@ -74,17 +74,6 @@ pub fn pin(fd: Option<i32>, prompt: &str) -> Result<Pin, ToolError> {
     Pin::parse(text.as_bytes()).map_err(|e| ToolError::Usage(e.to_string()))
 }
 
-/// A new PIN; on a terminal it is asked for twice.
-pub fn new_pin(fd: Option<i32>) -> Result<Pin, ToolError> {
-    let text = read(fd, "New PIN")?;
-    if fd.is_none() && *read(None, "New PIN again")? != *text {
-        return Err(ToolError::Usage(
-            "the two new PINs differ; nothing was changed".to_owned(),
-        ));
-    }
-    Pin::parse(text.as_bytes()).map_err(|e| ToolError::Usage(e.to_string()))
-}
-
 /// A PUK.
 pub fn puk(fd: Option<i32>) -> Result<Puk, ToolError> {
     let text = read(fd, "PUK")?;

@@ -187,13 +187,12 @@ fn m5_a_wrong_pin_counts_on_the_card_and_blocks_it() {
             .as_u64()
             .unwrap()
     };
-    let wrong = |t: &Terminal| {
-        let given =
-            Secrets::give("--pin-fd", "0000").and("--terminal-pin-fd", &person.terminal_pin);
+    let wrong = |t: &Terminal, pin: &str| {
+        let given = Secrets::give("--pin-fd", pin).and("--terminal-pin-fd", &person.terminal_pin);
         t.simsync(&["unlock"], &given).unwrap()
     };
     insert(&mut rig, &a, &person).unwrap();
-    let r = wrong(&a);
+    let r = wrong(&a, "0000");
     assert_eq!((r.code, tries(&a)), (5, 2), "{}", r.json);
     // The terminal shows it.
     a.wait_status("two tries left", |s| s["cards"][0]["pin_tries"] == 2)
@@ -201,9 +200,10 @@ fn m5_a_wrong_pin_counts_on_the_card_and_blocks_it() {
     pull(&mut rig, &a, &person).unwrap();
     // It is the card that counts, wherever it is.
     insert(&mut rig, &b, &person).unwrap();
-    let r = wrong(&b);
+    let r = wrong(&b, "0000");
     assert_eq!((r.code, tries(&b)), (5, 1), "{}", r.json);
-    let r = wrong(&b);
+    // Another one: what was just refused would not be sent again.
+    let r = wrong(&b, "0001");
     assert_eq!((r.code, tries(&b)), (5, 0), "{}", r.json);
     pull(&mut rig, &b, &person).unwrap();
     // The right one is of no use now.

@@ -5,6 +5,7 @@ use simsync_card::client::{Puk, Selected};
 use simsync_card::connection::Connection;
 
 use crate::card_pin::{self, Manner};
+use crate::dialogue::{self, Source};
 use crate::error::ToolError;
 use crate::output::Output;
 use crate::reader::{self, Place};
@@ -27,11 +28,8 @@ pub fn change(
         );
         return Ok(());
     }
-    let old = secrets::pin(
-        manner.fd,
-        &format!("PIN ({} tries left)", selected.pin_tries),
-    )?;
-    let new = secrets::new_pin(new_pin_fd)?;
+    let old = dialogue::right_pin(&mut card, &mut Source(manner.fd), selected.pin_tries)?;
+    let new = dialogue::new_pin(&mut Source(new_pin_fd))?;
     if selected.pin_due {
         let text = secrets::digits(8);
         let puk = Puk::parse(text.as_bytes()).map_err(|e| ToolError::Other(e.to_string()))?;
@@ -92,12 +90,12 @@ pub fn unblock(
 ) -> Result<(), ToolError> {
     let mut card = reader::reach(place)?;
     let selected = reader::select(&mut reader::transaction(&mut card)?)?;
-    out.step(&format!("PUK tries left: {}", selected.puk_tries));
-    let puk = secrets::puk(puk_fd)?;
-    let new = secrets::new_pin(new_pin_fd)?;
-    let mut applet = reader::transaction(&mut card)?;
-    reader::select(&mut applet)?;
-    applet.unblock(&puk, &new)?;
+    dialogue::unblock(
+        &mut card,
+        &mut Source(puk_fd),
+        &mut Source(new_pin_fd),
+        selected.puk_tries,
+    )?;
     out.result(json!({ "unblocked": true }), "The PIN is set anew.");
     Ok(())
 }

@@ -8,6 +8,7 @@ use simsync_card::ids::{CardId, Hash, SubscriberId};
 use simsync_protocol::address::ServerAddress;
 
 use crate::cli::Provision;
+use crate::dialogue::{self, Source};
 use crate::error::ToolError;
 use crate::issue::{self, Holder, Introduction, Issued, Record, Registrar, Terms};
 use crate::letter::{self, Format, Letter};
@@ -102,7 +103,8 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
             ));
         }
     }
-    let code = secrets::read(args.code_fd, "Enrolment code")?;
+    // Whatever can be looked at is looked at before the card is touched.
+    let code = dialogue::enrolment_code(&mut Source(args.code_fd))?;
     let secret = secrets::read(args.transport_secret_fd, "Transport secret of the card")?;
     let secret = TransportSecret::parse(secret.as_bytes()).map_err(|e| usage(&e))?;
     let holder = Holder {

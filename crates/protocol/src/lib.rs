@@ -5,6 +5,7 @@ pub mod address;
 pub mod api;
 pub mod batch;
 pub mod client;
+pub mod enrolment;
 pub mod issued;
 pub mod people;
 pub mod problem;

@@ -9,14 +9,14 @@ use std::path::Path;
 use simsync_card::ids::SubscriberId;
 use zeroize::Zeroizing;
 
+use crate::enrolment::EnrolmentCode;
+
 /// Longest file, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 /// Most people in one file.
 pub const MAX_PEOPLE: usize = 10_000;
 /// Longest label, in bytes: a card holds no more.
 pub const LABEL_MAX: usize = 32;
-/// Characters of an enrolment code without its dashes.
-const CODE_LENGTH: usize = 26;
 
 /// What a file is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,10 +308,7 @@ pub fn check_label(label: &str) -> Result<(), String> {
 }
 
 fn is_code(text: &str) -> bool {
-    let mut characters = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
-    let count = characters.clone().count();
-    count == CODE_LENGTH
-        && characters.all(|c| c.is_ascii_alphanumeric() && !c.eq_ignore_ascii_case(&'u'))
+    EnrolmentCode::parse(text).is_some()
 }
 
 #[cfg(test)]

@@ -235,6 +235,18 @@ fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<A
             pin_must_change,
         },
     };
+    // What the person was told to do is done, by another program.
+    if let CardPhase::Paired {
+        tries: 1..,
+        pin_must_change,
+        ..
+    } = phase
+        && state.hold.as_ref().is_some_and(|r| {
+            r.code == "pin-blocked" || (r.code == "pin-must-change" && !pin_must_change)
+        })
+    {
+        state.hold = None;
+    }
     // It may have been removed while it was looked at.
     if let Some(slot @ Some(_)) = state.readers.get_mut(&reader) {
         *slot = Some(phase);
@@ -459,11 +471,7 @@ fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
         }
         Timer::Look => {
             // Each stays what it is until the look tells more.
-            for (reader, card) in &state.readers {
-                if matches!(card, Some(CardPhase::Failed(_))) {
-                    actions.push(Action::Look(reader.clone()));
-                }
-            }
+            actions.extend(state.cards_to_look_at().map(|r| Action::Look(r.to_owned())));
         }
         Timer::Renew => {
             if open {

@@ -241,6 +241,24 @@ impl State {
         })
     }
 
+    /// Readers of cards that another program may change for the better: those that could not be talked to, that are blocked,
+    /// or whose PIN must be changed. A session's card is not among them.
+    pub fn cards_to_look_at(&self) -> impl Iterator<Item = &str> {
+        let in_use = self.session_reader();
+        self.readers.iter().filter_map(move |(reader, card)| {
+            let waits = match card {
+                Some(CardPhase::Failed(_)) => true,
+                Some(CardPhase::Paired {
+                    tries,
+                    pin_must_change,
+                    ..
+                }) => (*tries == 0 || *pin_must_change) && in_use != Some(reader.as_str()),
+                _ => false,
+            };
+            waits.then_some(reader.as_str())
+        })
+    }
+
     /// The paired card in this reader.
     pub fn card_in(&self, reader: &str) -> Option<CardId> {
         match self.readers.get(reader) {

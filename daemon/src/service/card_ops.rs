@@ -101,10 +101,15 @@ pub fn look_and_hold(
         .as_ref()
         .ok()
         .and_then(|s| s.as_ref().map(|s| s.challenge));
+    // No PIN opens it now: whoever unblocks it or changes its PIN is not kept waiting.
+    let is_stuck = matches!(&selected, Ok(Some(s)) if s.pin_tries == 0 || s.pin_due);
     let heard = looked.send(selected).is_ok();
     let (Some(challenge), true) = (challenge, heard) else {
         return Ok(());
     };
+    if is_stuck {
+        return Ok(());
+    }
     if let Ok(GoOn {
         pin,
         opening,

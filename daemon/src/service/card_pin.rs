@@ -8,12 +8,13 @@ use std::time::Duration;
 use simsync_card::client::{Applet, Pin};
 use simsync_card::connection::Taken;
 use simsync_card::pinpad::{PinPad, TIMEOUT_SECONDS};
-use simsync_card::status::{Pad, Status};
+use simsync_card::status::{Pad, Secret, Status};
 use tokio::sync::MutexGuard;
 
 use super::Ctx;
 use super::opening::CARD_DEADLINE;
 use super::reasons::{card_failure, card_reason};
+use super::refused::refused_before;
 use super::secrets::agent_reason;
 use crate::api::{AgentError, Failure, PadPurpose, PadRequest, PadShown, Reason, SecretKind};
 use crate::card::{CardError, OpenCard};
@@ -204,11 +205,64 @@ impl Ctx {
             let asked = self.ask_card_pin(SecretKind::CardPin, tries, retry, reader);
             *pin = CardPin::Typed(asked.await.map_err(PinError::NotGiven)?);
         }
-        let pin = pin.clone();
-        Ok(self
+        let CardPin::Typed(typed) = &*pin else {
+            return Err(PinError::NotGiven(agent_reason(AgentError::NoAgent)));
+        };
+        // Whatever asked for it: a PIN that the card refused goes no further than here.
+        if let Some(left) = self.refused.tries_left(reader, typed) {
+            return Err(PinError::NotGiven(refused_before(left)));
+        }
+        let typed = typed.clone();
+        let sent = pin.clone();
+        let result = self
             .card
-            .run(reader, CARD_DEADLINE, move |card| work(card, &pin))
-            .await?)
+            .run(reader, CARD_DEADLINE, move |card| work(card, &sent))
+            .await
+            .map_err(PinError::from);
+        self.note_tried(reader, &typed, result.as_ref().err());
+        result
+    }
+
+    /// Remembers what came of a PIN that was sent.
+    pub(super) fn note_tried(&self, reader: &str, pin: &Pin, error: Option<&PinError>) {
+        match error.map(PinError::status) {
+            None => self.refused.forget(reader),
+            Some(Some(Status::Wrong {
+                secret: Secret::Pin,
+                tries_left,
+            })) => self.refused.add(reader, pin, tries_left),
+            // The card said nothing of it.
+            Some(_) => {}
+        }
+    }
+
+    /// A PIN that is typed here, and that the card took: asked for again while it is wrong and the card has tries. Nothing else
+    /// is asked for, shown or made before.
+    pub(super) async fn right_card_pin(
+        &self,
+        reader: &str,
+        tries_left: Option<u8>,
+        hint: Option<&str>,
+    ) -> Result<Pin, Failure> {
+        let mut tries = tries_left;
+        let mut retry = false;
+        loop {
+            let asked = self.ask_card_pin_saying(SecretKind::CardPin, tries, retry, reader, hint);
+            let typed = asked.await?;
+            let mut pin = CardPin::Typed(typed.clone());
+            let verify = |card: &mut OpenCard<'_>, pin: &CardPin| {
+                let wanted = card.wanted();
+                pin.verify(&mut super::card_ops::ours(card)?, wanted)
+            };
+            let verified = self.with_card_pin(reader, &mut pin, PadPurpose::Change, verify);
+            match verified.await {
+                Ok(()) => return Ok(typed),
+                Err(e) => match e.tries_left() {
+                    Some(left) => (tries, retry) = (Some(left), true),
+                    None => return Err(e.into()),
+                },
+            }
+        }
     }
 
     /// Has the PIN changed on the reader. False: its pad cannot, or nobody is there who could say so to the person.

@@ -100,6 +100,8 @@ pub struct Ctx {
     pub roots: tokio::sync::watch::Sender<Vec<std::path::PathBuf>>,
     /// Whether ciphertext may be fetched ahead of the card. Each change is also the word to do it now.
     pub prefetching: tokio::sync::watch::Sender<bool>,
+    /// PINs that cards refused.
+    pub refused: super::refused::Refused,
     readers: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -163,6 +165,7 @@ impl Ctx {
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::new(Vec::new()),
             prefetching: tokio::sync::watch::Sender::new(true),
+            refused: super::refused::Refused::default(),
             readers: Mutex::new(std::collections::BTreeSet::new()),
         }))
     }
@@ -335,6 +338,7 @@ impl Ctx {
     /// Notes times that events bring.
     pub fn note(&self, event: &Event) {
         use crate::card::CardEvent;
+        self.refused.note(event);
         match event {
             Event::Card(CardEvent::CardInserted(reader)) => {
                 lock(&self.readers).insert(reader.clone());

@@ -16,6 +16,7 @@ mod orders;
 mod pairing;
 mod quiet;
 mod reasons;
+mod refused;
 mod rekey;
 mod secrets;
 mod slots;
@@ -176,6 +177,7 @@ impl Service {
                 },
             }
             self.keep_link();
+            self.keep_looking();
             self.publish();
         }
         for (_, timer) in self.timers.drain() {
@@ -299,6 +301,17 @@ impl Service {
         // The newest one counts: that is what makes a debounce.
         if let Some(old) = self.timers.insert(timer, task) {
             old.abort();
+        }
+    }
+
+    /// Nobody says when another program unblocked a card or changed its first PIN: it is looked at while it waits for that.
+    fn keep_looking(&mut self) {
+        let pending = self
+            .timers
+            .get(&Timer::Look)
+            .is_some_and(|t| !t.is_finished());
+        if !pending && self.state.cards_to_look_at().next().is_some() {
+            self.after(Timer::Look);
         }
     }
 

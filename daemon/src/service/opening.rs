@@ -309,12 +309,17 @@ impl Ctx {
             let o = opening.clone();
             let at_once = match (held.take(), &*pin) {
                 (Some(held), Some(CardPin::Typed(pin))) => {
-                    go_on(&held, pin.clone(), o.clone()).await
+                    let went_on = go_on(&held, pin.clone(), o.clone()).await;
+                    let result = went_on.map(|r| r.map_err(PinError::from));
+                    if let Some(result) = &result {
+                        self.note_tried(reader, pin, result.as_ref().err());
+                    }
+                    result
                 }
                 _ => None,
             };
             let result = match (at_once, &mut *pin) {
-                (Some(result), _) => result.map_err(PinError::from),
+                (Some(result), _) => result,
                 (None, Some(pin)) => {
                     self.with_card_pin(reader, pin, PadPurpose::Open, move |card, pin| {
                         card_ops::open(card, Some(pin), &o)

@@ -274,9 +274,7 @@ impl Ctx {
             return Ok(BTreeMap::new());
         }
         let hint = pad.and_then(|pad| card_pin::hint(&pad, selected.pin_due));
-        let old = self
-            .ask_card_pin_saying(SecretKind::CardPin, tries, false, &reader, hint)
-            .await?;
+        let old = self.right_card_pin(&reader, tries, hint).await?;
         if selected.pin_due {
             self.first_pin_change(&reader, old).await?;
         } else {
@@ -298,12 +296,7 @@ impl Ctx {
         let mut terminal = self
             .terminal()
             .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
-        let old = self.ask(SecretKind::TerminalPin, None, false, None).await?;
-        let sealed = terminal.clone();
-        let key = tokio::task::spawn_blocking(move || sealed.unseal(&old))
-            .await
-            .map_err(|_| Failure::new("internal", "unsealing failed"))?
-            .map_err(|e| Failure::new("terminal-pin-incorrect", e.to_string()))?;
+        let key = self.unseal_asking(&terminal).await?;
         let new = self
             .ask(SecretKind::NewTerminalPin, None, false, None)
             .await?;

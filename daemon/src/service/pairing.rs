@@ -159,9 +159,9 @@ impl Ctx {
             let mut pin = if selected.pin_due {
                 let pad = self.pin_pad(reader);
                 let hint = pad.and_then(|pad| card_pin::hint(&pad, true));
-                let old = self.ask_card_pin_saying(SecretKind::CardPin, tries, retry, reader, hint);
+                let old = self.right_card_pin(reader, tries, hint).await?;
                 // It was typed here: what follows needs no pad.
-                self.first_pin_change(reader, old.await?).await?.into()
+                self.first_pin_change(reader, old).await?.into()
             } else {
                 self.card_pin(tries, retry, reader).await?
             };
@@ -190,11 +190,10 @@ impl Ctx {
         Err(Failure::new("pin-incorrect", "the card's PIN is wrong"))
     }
 
-    /// The first change of a PIN sets a new PUK too, which the owner is shown.
-    pub async fn first_pin_change(&self, reader: &str, old: Pin) -> Result<Pin, Failure> {
-        let new = self
-            .ask_card_pin(SecretKind::NewCardPin, None, false, reader)
-            .await?;
+    /// The first change of a PIN sets a new PUK too, which the owner is shown. The old PIN is known to be right, so nobody
+    /// chooses and writes down anything for nothing.
+    pub(super) async fn first_pin_change(&self, reader: &str, old: Pin) -> Result<Pin, Failure> {
+        let new = self.new_card_pin(reader, &old).await?;
         let puk_text = Secret::new(new_puk());
         let puk = Puk::parse(puk_text.as_bytes())
             .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
@@ -213,6 +212,24 @@ impl Ctx {
             .await
             .map_err(|e| card_reason(&e))?;
         Ok(new)
+    }
+
+    /// A new PIN for the card. A change to the same one is none; the card would refuse it after the PUK was shown.
+    pub(super) async fn new_card_pin(&self, reader: &str, old: &Pin) -> Result<Pin, Failure> {
+        let mut retry = false;
+        for _ in 0..3 {
+            let new = self
+                .ask_card_pin(SecretKind::NewCardPin, None, retry, reader)
+                .await?;
+            if new != *old {
+                return Ok(new);
+            }
+            retry = true;
+        }
+        Err(Failure::new(
+            "pin-format",
+            "the new PIN is the old one; choose another",
+        ))
     }
 
     /// The terminal's key: the present one, or a new one under a PIN that is chosen now.

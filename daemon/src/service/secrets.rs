@@ -6,11 +6,15 @@ use simsync_card::client::Pin;
 use simsync_card::sign::SecretKey;
 
 use super::Ctx;
+use super::refused::refused_before;
 use crate::api::{AgentError, Reason, Secret, SecretKind, SecretRequest};
 use crate::identity::{Terminal, UnsealError};
 
 /// Wrong terminal PINs before giving up; the key's own cost (Argon2id) is what slows a thief.
 const TERMINAL_PIN_TRIES: u32 = 3;
+
+/// Said to a person whose PIN was not sent.
+const REFUSED_BEFORE: &str = "The card refused this PIN before; it was not sent again.";
 
 /// A reason for an agent that gave nothing.
 pub fn agent_reason(e: AgentError) -> Reason {
@@ -68,23 +72,29 @@ impl Ctx {
     pub async fn ask_card_pin_saying(
         &self,
         kind: SecretKind,
-        tries: Option<u8>,
+        mut tries: Option<u8>,
         mut retry: bool,
         reader: &str,
-        hint: Option<&str>,
+        mut hint: Option<&str>,
     ) -> Result<Pin, Reason> {
+        let mut why = Reason::new("pin-format", "a card PIN has 4 to 8 digits or letters");
         for _ in 0..3 {
             let asked = self.ask_saying(kind, tries, retry, Some(reader), hint);
             let text = asked.await?;
-            match Pin::parse(text.as_bytes()) {
-                Ok(pin) => return Ok(pin),
-                Err(_) => retry = true,
+            retry = true;
+            let Ok(pin) = Pin::parse(text.as_bytes()) else {
+                continue;
+            };
+            if kind != SecretKind::CardPin {
+                return Ok(pin);
             }
+            let Some(left) = self.is_refused(reader, &pin).await else {
+                return Ok(pin);
+            };
+            (tries, hint) = (Some(left), Some(REFUSED_BEFORE));
+            why = refused_before(left);
         }
-        Err(Reason::new(
-            "pin-format",
-            "a card PIN has 4 to 8 digits or letters",
-        ))
+        Err(why)
     }
 
     /// The terminal's key: unsealed already, or with the PIN that is asked for.
@@ -92,6 +102,14 @@ impl Ctx {
         if let Some(key) = self.key() {
             return Ok(key);
         }
+        let key = self.unseal_asking(terminal).await?;
+        self.set_key(Some(key));
+        self.key()
+            .ok_or_else(|| Reason::new("internal", "the key is gone"))
+    }
+
+    /// The same, with the PIN in any case; asked for again while it is wrong.
+    pub async fn unseal_asking(&self, terminal: &Terminal) -> Result<SecretKey, Reason> {
         for attempt in 0..TERMINAL_PIN_TRIES {
             let pin = self
                 .ask(SecretKind::TerminalPin, None, attempt > 0, None)
@@ -99,12 +117,7 @@ impl Ctx {
             let sealed = terminal.clone();
             let result = tokio::task::spawn_blocking(move || sealed.unseal(&pin)).await;
             match result {
-                Ok(Ok(key)) => {
-                    self.set_key(Some(key));
-                    if let Some(key) = self.key() {
-                        return Ok(key);
-                    }
-                }
+                Ok(Ok(key)) => return Ok(key),
                 Ok(Err(UnsealError::WrongPin | UnsealError::TooShort)) => {}
                 Ok(Err(e)) => return Err(Reason::new("terminal-key", e.to_string())),
                 Err(_) => {

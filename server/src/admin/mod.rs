@@ -7,9 +7,10 @@ pub mod socket;
 use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::api::MovingTo;
+use simsync_protocol::enrolment::EnrolmentCode;
 use simsync_protocol::problem::{Code, Problem};
 
-use crate::code::{CODE_SECONDS, EnrolmentCode};
+use crate::code::{self, CODE_SECONDS};
 use crate::http::reply::{OrProblem as _, internal};
 use crate::store::Store;
 use crate::store::audit::{self, AuditRow, BrokenChain};
@@ -220,7 +221,7 @@ fn none(what: String) -> Problem {
 }
 
 fn new_code(now: Seconds) -> Result<(EnrolmentCode, NewCode), Problem> {
-    let code = EnrolmentCode::random().map_err(|e| internal(&e))?;
+    let code = code::random().map_err(|e| internal(&e))?;
     let row = NewCode {
         hash: code.hash(),
         expires: now + CODE_SECONDS,

@@ -14,7 +14,7 @@ use super::run::{Failure, execute};
 use crate::admin::issued::Issued;
 use crate::admin::people::NewPerson;
 use crate::admin::{Order, Outcome, random_id};
-use crate::code::EnrolmentCode;
+use simsync_protocol::enrolment::EnrolmentCode;
 
 /// Somebody with an ID and a code.
 struct Drawn {
@@ -69,7 +69,7 @@ fn draw(people: Vec<Person>) -> Result<Vec<Drawn>, Failure> {
                 Some(id) => id,
                 None => random_id().map_err(|e| failed(e.detail))?,
             },
-            code: EnrolmentCode::random().map_err(|e| failed(e.to_string()))?,
+            code: crate::code::random().map_err(|e| failed(e.to_string()))?,
             person,
         })
     };

@@ -10,11 +10,11 @@ use simsync_protocol::api::{
 use simsync_protocol::problem::{Code, Problem};
 
 use crate::ca;
-use crate::code::EnrolmentCode;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
 use crate::rules::refuse;
 use crate::store::types::{Enrol, KeyState, Pair};
+use simsync_protocol::enrolment::EnrolmentCode;
 
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 64;

@@ -77,6 +77,23 @@ impl Pin {
     }
 }
 
+/// Takes as long whatever is different.
+fn is_same(a: &[u8; LENGTH], b: &[u8; LENGTH]) -> bool {
+    a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+impl PartialEq for Pin {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
+impl PartialEq for Puk {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
 impl Puk {
     /// From what the owner typed, without a line end.
     pub fn parse(text: &[u8]) -> Result<Self, SecretError> {
