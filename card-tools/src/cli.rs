@@ -188,7 +188,7 @@ pub struct Provision {
     /// The server: HOST or HOST:PORT, as terminals will reach it.
     #[arg(long)]
     pub server: String,
-    /// The pin of the server's CA, as `simsync-server init` printed it (64 hex digits).
+    /// The fingerprint of the server's CA, as `simsync-server show` prints it (64 hex digits).
     #[arg(long, value_name = "HEX")]
     pub ca_pin: String,
     /// The subscriber's ID, from `simsync-server subscriber add`.

@@ -168,7 +168,9 @@ fn b1_the_servers_disk_holds_no_name_no_content_and_no_key() {
         );
     }
     let id = b.status().unwrap()["terminal"].as_str().unwrap().to_owned();
-    rig.server.admin(&["terminal", "revoke", &id]).unwrap();
+    rig.server
+        .admin(&["terminal", "revoke", "--yes", &id])
+        .unwrap();
     insert(&mut rig, &a, &person).unwrap();
     unlock(&a, &person).unwrap();
     vault_keys(&mut needles, &a, &person);

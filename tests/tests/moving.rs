@@ -167,7 +167,7 @@ fn m19_each_card_is_told_at_its_next_session_even_if_that_makes_a_new_key() {
     let all = rig.server.admin(&["terminal", "list"]).unwrap();
     let mut rows = all["terminals"].as_array().unwrap().iter();
     let b = rows.find(|t| t["label"] == "B").unwrap()["terminal"].clone();
-    let revoke = ["terminal", "revoke", b.as_str().unwrap()];
+    let revoke = ["terminal", "revoke", "--yes", b.as_str().unwrap()];
     rig.server.admin(&revoke).unwrap();
     a.wire_to(&rig.server).unwrap();
     a.wait_status("A to find the server", |s| {

@@ -302,7 +302,9 @@ fn b8_a_terminal_that_the_operator_revoked_is_left_out_of_the_next_key() {
     let (a, mut person) = paired(&mut rig, "A").unwrap();
     let b = joined(&mut rig, &mut person, "B").unwrap();
     let id = own_id(&b);
-    rig.server.admin(&["terminal", "revoke", &id]).unwrap();
+    rig.server
+        .admin(&["terminal", "revoke", "--yes", &id])
+        .unwrap();
     b.wait_status("B to be told", |s| {
         s["reasons"].to_string().contains("revoked")
     })

@@ -204,7 +204,7 @@ fn m11_the_server_believes_proofs_and_not_the_terminal() {
         // A revoked terminal is out at once, on a connection that is up.
         c.key_object().await.unwrap();
         let id = thief.id().to_string();
-        server.admin(&["terminal", "revoke", &id]).unwrap();
+        server.admin(&["terminal", "revoke", "--yes", &id]).unwrap();
         refused(c.key_object().await, Code::TerminalRevoked);
     })
     .unwrap();

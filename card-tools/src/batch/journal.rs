@@ -173,7 +173,7 @@ impl Journal {
                 there.version
             ))),
             Some((there, _)) => Err(bad(format!(
-                "belongs to a batch for the server {} with the CA pin {}",
+                "belongs to a batch for the server {} with the CA fingerprint {}",
                 there.server, there.ca_pin
             ))),
             None => {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod confirm;
 mod import;
 mod print;
 mod run;
@@ -7,9 +8,10 @@ mod run;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_card::ids::{Hash, SubscriberId};
 use simsync_protocol::ServerAddress;
 
+use confirm::IdPrefix;
 pub use run::main;
 
 /// Exit codes, as `--help` tells them.
@@ -18,7 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
   1  failed: disk, network, or a fault of the server
   2  the command line is wrong
   3  there is no such subscriber, card, terminal or server folder
-  4  refused: it exists already, or its state forbids it
+  4  refused: it exists already, its state forbids it, or nobody said yes
   5  the folder or store was written by a newer simsync-server
   6  the audit log is broken
   7  `card check`: the list and the cards enrolled here differ";
@@ -39,7 +41,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a server: CA, certificate, random ID and store. Prints the pin of the CA.
+    /// Make a server: CA, certificate, random ID and store. Prints the fingerprint of the CA, as `show` does.
     Init {
         /// Host name, or IP address, under which terminals reach this server.
         #[arg(long, value_name = "HOST")]
@@ -48,6 +50,8 @@ enum Command {
         #[arg(long, default_value = crate::home::DEFAULT_LISTEN, value_name = "ADDR:PORT")]
         listen: String,
     },
+    /// Show what `init` showed: the server's ID and host, and the fingerprint of its CA (`--ca-pin` of simsync-card).
+    Show,
     /// Serve until SIGTERM or SIGINT.
     Serve {
         /// Listen here instead of where `init` said.
@@ -120,10 +124,13 @@ enum Subscriber {
         /// Which.
         id: SubscriberId,
     },
-    /// Shut it out for good.
+    /// Shut it out for good; asks before.
     Remove {
-        /// Which.
-        id: SubscriberId,
+        /// Its ID, or the ID's beginning.
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -156,9 +163,14 @@ enum Card {
         key: PathBuf,
     },
     /// Revoke one, at once and for good; its owner's next session makes a new key.
+    ///
+    /// Asks before.
     Revoke {
-        /// Which.
-        card: CardId,
+        /// Its ID, or the first 4 digits or more.
+        card: IdPrefix,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -199,8 +211,13 @@ enum Terminal {
         subscriber: Option<SubscriberId>,
     },
     /// Revoke one, at once and for good; its owner's next session makes a new key.
+    ///
+    /// Asks before.
     Revoke {
-        /// Which.
-        terminal: TerminalId,
+        /// Its ID, or the first 4 digits or more.
+        terminal: IdPrefix,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
 }

@@ -48,8 +48,10 @@ pub fn init(home: &Home, pin: &Hash, as_json: bool) {
         json(&json!({ "server": s.server, "host": s.host, "listen": s.listen, "ca_pin": pin }));
     } else {
         line(&format!(
-            "server  {}\nhost    {}\nCA pin  {pin}",
-            s.server, s.host
+            "server          {}\nhost            {}\nlistens on      {}\nCA fingerprint  {pin}",
+            s.server,
+            visible(&s.host),
+            visible(&s.listen)
         ));
     }
 }
@@ -120,7 +122,7 @@ pub fn outcome(outcome: &Outcome, shape: Shape, as_json: bool) {
             }
         }
         Outcome::Moving(Some(to)) => line(&format!(
-            "terminals are told that this server moves to {}\nCA pin there  {}",
+            "terminals are told that this server moves to {}\nCA fingerprint there  {}",
             to.address, to.ca_pin
         )),
         Outcome::Moving(None) => line("nothing is announced"),

@@ -9,6 +9,7 @@ use simsync_protocol::api::MovingTo;
 use simsync_protocol::problem::{Code, Problem};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::confirm;
 use super::import;
 use super::print::{self, Shape};
 use super::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
@@ -132,6 +133,11 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             print::init(&home, &home.ca_pin()?, cli.json);
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Show => {
+            let home = Home::open(&dir)?;
+            print::init(&home, &home.ca_pin()?, cli.json);
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Serve {
             listen,
             open_per_minute,
@@ -159,6 +165,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 ExitCode::from(7)
             });
         }
+        Command::Subscriber(Subscriber::Remove { id, yes }) => {
+            (confirm::subscriber(&dir, &id, yes).await?, Shape::Table)
+        }
         Command::Subscriber(c) => match subscriber_order(c) {
             Ok(order) => order,
             Err(import) => {
@@ -168,12 +177,14 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             }
         },
         Command::Card(Card::List { subscriber }) => (Order::CardList { subscriber }, Shape::Table),
-        Command::Card(Card::Revoke { card }) => (Order::CardRevoke { card }, Shape::Table),
+        Command::Card(Card::Revoke { card, yes }) => {
+            (confirm::card(&dir, &card, yes).await?, Shape::Table)
+        }
         Command::Terminal(Terminal::List { subscriber }) => {
             (Order::TerminalList { subscriber }, Shape::Table)
         }
-        Command::Terminal(Terminal::Revoke { terminal }) => {
-            (Order::TerminalRevoke { terminal }, Shape::Table)
+        Command::Terminal(Terminal::Revoke { terminal, yes }) => {
+            (confirm::terminal(&dir, &terminal, yes).await?, Shape::Table)
         }
         Command::Move(Move::Arrive { name, listen }) => {
             let home = Home::open(&dir)?.arrive(&name, listen)?;
@@ -231,7 +242,8 @@ fn subscriber_order(command: Subscriber) -> Result<(Order, Shape), Import> {
         Subscriber::Show { id } => Order::SubscriberShow { id },
         Subscriber::Suspend { id } => set(id, SubscriberState::Suspended),
         Subscriber::Resume { id } => set(id, SubscriberState::Active),
-        Subscriber::Remove { id } => set(id, SubscriberState::Removed),
+        // Looked up and asked about before.
+        Subscriber::Remove { .. } => Order::SubscriberList,
     };
     Ok((order, Shape::Table))
 }

@@ -189,7 +189,7 @@ async fn a_signed_list_is_held_against_the_store() {
     let mut crossed = cards.clone();
     crossed[0].subscriber = cards[1].subscriber.clone();
     assert_eq!(check(&crossed, false).0, Some(7));
-    server.run(&["card", "revoke", &cards[0].card.to_string()]);
+    server.run(&["card", "revoke", "--yes", &cards[0].card.to_string()]);
     let (exit, .., found) = check(&cards, false);
     assert_eq!(exit, Some(0));
     assert_eq!(found["revoked"][0]["card"], cards[0].card.to_string());

@@ -119,12 +119,12 @@ async fn b8_an_order_reaches_live_connections_and_the_store_alone() {
         p.terminal.id().to_string()
     );
     assert_eq!(shown["subscriber"]["head"]["sequence"], 1);
-    server.run(&["terminal", "revoke", &p.terminal.id().to_string()]);
+    server.run(&["terminal", "revoke", "--yes", &p.terminal.id().to_string()]);
     let revoked = simsync_protocol::api::ServerEvent::Revoked;
     assert_eq!(events.next().await.unwrap(), Some(revoked));
     assert!(server.terminate());
     // Without a running server the orders go to the store.
-    server.run(&["card", "revoke", &p.card.id.to_string()]);
+    server.run(&["card", "revoke", "--yes", &p.card.id.to_string()]);
     assert_eq!(
         server.run(&["card", "list"])["cards"][0]["state"],
         "revoked"
@@ -167,6 +167,32 @@ fn m19_init_never_overwrites_and_exit_codes_are_the_documented_ones() {
         .output()
         .unwrap();
     assert_eq!(elsewhere.status.code(), Some(3));
+}
+
+#[test]
+fn f_g3_nothing_is_removed_without_the_operators_word_and_the_fingerprint_can_be_seen_again() {
+    let server = ServerProcess::init(PROGRAM);
+    server.run(&["subscriber", "add", "--label", "x", "--id", "alice"]);
+    server.run(&["subscriber", "add", "--label", "x", "--id", "alina"]);
+    let state = |id: &str| server.run(&["subscriber", "show", id])["subscriber"]["state"].clone();
+    // Nobody sits here who could say yes.
+    let asked = server.output(&["subscriber", "remove", "alice"]);
+    assert_eq!(asked.status.code(), Some(4));
+    let text = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(text.contains("--yes"), "{text}");
+    assert_eq!(state("alice"), "active");
+    let ambiguous = server.output(&["subscriber", "remove", "--yes", "ali"]);
+    assert_eq!(ambiguous.status.code(), Some(2));
+    server.run(&["subscriber", "remove", "--yes", "alic"]);
+    assert_eq!(
+        (state("alice"), state("alina")),
+        ("removed".into(), "active".into())
+    );
+    for kind in ["card", "terminal"] {
+        let none = server.output(&[kind, "revoke", "--yes", "abcd"]);
+        assert_eq!(none.status.code(), Some(3));
+    }
+    assert_eq!(server.run(&["show"])["ca_pin"], server.ca_pin().to_string());
 }
 
 #[test]

@@ -122,7 +122,10 @@ impl Life for NewEpoch {
         for row in at_server(world, "terminal")? {
             if row["label"] == "C" && row["state"] != "revoked" {
                 let id = row["terminal"].as_str().unwrap_or_default();
-                world.rig.server.admin(&["terminal", "revoke", id])?;
+                world
+                    .rig
+                    .server
+                    .admin(&["terminal", "revoke", "--yes", id])?;
             }
         }
         insert(&mut world.rig, &world.a, &world.person)?;
