@@ -8,7 +8,7 @@ use std::future::Future;
 
 use bus_support::{Bus, DEADLINE, Fake, Plan, card};
 use futures_util::StreamExt;
-use simsyncd::api::{Failure, Order, Reason};
+use simsyncd::api::{Failure, Job, JobControl, Order, Reason};
 use simsyncd::bus::names::{BUS_NAME, ROOT};
 use zbus::fdo::ManagedObjects;
 use zbus::{Connection, DynamicType, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
@@ -211,6 +211,37 @@ async fn every_method_without_a_bus() {
     let fake = Fake::new();
     let (_face, conn) = fake.p2p().await;
     every_order(&Client::direct(conn), &fake).await;
+}
+
+#[tokio::test]
+async fn f_g3_a_sync_that_nobody_ordered_is_a_job_with_progress_and_cancel() {
+    let fake = Fake::new();
+    let (_face, conn) = fake.p2p().await;
+    let client = Client::direct(conn);
+    let (control, mut told) = tokio::sync::mpsc::channel(1);
+    let job = tokio::sync::watch::Sender::new(bus_support::job_status(7));
+    *fake.own_job.lock().unwrap() = Some(Job {
+        status: job.subscribe(),
+        control,
+    });
+    let mut signals = MessageStream::from(&client.conn);
+    fake.change(|s| s.jobs = vec![7]);
+    let path = format!("{ROOT}/jobs/7");
+    while !client.objects().await.contains(&path) {
+        within(signals.next()).await.unwrap().unwrap();
+    }
+    job.send_modify(|j| j.files_done = 3);
+    while u64::try_from(client.all(&path, JOB).await["FilesDone"].clone()).unwrap() != 3 {
+        within(signals.next()).await.unwrap().unwrap();
+    }
+    client.call(&path, JOB, "Cancel", &()).await.unwrap();
+    assert_eq!(within(told.recv()).await, Some(JobControl::Cancel));
+    job.send_modify(|j| j.state = "cancelled".to_owned());
+    client.job(&path, "cancelled").await;
+    // Told of once more, it is not shown twice.
+    fake.change(|s| s.jobs = Vec::new());
+    fake.change(|s| s.jobs = vec![7]);
+    client.job(&path, "cancelled").await;
 }
 
 #[tokio::test]

@@ -284,6 +284,13 @@ pub struct Job {
     pub control: mpsc::Sender<JobControl>,
 }
 
+impl Job {
+    /// Its number.
+    pub fn id(&self) -> u64 {
+        self.status.borrow().id
+    }
+}
+
 /// What can be said to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobControl {
@@ -369,6 +376,8 @@ pub enum Request {
     Outstanding(oneshot::Sender<Result<Vec<OutstandingEntry>, Failure>>),
     /// Kept-aside versions.
     Conflicts(oneshot::Sender<Result<Vec<ConflictEntry>, Failure>>),
+    /// A job that runs, whoever started it.
+    Job(u64, oneshot::Sender<Result<Job, Failure>>),
     /// The person's cards.
     Cards(oneshot::Sender<Result<Vec<VaultCard>, Failure>>),
     /// Stop in good order.
@@ -401,6 +410,11 @@ impl Handle {
     /// Starts a job.
     pub async fn order(&self, order: Order) -> Result<Job, Failure> {
         self.ask(|tx| Request::Order(order, tx)).await
+    }
+
+    /// A job that runs, by its number.
+    pub async fn job(&self, id: u64) -> Result<Job, Failure> {
+        self.ask(|tx| Request::Job(id, tx)).await
     }
 
     /// The newest commits.

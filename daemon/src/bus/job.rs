@@ -30,7 +30,8 @@ fn ended(state: &str) -> bool {
     !matches!(state, "running" | "waiting")
 }
 
-/// Puts a job on the bus and answers its path. It follows the job's status, and leaves a while after the end.
+/// Puts a job on the bus, if it is not there, and answers its path. It follows the job's status, and leaves a while after the
+/// end.
 pub async fn serve(conn: &Connection, job: ServiceJob) -> BusResult<OwnedObjectPath> {
     let ServiceJob {
         mut status,
@@ -42,7 +43,9 @@ pub async fn serve(conn: &Connection, job: ServiceJob) -> BusResult<OwnedObjectP
         shown: Shown::new(first.clone()),
         control,
     };
-    let mut object = Object::add(conn, path.clone(), object).await?;
+    let Some(mut object) = Object::add_new(conn, path.clone(), object).await? else {
+        return Ok(path);
+    };
     let emitter = SignalEmitter::new(conn, path.clone())?.into_owned();
     tokio::spawn(async move {
         if let Err(error) = follow(&mut object, first, status, &emitter).await {
@@ -108,7 +111,7 @@ impl Job {
     }
 }
 
-/// Long work that somebody ordered. The object stays for a minute after the end.
+/// Long work, ordered or by itself. The object stays for a minute after the end.
 #[interface(name = "org.simsync.SimSync1.Job")]
 impl Job {
     /// Stop it.

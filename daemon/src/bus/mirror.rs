@@ -82,6 +82,22 @@ impl<I: Interface> Object<I> {
     /// Puts an object on the bus.
     pub async fn add(conn: &Connection, path: OwnedObjectPath, object: I) -> zbus::Result<Self> {
         conn.object_server().at(path.clone(), object).await?;
+        Self::there(conn, path).await
+    }
+
+    /// The same, unless one of this kind is there already.
+    pub async fn add_new(
+        conn: &Connection,
+        path: OwnedObjectPath,
+        object: I,
+    ) -> zbus::Result<Option<Self>> {
+        match conn.object_server().at(path.clone(), object).await? {
+            None => Self::there(conn, path).await.map(Some),
+            Some(_) => Ok(None),
+        }
+    }
+
+    async fn there(conn: &Connection, path: OwnedObjectPath) -> zbus::Result<Self> {
         Ok(Self {
             known: values::<I>(conn, &path).await?,
             conn: conn.clone(),

@@ -71,6 +71,7 @@ pub async fn run_with_connection(
     let server = conn.object_server();
     server.at(names::ROOT, ObjectManager).await?;
     let root = zbus::ObjectPath::from_static_str_unchecked(names::ROOT);
+    let service = handle.clone();
     let manager = Manager::new(handle, agents.clone(), first.clone());
     let manager = Object::add(&conn, root.into(), manager).await?;
     let mut shown = Objects::new(&conn, manager);
@@ -105,6 +106,7 @@ pub async fn run_with_connection(
         agents.disconnected(&watched);
     });
     let task = tokio::spawn(async move {
+        let mut jobs = Vec::new();
         loop {
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { break },
@@ -117,6 +119,7 @@ pub async fn run_with_connection(
             }
             let now = status.borrow_and_update().clone();
             asked.mark_unchanged();
+            show_jobs(&conn, &service, &now, &mut jobs);
             if let Err(error) = shown.show(&now).await {
                 tracing::warn!(%error, "the status cannot be told on the bus");
             }
@@ -124,6 +127,23 @@ pub async fn run_with_connection(
         watching.abort();
     });
     Ok(Face { task })
+}
+
+/// Jobs that nobody ordered come onto the bus as soon as the status names them; ordered ones are there already.
+fn show_jobs(conn: &Connection, service: &Handle, status: &Status, known: &mut Vec<u64>) {
+    for id in status.jobs.iter().copied().filter(|id| !known.contains(id)) {
+        let (conn, service) = (conn.clone(), service.clone());
+        tokio::spawn(async move {
+            // It may have ended meanwhile: then nobody can have seen it.
+            let Ok(job) = service.job(id).await else {
+                return;
+            };
+            if let Err(error) = job::serve(&conn, job).await {
+                tracing::warn!(%error, "a job cannot be shown on the bus");
+            }
+        });
+    }
+    known.clone_from(&status.jobs);
 }
 
 /// Everything that mirrors the status.

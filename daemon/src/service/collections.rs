@@ -1,10 +1,11 @@
 //! Registering collections on this terminal.
 
 use super::Ctx;
+use super::jobs::JobHandle;
 use super::orders::{Done, report_values};
 use super::reasons::{engine_reason, server_reason};
 use crate::api::Failure;
-use crate::engine::SyncOptions;
+use crate::engine::{EngineError, SyncOptions};
 use crate::store::Collection;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
@@ -18,6 +19,7 @@ impl Ctx {
         attribute: &str,
         name: &str,
         path: &str,
+        job: &JobHandle,
     ) -> Done {
         let bad = |s: &str| Failure::new("bad-argument", s);
         if attribute != "files" {
@@ -59,7 +61,8 @@ impl Ctx {
             }
             Ok(Vec::new())
         };
-        self.commit_key_object(add, SyncOptions::default()).await?;
+        self.commit_key_object(add, SyncOptions::default(), Some(job))
+            .await?;
         if found.is_none() {
             self.store
                 .put_collection(&id, attribute, name)
@@ -76,10 +79,15 @@ impl Ctx {
         self.store.set_root(pk, Some(&root)).map_err(store)?;
         self.want_history(&id).await?;
         self.collections_changed();
-        let report = self
-            .run_sync(SyncOptions::default(), None)
-            .await
-            .map_err(|e| Failure::from(engine_reason(&e)))?;
+        let synced = self.run_sync(SyncOptions::default(), Some(job)).await;
+        let report = synced.map_err(|e| match e {
+            // From here on it is a collection of this terminal, whoever stops its first sync.
+            EngineError::Cancelled => Failure::new(
+                "cancelled",
+                format!("stopped; {name} is synced here from now on, and the next sync goes on with it (`simsync collections remove` takes it back)"),
+            ),
+            e => Failure::from(engine_reason(&e)),
+        })?;
         let mut values = report_values(&report);
         values.insert("id".to_owned(), id.to_string());
         Ok(values)
@@ -145,12 +153,12 @@ impl Ctx {
             .ok_or_else(|| bad("the path of a collection's folder must be valid UTF-8".to_owned()))
     }
 
-    pub(super) async fn remove_collection(self: &Arc<Self>, which: &str) -> Done {
+    pub(super) async fn remove_collection(self: &Arc<Self>, which: &str, job: &JobHandle) -> Done {
         let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
         let c = self.synced_collection(which)?;
         // What was written here goes up first, as far as that is possible: what is in the way may be why it is removed.
         let report = self
-            .run_sync(SyncOptions::default(), None)
+            .run_sync(SyncOptions::default(), Some(job))
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         let left = self
@@ -176,7 +184,7 @@ impl Ctx {
             }
             Ok(Vec::new())
         };
-        self.commit_key_object(remove, SyncOptions::default())
+        self.commit_key_object(remove, SyncOptions::default(), None)
             .await?;
         self.tell_outstanding();
         Ok(BTreeMap::from([("left".to_owned(), left.to_string())]))

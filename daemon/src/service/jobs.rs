@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Failure, Job, JobControl, JobStatus};
+use crate::api::{Failure, Job, JobControl, JobStatus, Reason};
 use crate::engine::{Progress, ReviewEntry};
 
 /// Entries of a review that are shown one by one; the rest is counted.
@@ -16,8 +16,11 @@ const REVIEW_MAX: usize = 10_000;
 #[derive(Default)]
 pub struct Jobs {
     next: AtomicU64,
-    running: Arc<Mutex<Vec<u64>>>,
+    running: Running,
 }
+
+/// Jobs that run, with their users' ends.
+type Running = Arc<Mutex<Vec<Job>>>;
 
 /// The daemon's end of a job. When the last clone is dropped, a job that is still running counts as cancelled.
 #[derive(Clone)]
@@ -28,7 +31,7 @@ struct Inner {
     status: watch::Sender<JobStatus>,
     control_tx: mpsc::Sender<JobControl>,
     control: tokio::sync::Mutex<mpsc::Receiver<JobControl>>,
-    running: Arc<Mutex<Vec<u64>>>,
+    running: Running,
 }
 
 impl Drop for Inner {
@@ -36,7 +39,7 @@ impl Drop for Inner {
         self.running
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|id| *id != self.id);
+            .retain(|job| job.id() != self.id);
         self.status.send_modify(|s| {
             if s.state == "running" || s.state == "waiting" {
                 s.state = "cancelled".to_owned();
@@ -62,25 +65,32 @@ impl Jobs {
             failure: None,
         };
         let (control_tx, control) = mpsc::channel(8);
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id);
+        let status = watch::Sender::new(status);
+        self.running().push(Job {
+            status: status.subscribe(),
+            control: control_tx.clone(),
+        });
         JobHandle(Arc::new(Inner {
             id,
-            status: watch::Sender::new(status),
+            status,
             control_tx,
             control: tokio::sync::Mutex::new(control),
             running: self.running.clone(),
         }))
     }
 
+    fn running(&self) -> MutexGuard<'_, Vec<Job>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Numbers of jobs that run.
-    pub fn running(&self) -> Vec<u64> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn numbers(&self) -> Vec<u64> {
+        self.running().iter().map(Job::id).collect()
+    }
+
+    /// A job that runs.
+    pub fn job(&self, id: u64) -> Option<Job> {
+        self.running().iter().find(|j| j.id() == id).cloned()
     }
 }
 
@@ -153,6 +163,14 @@ impl JobHandle {
             s.state = "done".to_owned();
             s.result = result;
         });
+    }
+
+    /// Ends it one way or the other.
+    pub fn ended(self, result: Result<BTreeMap<String, String>, Reason>) {
+        match result {
+            Ok(values) => self.done(values),
+            Err(reason) => self.failed(reason.into()),
+        }
     }
 
     /// Ends it badly.

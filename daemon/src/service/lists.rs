@@ -7,6 +7,7 @@ use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
 use super::card_pin::CardPin;
 use super::entering::next;
+use super::jobs::JobHandle;
 use super::reasons::engine_reason;
 use super::{Ctx, card_ops};
 use crate::api::{Failure, PadPurpose};
@@ -30,6 +31,7 @@ impl Ctx {
         self: &Arc<Self>,
         change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
         options: SyncOptions,
+        job: Option<&JobHandle>,
     ) -> Result<SyncReport, Failure> {
         let engine = |e: EngineError| Failure::from(engine_reason(&e));
         let (reader, card) = self.session_card()?;
@@ -47,7 +49,7 @@ impl Ctx {
             key_object: Some((object, wraps)),
             ..options
         };
-        self.run_sync(options, None).await.map_err(engine)
+        self.run_sync(options, job).await.map_err(engine)
     }
 
     /// VERIFY, SIGN over a key object. The PIN is asked for if it is not known yet, and again after a wrong one while the

@@ -341,6 +341,11 @@ impl Service {
             Request::Outstanding(reply) => {
                 let _ = reply.send(self.ctx.outstanding());
             }
+            Request::Job(id, reply) => {
+                let _ = reply.send(self.ctx.jobs.job(id).ok_or_else(|| {
+                    crate::api::Failure::new("no-such-job", format!("the job {id} has ended"))
+                }));
+            }
             Request::Cards(reply) => {
                 let _ = reply.send(self.ctx.vault_cards());
             }

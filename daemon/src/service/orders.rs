@@ -178,7 +178,7 @@ impl Ctx {
                 Ok(reader) => self.pair(&reader, &label).await,
                 Err(f) => Err(f),
             }),
-            Order::Unpair => plain(self.unpair().await),
+            Order::Unpair => plain(self.unpair(job).await),
             Order::Sync {
                 review,
                 allow_deletions,
@@ -208,7 +208,7 @@ impl Ctx {
                 attribute,
                 name,
                 path,
-            } => plain(self.add_collection(&attribute, &name, &path).await),
+            } => plain(self.add_collection(&attribute, &name, &path, job).await),
             Order::AnswerCollection {
                 collection,
                 deleted,
@@ -232,7 +232,7 @@ impl Ctx {
                 engine(self.run_sync(options, Some(job)).await)
             }
             Order::RemoveCollection { collection } => {
-                plain(self.remove_collection(&collection).await)
+                plain(self.remove_collection(&collection, job).await)
             }
             Order::ChangeCardPin => plain(self.change_card_pin().await),
             Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
@@ -375,7 +375,7 @@ impl Ctx {
     }
 
     /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
-    pub(super) async fn unpair(self: &Arc<Self>) -> Done {
+    pub(super) async fn unpair(self: &Arc<Self>, job: &JobHandle) -> Done {
         let (_, pairing) = self.pairing()?;
         if let Some(own) = self.terminal_id()
             && pairing.leaving
@@ -384,7 +384,8 @@ impl Ctx {
             self.check_own_card(&reader, &pairing).await?;
             return self.finish_leaving(&reader, own).await;
         }
-        self.run_sync(SyncOptions::default(), None)
+        // The long part, and the last that can be cancelled.
+        self.run_sync(SyncOptions::default(), Some(job))
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         let own = self
@@ -410,7 +411,7 @@ impl Ctx {
         };
         // Before the server can have it: whether it does is not known where its answer does not come.
         self.note_leaving(true)?;
-        if let Err(failure) = self.commit_key_object(leave, options).await {
+        if let Err(failure) = self.commit_key_object(leave, options, None).await {
             if matches!(failure.code.as_str(), "offline" | "cancelled") {
                 self.emit(Event::Leaving);
             } else {

@@ -154,7 +154,8 @@ impl Ctx {
                 });
                 Ok(vec![wrap])
             };
-            self.commit_key_object(name, SyncOptions::default()).await?;
+            self.commit_key_object(name, SyncOptions::default(), None)
+                .await?;
         }
         std::fs::remove_file(&self.paths.spare).map_err(not_written)?;
         Ok(step(spare, "new-card"))

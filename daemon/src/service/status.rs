@@ -70,7 +70,7 @@ impl Ctx {
             last_error: state.last_error.clone(),
             marks: self.marks(),
             last_tail: self.last_tail(),
-            jobs: self.jobs.running(),
+            jobs: self.jobs.numbers(),
         }
     }
 

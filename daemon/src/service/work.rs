@@ -11,6 +11,7 @@ use simsync_vault::commit::SessionRef;
 use super::ctx::Live;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
+use super::orders::report_values;
 use super::reasons::{card_reason, engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};
 use crate::api::Reason;
@@ -26,6 +27,8 @@ impl Ctx {
     /// A sync on our own account.
     pub fn start_sync(self: Arc<Self>, work: Work) {
         let ctx = self.clone();
+        // Before it starts, so that the status that tells of it names the job.
+        let job = self.jobs.create("sync");
         tokio::spawn(async move {
             let options = SyncOptions::default();
             let result = if ctx.config.confirm_downloads {
@@ -35,12 +38,13 @@ impl Ctx {
                         upload_only: true,
                         ..options
                     },
-                    None,
+                    Some(&job),
                 )
                 .await
             } else {
-                ctx.run_sync(options, None).await
+                ctx.run_sync(options, Some(&job)).await
             };
+            job.ended(result.as_ref().map(report_values).map_err(engine_reason));
             let outcome = match &result {
                 Ok(_) => Outcome::Done,
                 Err(e) => outcome_of(e),

@@ -46,6 +46,10 @@ pub struct Fake {
     pub agents: BusAgents,
     pub orders: Arc<Mutex<Vec<Order>>>,
     pub job: Arc<Mutex<Option<watch::Sender<JobStatus>>>>,
+    /// The path of the conflict that it tells of.
+    pub path: Arc<Mutex<String>>,
+    /// A job that nobody ordered.
+    pub own_job: Arc<Mutex<Option<Job>>>,
     plans: Arc<Mutex<Vec<Plan>>>,
 }
 
@@ -66,6 +70,8 @@ impl Fake {
             agents,
             orders: Arc::default(),
             job: Arc::default(),
+            own_job: Arc::default(),
+            path: Arc::new(Mutex::new("a.txt".to_owned())),
             plans: Arc::default(),
         };
         tokio::spawn(serve(
@@ -74,6 +80,8 @@ impl Fake {
             fake.orders.clone(),
             fake.plans.clone(),
             fake.job.clone(),
+            fake.own_job.clone(),
+            fake.path.clone(),
         ));
         fake
     }
@@ -166,6 +174,8 @@ async fn serve(
     orders: Arc<Mutex<Vec<Order>>>,
     plans: Arc<Mutex<Vec<Plan>>>,
     last_job: Arc<Mutex<Option<watch::Sender<JobStatus>>>>,
+    own_job: Arc<Mutex<Option<Job>>>,
+    path: Arc<Mutex<String>>,
 ) {
     let mut number = 0;
     while let Some(request) = requests.recv().await {
@@ -233,10 +243,15 @@ async fn serve(
                 let _ = reply.send(Ok(vec![ConflictEntry {
                     id: 3,
                     collection: "notes".to_owned(),
-                    path: "a.txt".to_owned(),
+                    path: path.lock().unwrap().clone(),
                     aside: "a (conflict of desk).txt".to_owned(),
                     time_ms: 1_790_000_000_000,
                 }]));
+            }
+            Request::Job(id, reply) => {
+                let job = own_job.lock().unwrap().clone().filter(|j| j.id() == id);
+                let none = || Failure::new("no-such-job", "the job has ended");
+                let _ = reply.send(job.ok_or_else(none));
             }
             Request::Cards(reply) => {
                 let _ = reply.send(Ok(vec![simsyncd::api::VaultCard {
