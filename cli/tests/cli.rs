@@ -105,6 +105,18 @@ macro_rules! tests {
     )*};
 }
 
+/// Everything that a terminal emulator would act on: a title, a cleared screen, a forged line, letters turned around.
+const HOSTILE: &str = "a\u{1b}]0;t\u{7}\u{9b}2J\nforged\u{202e}z";
+const SEEN: &str = "a\\u{1b}]0;t\\u{7}\\u{9b}2J\\nforged\\u{202e}z";
+
+fn drives_nothing(run: &Run) {
+    for text in [&run.out, &run.err] {
+        let acts = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
+        assert_eq!(text.chars().find(acts), None, "{run:?}");
+        assert!(!text.lines().any(|l| l.starts_with("forged")), "{run:?}");
+    }
+}
+
 tests! {
     f_c_what_is_not_in_sync_is_listed_and_no_command_says_otherwise: |rig| {
         rig.fake.change(|s| {
@@ -145,6 +157,56 @@ tests! {
         assert!(doctor.out.contains("in sync: 8 of your paths are not"), "{}", doctor.out);
     }
 
+    f_g1_names_from_elsewhere_drive_nothing: |rig| {
+        *rig.fake.path.lock().unwrap() = HOSTILE.to_owned();
+        rig.fake.change(|s| {
+            s.label = HOSTILE.to_owned();
+            s.server = Some(HOSTILE.to_owned());
+            s.reasons = vec![simsyncd::api::Reason { code: "x".to_owned(), sentence: HOSTILE.to_owned() }];
+            s.last_error = s.reasons.first().cloned();
+            s.readers = vec![HOSTILE.to_owned()];
+            s.cards = vec![simsyncd::api::CardStatus { reader: HOSTILE.to_owned(), ..card() }];
+            s.collections[0].name = HOSTILE.to_owned();
+            s.collections[0].path = Some(HOSTILE.to_owned());
+            s.terminals[0].label = HOSTILE.to_owned();
+        });
+        for args in [&["status"][..], &["conflicts"], &["terminals", "list"], &["collections", "list"], &["server", "show"], &["doctor"]] {
+            let run = rig.run(args).await;
+            drives_nothing(&run);
+            assert!(run.out.contains(SEEN), "{run:?}");
+            let mut json = args.to_vec();
+            json.push("--json");
+            let run = rig.run(&json).await;
+            drives_nothing(&run);
+            // Exact, all the same.
+            assert!(run.json().to_string().contains(&serde_json::to_string(HOSTILE).unwrap()[1..10]), "{run:?}");
+        }
+        let status = rig.run(&["status", "--json"]).await.json();
+        assert_eq!(status["status"]["label"], HOSTILE);
+        rig.fake.plan(Plan::Review(vec![("notes".to_owned(), HOSTILE.to_owned(), "write".to_owned(), 1)]));
+        let run = rig.run(&["sync", "--review", "--yes"]).await;
+        drives_nothing(&run);
+        assert!(run.out.contains(SEEN), "{run:?}");
+        rig.fake.plan(Plan::Fail(Failure { code: "failed".to_owned(), sentence: HOSTILE.to_owned() }));
+        let run = rig.run(&["sync"]).await;
+        drives_nothing(&run);
+        assert!(run.err.contains(SEEN), "{run:?}");
+        rig.fake.plan(Plan::Done(BTreeMap::from([("label".to_owned(), HOSTILE.to_owned()), ("server".to_owned(), HOSTILE.to_owned())])));
+        drives_nothing(&rig.run(&["pair"]).await);
+        rig.fake.plan(Plan::Done(BTreeMap::from([("outstanding".to_owned(), "1".to_owned()), ("card-not-told".to_owned(), HOSTILE.to_owned())])));
+        let run = rig.run(&["eject"]).await;
+        drives_nothing(&run);
+        assert_eq!(run.out.matches(SEEN).count(), 2, "{run:?}");
+    }
+    f_g3_equal_labels_are_told: |rig| {
+        let other = simsyncd::api::TerminalStatus { id: "bb22".to_owned(), own: false, ..bus_support::status().terminals[0].clone() };
+        rig.fake.change(|s| s.terminals.push(other));
+        let run = rig.run(&["terminals", "list"]).await;
+        assert_eq!(run.out.matches("same name as another").count(), 2, "{run:?}");
+        rig.fake.plan(Plan::Done(BTreeMap::from([("label".to_owned(), "desk".to_owned()), ("same-label".to_owned(), "bb22".to_owned())])));
+        let run = rig.run(&["pair"]).await;
+        assert!(run.out.contains("is called desk too (bb22)"), "{run:?}");
+    }
     status_says_why_nothing_happens: |rig| {
         let run = rig.run(&[]).await;
         assert_eq!(run.code, 0);

@@ -77,6 +77,9 @@ pub struct Pairing {
     pub subscriber: SubscriberId,
     /// The card that paired it, with the keys read from itself.
     pub card: TrustedCard,
+    /// What the person calls this terminal. None in files of before: the settings say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// `host` or `host:port`.
     pub server: String,
     /// The pin of the server's CA.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use simsync_shell::visible;
 use zbus::Variant;
 
 use crate::args::{Common, PairArgs};
@@ -22,10 +23,17 @@ pub async fn run(common: &Common, output: &Output, args: &PairArgs) -> Outcome<(
                 "made" => "a new vault was made",
                 _ => "it joined your vault",
             };
+            let label = visible(job.value("label"));
+            let same = match job.value("same-label") {
+                "" => String::new(),
+                ids => format!(
+                    "\nAnother of your terminals is called {label} too ({}); give this one a name of its own: simsync pair --label NAME",
+                    visible(ids)
+                ),
+            };
             format!(
-                "This terminal is paired as {} at {}; {vault}.\nChoose what it syncs: simsync collections add NAME FOLDER",
-                job.value("label"),
-                job.value("server"),
+                "This terminal is paired as {label} at {}; {vault}.{same}\nChoose what it syncs: simsync collections add NAME FOLDER",
+                visible(job.value("server")),
             )
         });
     }

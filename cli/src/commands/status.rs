@@ -247,6 +247,9 @@ pub fn terminals(s: &Snapshot) -> Vec<Vec<String>> {
             if t.unfinished {
                 notes.push_str("; has not finished uploading");
             }
+            if s.terminals.iter().filter(|o| o.label == t.label).count() > 1 {
+                notes.push_str("; has the same name as another");
+            }
             let short: String = t.id.chars().take(8).collect();
             vec![
                 t.label.clone(),

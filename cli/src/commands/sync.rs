@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use simsync_shell::visible;
 use zbus::Variant;
 
 use crate::args::{Common, SyncArgs};
@@ -50,7 +51,7 @@ pub async fn report(
     let untold = job.value("card-not-told");
     if !untold.is_empty() {
         exit = Exit::Partial;
-        text.push_str(&format!("\n  • {untold}"));
+        text.push_str(&format!("\n  • {}", visible(untold)));
     }
     output.result("job", &job, || frame(text));
     Ok(exit)

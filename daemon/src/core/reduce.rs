@@ -418,9 +418,11 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
     state.revoked = false;
     state.hold = None;
     state.server_moves = None;
+    // Pairing takes the card for sessions of its own. One that was open beside it is void, and the commit that ends the pairing
+    // closes it.
+    end_session(state, actions);
+    state.tail_due = false;
     if !paired {
-        end_session(state, actions);
-        state.tail_due = false;
         state.tails_waiting = false;
     }
     // Cards are looked at with other eyes now.

@@ -19,6 +19,9 @@ use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
 use crate::store::PackState;
 
+/// Longest part of an extension that is kept, in bytes.
+const EXTENSION_MAX: usize = 64;
+
 /// `report.txt` → `report (conflict, LABEL).txt`, then `(conflict 2, LABEL)` and so on.
 pub fn aside_name(path: &RelPath, label: &str, attempt: u32) -> Option<RelPath> {
     let name = path.name();
@@ -39,10 +42,11 @@ pub fn aside_name(path: &RelPath, label: &str, attempt: u32) -> Option<RelPath> 
         .take(40)
         .collect();
     let mark = format!(" (conflict{number}, {label})");
-    let room = 255usize.checked_sub(mark.len() + extension.len().min(64))?;
-    let mut new = stem[..stem.len().min(room)].to_vec();
+    let room = 255usize.checked_sub(mark.len() + extension.len().min(EXTENSION_MAX))?;
+    let extension = simsync_shell::cut(extension, EXTENSION_MAX);
+    let mut new = simsync_shell::cut(stem, room).to_vec();
     new.extend_from_slice(mark.as_bytes());
-    new.extend_from_slice(&extension[..extension.len().min(64)]);
+    new.extend_from_slice(extension);
     path.with_name(&new).ok()
 }
 
@@ -291,5 +295,27 @@ impl Engine {
             .into_iter()
             .map(|p| p.reference)
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_g3_long_names_are_cut_between_letters() {
+        for name in [
+            "ä".repeat(127),
+            format!("{}.txt", "日".repeat(80)),
+            format!("a.{}", "é".repeat(60)),
+            format!("x{}", "👨".repeat(63)),
+        ] {
+            let path = RelPath::new(name.clone().into_bytes()).unwrap();
+            for attempt in [0, 1, 99] {
+                let aside = aside_name(&path, "Küche", attempt).unwrap();
+                assert!(std::str::from_utf8(aside.name()).is_ok(), "{name}: {aside}");
+                assert!(aside.name().len() <= 255);
+            }
+        }
     }
 }

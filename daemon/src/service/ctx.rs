@@ -232,6 +232,25 @@ impl Ctx {
         lock(&self.terminal).as_ref().map(Terminal::id)
     }
 
+    /// What this terminal is called: as it was paired, else as it is set.
+    pub fn label(&self) -> String {
+        let terminal = self.terminal();
+        let pairing = terminal.as_ref().and_then(|t| t.pairing.as_ref());
+        let paired = pairing.and_then(|p| p.label.clone());
+        paired
+            .or_else(|| pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?)))
+            .unwrap_or_else(|| self.config.label.clone())
+    }
+
+    /// For terminals whose file does not say it yet.
+    fn label_in_vault(&self, terminal: &Terminal) -> Option<String> {
+        let newest = self.store.key_objects().ok()?.pop()?;
+        newest
+            .body
+            .terminal(&terminal.id())
+            .map(|t| t.label.clone())
+    }
+
     /// The unsealed key.
     pub fn key(&self) -> Option<Arc<SecretKey>> {
         lock(&self.key).clone()
@@ -274,7 +293,10 @@ impl Ctx {
     fn engine_with(&self, cancel: Cancel, progress: Arc<Progress>) -> Option<Engine> {
         Some(Engine {
             store: self.store.clone(),
-            config: self.engine_config.clone(),
+            config: Arc::new(EngineConfig {
+                label: self.label(),
+                ..(*self.engine_config).clone()
+            }),
             key: self.key()?,
             keys: self.keys.clone(),
             cancel,

@@ -100,7 +100,8 @@ impl Ctx {
         };
         // 7. The key object with this terminal, of a new epoch if one is due: nothing else would be accepted.
         let own = TerminalId::of(&key.point());
-        let already = draft.object.body.terminal(&own).is_some();
+        let entry = draft.object.body.terminal(&own);
+        let already = entry.is_some_and(|t| t.label == label);
         let (vk, body, wraps) = match &draft.revoked {
             _ if new_vault => (vk, Some(draft.object.body.clone()), draft.wraps),
             Some(revoked) => {
@@ -338,9 +339,12 @@ pub(super) struct VaultDraft {
     revoked: Option<Revoked>,
 }
 
-/// With this terminal, if it is not in it yet.
+/// With this terminal, called so.
 fn enlist(mut body: KeyObjectBody, key: &SecretKey, label: &str) -> KeyObjectBody {
-    if body.terminal(&TerminalId::of(&key.point())).is_none() {
+    let own = TerminalId::of(&key.point());
+    if let Some(entry) = body.terminals.iter_mut().find(|t| t.id() == own) {
+        label.clone_into(&mut entry.label);
+    } else {
         body.terminals.push(TerminalEntry {
             key: key.point(),
             label: label.to_owned(),

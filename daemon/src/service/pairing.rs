@@ -58,8 +58,9 @@ impl Ctx {
         reader: &str,
         label: &str,
     ) -> Result<BTreeMap<String, String>, Failure> {
+        let renames = !label.is_empty() && label != self.label();
         let label: String = if label.is_empty() {
-            self.config.label.clone()
+            self.label()
         } else {
             label.to_owned()
         };
@@ -81,7 +82,9 @@ impl Ctx {
         let known = terminal
             .pairing
             .clone()
-            .filter(|p| p.card.id == card.id && p.subscriber == view.info.subscriber && !p.leaving);
+            .filter(|p| p.card.id == card.id && p.subscriber == view.info.subscriber && !p.leaving)
+            // Card and server are told of another label where they are told of the terminal.
+            .filter(|_| !renames);
         let mut entered = None;
         if let Some(p) = known {
             self.set_conn(None);
@@ -124,6 +127,10 @@ impl Ctx {
         let mut result = BTreeMap::new();
         result.insert("subscriber".to_owned(), pairing.subscriber.to_string());
         result.insert("terminal".to_owned(), terminal.id().to_string());
+        let same = self.others_called(&label);
+        if !same.is_empty() {
+            result.insert("same-label".to_owned(), same.join(" "));
+        }
         result.insert("label".to_owned(), label);
         result.insert("server".to_owned(), pairing.server.clone());
         result.insert(
@@ -132,6 +139,16 @@ impl Ctx {
         );
         self.emit(Event::Pairing(true));
         Ok(result)
+    }
+
+    /// Other terminals of the person with this label, by the beginnings of their IDs.
+    fn others_called(&self, label: &str) -> Vec<String> {
+        let list = self.newest_list().ok().flatten();
+        let own = self.terminal_id();
+        let all = list.iter().flat_map(|l| &l.body.terminals);
+        all.filter(|t| t.label == label && Some(t.id()) != own)
+            .map(|t| t.id().short())
+            .collect()
     }
 
     pub(super) fn save(&self, terminal: &Terminal) -> Result<(), Failure> {
@@ -337,6 +354,7 @@ impl Ctx {
         Ok(Pairing {
             subscriber: info.subscriber.clone(),
             card,
+            label: Some(label.to_owned()),
             server: info.server.clone(),
             ca_pin: info.ca_pin,
             server_id: nonce.server,

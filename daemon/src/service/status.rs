@@ -26,7 +26,7 @@ impl Ctx {
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
-            label: self.config.label.clone(),
+            label: self.label(),
             server: pairing.map(|p| p.server),
             online: match state.server {
                 Server::Unknown => None,

@@ -90,3 +90,53 @@ fn a_session_that_is_over_while_its_card_is_looked_at_ends() {
     assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
     assert_eq!(s.session, SessionPhase::None);
 }
+
+#[test]
+fn f_g2_a_blocked_card_is_looked_at_until_another_program_unblocked_it() {
+    let mut s = paired_state();
+    insert(&mut s);
+    let looked = |s: &mut State, tries, pin_must_change| {
+        let result = Looked::Paired {
+            card: CardId([1; 16]),
+            tries,
+            pin_must_change,
+        };
+        let reader = R.into();
+        reduce(s, Event::Looked { reader, result })
+    };
+    let open = Action::Open {
+        reader: R.into(),
+        card: CardId([1; 16]),
+        again: false,
+    };
+    for (code, tries, due) in [("pin-blocked", 0, false), ("pin-must-change", 3, true)] {
+        let why = OpenFailure::Refused(Reason::new(code, "why"));
+        let reader: String = R.into();
+        reduce(&mut s, Event::OpenFailed { reader, why });
+        assert_eq!(looked(&mut s, tries, due), [], "{code}");
+        assert!(codes(&s).contains(&code.to_owned()));
+        assert_eq!(s.cards_to_look_at().collect::<Vec<_>>(), [R], "{code}");
+        // Nobody has to say so.
+        let again = reduce(&mut s, Event::Timer(Timer::Look));
+        assert_eq!(again, [Action::Look(R.into())], "{code}");
+        assert_eq!(
+            looked(&mut s, 3, false),
+            std::slice::from_ref(&open),
+            "{code}"
+        );
+        assert!(!codes(&s).contains(&code.to_owned()));
+        assert_eq!(s.cards_to_look_at().next(), None);
+    }
+}
+
+#[test]
+fn f_g3_a_session_that_is_open_while_the_terminal_is_paired_again_is_over() {
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    let actions = reduce(&mut s, Event::Pairing(true));
+    assert!(actions.contains(&Action::Wipe), "{actions:?}");
+    assert!(actions.contains(&Action::Look(R.into())), "{actions:?}");
+    assert_eq!(s.session, SessionPhase::None);
+    assert!(!actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
+}

@@ -132,9 +132,12 @@ pub(super) fn pair(tx: &Tx<'_>, p: &Pair) -> Result<Vec<u8>> {
                 "this terminal's key belongs to another subscriber: pair with a new key",
             ));
         }
+        // Its owner may call it something else now.
         Some(_) => tx
-            .prepare_cached("SELECT certificate FROM terminals WHERE terminal = ?1")?
-            .query_row([terminal.0], |r| r.get(0))?,
+            .prepare_cached(
+                "UPDATE terminals SET label = ?2 WHERE terminal = ?1 RETURNING certificate",
+            )?
+            .query_row(params![terminal.0, p.label], |r| r.get(0))?,
         None => {
             insert_terminal(tx, p, &terminal)?;
             p.certificate.clone()
