@@ -270,11 +270,17 @@ impl Secrets {
     }
 }
 
+/// Says no more than is so: nothing can be opened with a code yet.
+const RECOVERY: &str = "
+The recovery code, for the day when you have lost every card.
+This version of simsync cannot use it yet. Until a later one can, only another card opens your data: make a spare one
+with `simsync card add`. The code is shown once; write it down and keep it apart from the cards:
+
+";
+
 fn show_recovery(tty: &Tty, secret: &Secret) -> bool {
     let words: Vec<&str> = secret.split_whitespace().collect();
-    tty.say(
-        "\nThe recovery code. Who loses every card gets the data back with it, and only with it.\nIt is shown once; write it down and keep it apart from the cards:\n\n",
-    );
+    tty.say(RECOVERY);
     for (i, word) in words.iter().enumerate() {
         tty.say(&format!("  {:>2}. {word}\n", i + 1));
     }
