@@ -137,17 +137,19 @@ pub fn lookup<'p, S: DirSource>(
     paths: impl IntoIterator<Item = &'p [u8]>,
     src: &mut S,
 ) -> Result<LeafChanges, S::Error> {
-    let paths: Vec<(&[u8], &[u8])> = paths.into_iter().map(|p| (p, p)).collect();
+    let paths: Vec<Asked<'_>> = paths.into_iter().map(|p| (p, p)).collect();
     let mut out = LeafChanges::new();
     lookup_dir(&[], root, &paths, src, &mut out, 0)?;
     Ok(out)
 }
 
-/// `paths`: what is left of each path from here on, and the whole.
+/// What is left of a path from here on, and the whole.
+type Asked<'p> = (&'p [u8], &'p [u8]);
+
 fn lookup_dir<S: DirSource>(
     prefix: &[u8],
     at: &ObjectId,
-    paths: &[(&[u8], &[u8])],
+    paths: &[Asked<'_>],
     src: &mut S,
     out: &mut LeafChanges,
     depth: usize,
@@ -159,7 +161,7 @@ fn lookup_dir<S: DirSource>(
         Ok(dir) => dir,
         Err(error) => return src.set_aside(prefix, error),
     };
-    let mut below: BTreeMap<&[u8], Vec<(&[u8], &[u8])>> = BTreeMap::new();
+    let mut below: BTreeMap<&[u8], Vec<Asked<'_>>> = BTreeMap::new();
     for (rest, whole) in paths {
         match rest.iter().position(|b| *b == b'/') {
             None => {

@@ -218,7 +218,7 @@ async fn serve(
                 let _ = reply.send(Ok(vec![entry; limit.min(2) as usize]));
             }
             Request::Outstanding(reply) => {
-                let entry = |path: &str, count, needs_person| OutstandingEntry {
+                let entry = |at: &str, count, needs_person| OutstandingEntry {
                     code: if needs_person {
                         "unreadable"
                     } else {
@@ -226,7 +226,7 @@ async fn serve(
                     }
                     .to_owned(),
                     collection: "notes".to_owned(),
-                    path: path.to_owned(),
+                    path: at.to_owned(),
                     detail: "Permission denied".to_owned(),
                     remedy: "make it readable for you".to_owned(),
                     since_ms: 1_790_000_000_000,
@@ -237,6 +237,7 @@ async fn serve(
                     entry("busy", 1, false),
                     entry("secret", 1, true),
                     entry("", 7, true),
+                    entry(&path.lock().unwrap(), 1, false),
                 ]));
             }
             Request::Conflicts(reply) => {

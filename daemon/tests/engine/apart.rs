@@ -322,7 +322,7 @@ async fn f_b3_a_full_disk_takes_what_fits_and_gives_all_the_same() {
         .unwrap()
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    let vfs = rustix::fs::statvfs(&b.data()).unwrap();
+    let vfs = rustix::fs::statvfs(b.data()).unwrap();
     assert!(
         vfs.f_bavail * vfs.f_frsize > 100_000,
         "some room is left to others"

@@ -11,18 +11,18 @@ pub struct Mount(PathBuf);
 impl Mount {
     /// `target` shows what `source` holds.
     pub fn bind(source: &Path, target: &Path) -> Self {
-        Self::mount(&["--bind", source.to_str().unwrap()], target)
+        Self::at(&["--bind", source.to_str().unwrap()], target)
     }
 
     /// A disk of so many bytes.
     pub fn disk(size: &str, target: &Path) -> Self {
-        Self::mount(
+        Self::at(
             &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"],
             target,
         )
     }
 
-    fn mount(args: &[&str], target: &Path) -> Self {
+    fn at(args: &[&str], target: &Path) -> Self {
         assert!(
             std::env::var_os("SIMSYNC_NAMESPACE").is_some(),
             "this test mounts: run it with tests/enter"
