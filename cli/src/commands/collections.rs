@@ -5,10 +5,10 @@ use simsync_shell::{visible, visible_path};
 use crate::args::{AddArgs, AnswerArgs, CollectionAnswer, Common, RemoveArgs};
 use crate::client::Client;
 use crate::commands::status;
-use crate::commands::sync::report;
+use crate::commands::sync::{left, report};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, count, table};
+use crate::output::{Output, table};
 use crate::run::Ordering;
 
 /// Syncs a folder.
@@ -84,13 +84,7 @@ pub async fn remove(common: &Common, output: &Output, args: &RemoveArgs) -> Outc
                 "{} is no longer synced here; its files stay where they are.",
                 visible(&args.collection)
             );
-            let left = job.number("left");
-            if left > 0 {
-                text.push_str(&format!(
-                    "\n{} not in sync; what is here and there may differ.",
-                    count(left, "path was", "paths were")
-                ));
-            }
+            text.push_str(&left(&job));
             text
         });
     }

@@ -57,6 +57,17 @@ pub async fn report(
     Ok(exit)
 }
 
+/// What was not in sync when syncing ended here, as a line of its own; empty if nothing was.
+pub fn left(job: &JobView) -> String {
+    match job.number("left") {
+        0 => String::new(),
+        n => format!(
+            "\n{} not in sync; what is here and in the vault may differ.",
+            count(n, "path was", "paths were")
+        ),
+    }
+}
+
 /// What a sync did.
 pub fn summary(job: &JobView) -> String {
     let (applied, published) = (job.number("applied"), job.number("published"));

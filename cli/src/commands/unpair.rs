@@ -16,7 +16,10 @@ pub async fn run(common: &Common, output: &Output, args: &UnpairArgs) -> Outcome
     };
     if let Some(job) = ordering.give("Unpair", &()).await? {
         output.result("job", &job, || {
-            "This terminal is no longer paired; its files stay where they are.".to_owned()
+            let mut text =
+                "This terminal is no longer paired; its files stay where they are.".to_owned();
+            text.push_str(&super::sync::left(&job));
+            text
         });
     }
     Ok(())

@@ -5,122 +5,23 @@ use std::sync::Arc;
 
 use simsync_protocol::api::MovingTo;
 use zbus::message::Header;
-use zbus::{Connection, ObjectPath, OwnedObjectPath, Type, interface};
+use zbus::{Connection, ObjectPath, OwnedObjectPath, interface};
 
 use super::agents::BusAgents;
 use super::args;
 use super::error::{BusError, BusResult};
 use super::job;
+use super::lines::{CardLine, ConflictLine, LogLine, OutstandingLine};
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{
-    ConflictEntry, Handle, LogEntry, Order, OutstandingEntry, Reason, SimStatus, Status, VaultCard,
-};
+use crate::api::{Handle, Order, Reason, SimStatus, Status};
 
 /// The object.
 pub struct Manager {
     handle: Handle,
     agents: BusAgents,
     shown: Shown<Arc<Status>>,
-}
-
-/// A commit, as `a{sv}`.
-#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
-#[zbus(signature = "a{sv}", rename_all = "snake_case")]
-struct LogLine {
-    sequence: u64,
-    hash: String,
-    terminal: String,
-    label: String,
-    session: u32,
-    closing: bool,
-    tails: u32,
-}
-
-impl From<LogEntry> for LogLine {
-    fn from(e: LogEntry) -> Self {
-        Self {
-            sequence: e.sequence,
-            hash: carried(&e.hash),
-            terminal: carried(&e.terminal),
-            label: carried(&e.label),
-            session: e.session,
-            closing: e.closing,
-            tails: e.tails,
-        }
-    }
-}
-
-/// A kept-aside version, as `a{sv}`.
-#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
-#[zbus(signature = "a{sv}", rename_all = "snake_case")]
-struct ConflictLine {
-    id: i64,
-    collection: String,
-    path: String,
-    aside: String,
-    time_ms: i64,
-}
-
-impl From<ConflictEntry> for ConflictLine {
-    fn from(e: ConflictEntry) -> Self {
-        Self {
-            id: e.id,
-            collection: carried(&e.collection),
-            path: carried(&e.path),
-            aside: carried(&e.aside),
-            time_ms: e.time_ms,
-        }
-    }
-}
-
-/// Something that is not where it should be, as `a{sv}`.
-#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
-#[zbus(signature = "a{sv}", rename_all = "snake_case")]
-struct OutstandingLine {
-    code: String,
-    collection: String,
-    path: String,
-    detail: String,
-    remedy: String,
-    since_ms: i64,
-    count: u64,
-    needs_person: bool,
-}
-
-impl From<OutstandingEntry> for OutstandingLine {
-    fn from(e: OutstandingEntry) -> Self {
-        Self {
-            code: carried(&e.code),
-            collection: carried(&e.collection),
-            path: carried(&e.path),
-            detail: carried(&e.detail),
-            remedy: carried(&e.remedy),
-            since_ms: e.since_ms,
-            count: e.count,
-            needs_person: e.needs_person,
-        }
-    }
-}
-
-/// One of the person's cards, as `a{sv}`.
-#[derive(Debug, zbus::SerializeDict, zbus::DeserializeDict, Type)]
-#[zbus(signature = "a{sv}", rename_all = "snake_case")]
-struct CardLine {
-    card: String,
-    in_use: bool,
-    used_here: bool,
-}
-
-impl From<VaultCard> for CardLine {
-    fn from(e: VaultCard) -> Self {
-        Self {
-            card: carried(&e.card),
-            in_use: e.in_use,
-            used_here: e.used_here,
-        }
-    }
 }
 
 /// The bus knows no "nobody can tell": a word says it.

@@ -9,6 +9,7 @@ mod card;
 mod collection;
 mod error;
 mod job;
+mod lines;
 mod manager;
 mod mirror;
 pub mod names;

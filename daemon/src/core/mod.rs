@@ -2,10 +2,12 @@
 //!
 //! No input or output, no clock: what time brings comes as an event.
 
+mod ended;
 mod event;
 mod presence;
 mod reduce;
 mod state;
+mod word;
 
 pub use event::{
     Action, CARD_BUSY, Event, Looked, OpenFailure, Outcome, Sims, SyncWhy, Timer, Work,

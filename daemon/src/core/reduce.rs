@@ -1,13 +1,11 @@
 //! The rules.
 
-use simsync_card::ids::CardId;
-
-use super::event::{Action, CARD_BUSY, Event, Looked, OpenFailure, Outcome, SyncWhy, Timer, Work};
+use super::ended::{outstanding, timer_fired, work_ended};
+use super::event::{Action, CARD_BUSY, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
 use super::presence;
 use super::state::{CardPhase, Server, SessionPhase, State};
 use crate::api::Reason;
 use crate::card::CardEvent;
-use crate::outstanding::Summary;
 
 /// What follows from an event. The state is changed in place.
 pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
@@ -180,7 +178,7 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
 }
 
 /// Whatever the session's phase: keys away first, then everything else.
-fn end_session(state: &mut State, actions: &mut Vec<Action>) {
+pub(super) fn end_session(state: &mut State, actions: &mut Vec<Action>) {
     state.reopen_due = false;
     state.added.clear();
     match std::mem::take(&mut state.session) {
@@ -325,75 +323,6 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
     }
 }
 
-fn work_ended(state: &mut State, work: Work, outcome: Outcome, actions: &mut Vec<Action>) {
-    if state.work == Some(work) {
-        state.work = None;
-    }
-    if work == Work::Tail {
-        state.tails_waiting = true;
-        actions.push(Action::DeliverTails);
-    }
-    let is_sync = matches!(work, Work::Sync(_) | Work::Order(_));
-    match outcome {
-        Outcome::Done => state.last_error = None,
-        Outcome::Aside => {}
-        // Nobody knows what is in sync until it was done to its end.
-        Outcome::Cancelled => state.dirty |= is_sync,
-        Outcome::Later(reason) | Outcome::Failed(reason) => {
-            state.last_error = Some(reason);
-            state.dirty |= is_sync;
-            if is_sync {
-                actions.push(Action::After(Timer::Retry));
-            }
-        }
-        Outcome::Distrusted(reason) => {
-            state.last_error = Some(reason.clone());
-            if let SessionPhase::Open { read_only, .. } = &mut state.session {
-                *read_only = Some(reason);
-            }
-        }
-        Outcome::SessionOver(reason) => {
-            state.last_error = Some(reason);
-            if let SessionPhase::Open { reader, .. } = &state.session {
-                let reader = reader.clone();
-                let Some(card) = state.card_in(&reader) else {
-                    // It is being looked at: the session ends, and the look says how to go on.
-                    return end_session(state, actions);
-                };
-                open_again(state, reader, card, actions);
-            }
-        }
-    }
-}
-
-/// What a sync or a tail left: looked at again by itself where that may help, less often each time that it did not.
-fn outstanding(state: &mut State, summary: Summary, actions: &mut Vec<Action>) {
-    state.mends = if summary == state.outstanding {
-        state.mends.saturating_add(1)
-    } else {
-        0
-    };
-    state.outstanding = summary;
-    if summary.mendable > 0 && matches!(state.session, SessionPhase::Open { .. }) {
-        actions.push(Action::After(Timer::Mend));
-    }
-}
-
-/// The keys of the session before are here still.
-fn open_again(state: &mut State, reader: String, card: CardId, actions: &mut Vec<Action>) {
-    state.session = SessionPhase::Opening {
-        reader: reader.clone(),
-        again: true,
-    };
-    state.reopen_due = false;
-    state.asker_came = false;
-    actions.push(Action::Open {
-        reader,
-        card,
-        again: true,
-    });
-}
-
 fn server(state: &mut State, online: bool, actions: &mut Vec<Action>) {
     let was = state.server;
     state.server = if online {
@@ -430,56 +359,6 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
         if card.is_some() {
             *card = Some(CardPhase::Looking);
             actions.push(Action::Look(reader.clone()));
-        }
-    }
-}
-
-fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Action>) {
-    let open = matches!(state.session, SessionPhase::Open { .. });
-    match timer {
-        Timer::Quiet => {
-            state.again |= state.dirty && state.may_write();
-            state.compare_due |=
-                state.dirty && matches!(state.session, SessionPhase::Ejected { .. });
-        }
-        Timer::Mend => {
-            if state.outstanding.mendable > 0 {
-                state.again |= state.may_write();
-            }
-        }
-        Timer::Retry => {
-            if state.retry_open {
-                state.hold = None;
-            }
-            if state.tails_waiting {
-                actions.push(Action::DeliverTails);
-            }
-            if let (SessionPhase::Opening { reader, .. }, true) = (&state.session, state.reopen_due)
-            {
-                let reader = reader.clone();
-                match state.card_in(&reader) {
-                    Some(card) => open_again(state, reader, card, actions),
-                    None => end_session(state, actions),
-                }
-            }
-            state.again |= state.may_write();
-        }
-        Timer::Rescan => {
-            if open {
-                state.dirty = true;
-                state.again |= state.may_write();
-                actions.push(Action::After(Timer::Rescan));
-            }
-        }
-        Timer::Look => {
-            // Each stays what it is until the look tells more.
-            actions.extend(state.cards_to_look_at().map(|r| Action::Look(r.to_owned())));
-        }
-        Timer::Renew => {
-            if open {
-                actions.push(Action::Renew);
-                actions.push(Action::After(Timer::Renew));
-            }
         }
     }
 }

@@ -449,11 +449,6 @@ impl State {
         say("pending", waiting, "yet");
         out
     }
-
-    /// Whether everything is known to be where it should be, as far as this terminal can tell.
-    pub fn is_in_sync(&self) -> bool {
-        self.outstanding.is_empty() && !self.dirty && self.server != Server::Offline
-    }
 }
 
 /// Why a terminal that is being unpaired does nothing else.

@@ -481,3 +481,4 @@ fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
 mod cards;
 mod openings;
 mod sims;
+mod truth;

@@ -6,6 +6,7 @@ mod cancel;
 mod compare;
 mod conflicts;
 pub mod content;
+mod delivery;
 mod error;
 mod heal;
 mod items;

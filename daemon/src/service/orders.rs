@@ -385,9 +385,12 @@ impl Ctx {
             return self.finish_leaving(&reader, own).await;
         }
         // The long part, and the last that can be cancelled.
-        self.run_sync(SyncOptions::default(), Some(job))
+        let report = self
+            .run_sync(SyncOptions::default(), Some(job))
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
+        // Nothing of this terminal goes up any more: what stays behind is said.
+        let left = report.outstanding.all();
         let own = self
             .terminal_id()
             .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
@@ -420,7 +423,9 @@ impl Ctx {
             return Err(failure);
         }
         self.emit(Event::Leaving);
-        self.finish_leaving(&reader, own).await
+        let mut values = self.finish_leaving(&reader, own).await?;
+        values.insert("left".to_owned(), left.to_string());
+        Ok(values)
     }
 
     fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
@@ -479,10 +484,7 @@ pub(super) fn report_values(r: &SyncReport) -> BTreeMap<String, String> {
         ("published".to_owned(), r.published.to_string()),
         ("conflicts".to_owned(), r.conflicts.to_string()),
         ("tails".to_owned(), r.tails.to_string()),
-        (
-            "outstanding".to_owned(),
-            (r.outstanding.person + r.outstanding.waiting).to_string(),
-        ),
+        ("outstanding".to_owned(), r.outstanding.all().to_string()),
     ]);
     if let Some(why) = &r.card_untold {
         out.insert("card-not-told".to_owned(), why.clone());

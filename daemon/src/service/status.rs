@@ -7,7 +7,7 @@ use crate::api::{
     CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, SimStatus,
     Status, TerminalStatus,
 };
-use crate::core::{CardPhase, Server, SessionPhase, State, Work};
+use crate::core::{CardPhase, Server, SessionPhase, State};
 use crate::store::StoreError;
 
 fn store_failure(e: &StoreError) -> Failure {
@@ -22,7 +22,7 @@ impl Ctx {
         let collections = self.store.collections().unwrap_or_default();
         let reasons = state.reasons();
         Status {
-            state: state_word(state).to_owned(),
+            state: state.word().to_owned(),
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
@@ -176,50 +176,6 @@ impl Ctx {
                 time_ms: r.time_ms,
             })
             .collect())
-    }
-}
-
-fn state_word(state: &State) -> &'static str {
-    if !state.paired {
-        return if state.work.is_some() {
-            "pairing"
-        } else {
-            "unpaired"
-        };
-    }
-    match (&state.session, state.work) {
-        (
-            SessionPhase::Open {
-                read_only: Some(_), ..
-            },
-            _,
-        ) => "read-only",
-        (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => "syncing",
-        (SessionPhase::Open { .. }, _)
-            if state.again || state.behind || !state.queue.is_empty() =>
-        {
-            "syncing"
-        }
-        (SessionPhase::Open { .. }, _) => not_in_sync(state).unwrap_or("synced"),
-        (SessionPhase::Opening { .. }, _) => "opening",
-        (SessionPhase::Ejected { .. }, _) => not_in_sync(state).unwrap_or("closed"),
-        (SessionPhase::None, Some(Work::Tail)) => "closing",
-        (SessionPhase::None, _) if state.free_card().is_some() => "locked",
-        (SessionPhase::None, _) => "waiting",
-    }
-}
-
-/// The word for a session in which not everything is where it should be; none where it is.
-fn not_in_sync(state: &State) -> Option<&'static str> {
-    let open = matches!(state.session, SessionPhase::Open { .. });
-    if state.outstanding.person > 0 {
-        Some("attention")
-    } else if open && state.server == Server::Offline {
-        Some("offline")
-    } else if state.dirty || state.outstanding.waiting > 0 {
-        Some("pending")
-    } else {
-        None
     }
 }
 

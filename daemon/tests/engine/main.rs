@@ -7,6 +7,7 @@
 )]
 
 mod apart;
+mod local;
 mod machine;
 mod rig;
 mod syncs;
