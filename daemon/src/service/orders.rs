@@ -200,6 +200,7 @@ impl Ctx {
                     upload_only: self.config.confirm_downloads,
                     ..SyncOptions::default()
                 };
+                self.mend_card_session().await;
                 let result = engine(self.run_sync(options, Some(job)).await)?;
                 self.emit(Event::SessionClosed);
                 Ok(result)
@@ -257,25 +258,31 @@ impl Ctx {
 
     pub(super) async fn change_card_pin(&self) -> Done {
         let reader = self.any_card()?;
-        let selected = self
-            .card
-            .run(&reader, CARD_DEADLINE, card_ops::look)
-            .await
-            .map_err(|e| card_reason(&e))?
-            .ok_or_else(|| {
-                Failure::new("no-applet", "the card in this reader is not a simsync card")
-            })?;
-        let tries = Some(selected.pin_tries);
+        let in_session = self.live().as_ref().is_some_and(|l| l.reader == reader);
+        let (due, tries) = if in_session {
+            // A SELECT would end what the session opened on the card; a PIN that opened it is not due either.
+            (false, None)
+        } else {
+            let selected = self
+                .card
+                .run(&reader, CARD_DEADLINE, card_ops::look)
+                .await
+                .map_err(|e| card_reason(&e))?
+                .ok_or_else(|| {
+                    Failure::new("no-applet", "the card in this reader is not a simsync card")
+                })?;
+            (selected.pin_due, Some(selected.pin_tries))
+        };
         let pad = self.pin_pad(&reader);
-        if !selected.pin_due
+        if !due
             && let Some(pad) = pad
             && self.change_on_pad(&reader, pad, tries).await?
         {
             return Ok(BTreeMap::new());
         }
-        let hint = pad.and_then(|pad| card_pin::hint(&pad, selected.pin_due));
+        let hint = pad.and_then(|pad| card_pin::hint(&pad, due));
         let old = self.right_card_pin(&reader, tries, hint).await?;
-        if selected.pin_due {
+        if due {
             self.first_pin_change(&reader, old).await?;
         } else {
             let new = self
@@ -283,7 +290,7 @@ impl Ctx {
                 .await?;
             self.card
                 .run(&reader, CARD_DEADLINE, move |card| {
-                    let mut applet = card_ops::transaction(card)?;
+                    let mut applet = card_ops::ours(card)?;
                     Ok(applet.change_pin(&old, &new)?)
                 })
                 .await

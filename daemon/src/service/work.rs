@@ -218,14 +218,27 @@ impl Ctx {
             )
         });
         self.emit(Event::CardTold(reason.clone()));
-        if let Err(cause) = told
-            && !closing
-            && !matches!(cause.code.as_str(), CARD_BUSY | "card-removed" | "store")
-        {
-            // The card forgot the session: another program reset it, or selected an applet of its own.
-            self.session_over(cause);
-        }
         reason
+    }
+
+    /// Before a session is closed: where the card forgot it, since another program reset the card or selected an applet on it,
+    /// it is opened anew, with the PIN. Where that is not given the rest is uploaded all the same, and the card not told.
+    pub(super) async fn mend_card_session(self: &Arc<Self>) {
+        let forgotten = match self.try_put_head(false).await {
+            Ok(()) => return self.emit(Event::CardTold(None)),
+            Err(reason) => !matches!(reason.code.as_str(), CARD_BUSY | "card-removed" | "store"),
+        };
+        let session = self
+            .live()
+            .as_ref()
+            .map(|l| (l.reader.clone(), l.session.statement.card));
+        let Some((reader, card)) = session.filter(|_| forgotten) else {
+            return;
+        };
+        match self.try_open(&reader, card, true).await {
+            Ok(_) => tracing::info!("the card had forgotten the session; it is open anew"),
+            Err(error) => tracing::warn!(?error, "the card has forgotten the session"),
+        }
     }
 
     async fn try_put_head(&self, closing: bool) -> Result<(), Reason> {

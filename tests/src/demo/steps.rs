@@ -266,8 +266,10 @@ pub fn add_collection(terminal: &Terminal, person: &Person, name: &str) -> Resul
 
 /// `simsync eject`, then takes the card out.
 pub fn eject(rig: &mut Rig, terminal: &Terminal, person: &Person) -> Result<()> {
+    // Asked for only where another program made the card forget the session.
+    let secrets = Secrets::give("--pin-fd", &person.pin);
     terminal
-        .simsync(&["eject"], &Secrets::default())?
+        .simsync(&["eject"], &secrets)?
         .ok("simsync eject")?;
     pull(rig, terminal, person)
 }
