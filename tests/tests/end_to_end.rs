@@ -104,7 +104,8 @@ fn m14_a_card_that_is_waited_for_needs_three_commands() {
     );
     let result = unlock_at_insertion(&mut rig, &a, &person).unwrap();
     assert_eq!(result.code, 0, "{result:?}");
-    a.wait_state(&["synced"]).unwrap();
+    // Nobody looked at anything yet.
+    a.wait_state(&["pending"]).unwrap();
     let stats = rig.bridge.stats(&person.card).unwrap();
     assert_eq!(stats.apdus, 3, "SELECT, VERIFY, OPEN SESSION: {stats:?}");
 }

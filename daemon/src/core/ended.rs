@@ -5,7 +5,6 @@ use simsync_card::ids::CardId;
 use super::event::{Action, Outcome, Timer, Work};
 use super::reduce::end_session;
 use super::state::{SessionPhase, State};
-use crate::outstanding::Summary;
 
 pub(super) fn work_ended(
     state: &mut State,
@@ -50,19 +49,6 @@ pub(super) fn work_ended(
                 open_again(state, reader, card, actions);
             }
         }
-    }
-}
-
-/// What a sync or a tail left: looked at again by itself where that may help, less often each time that it did not.
-pub(super) fn outstanding(state: &mut State, summary: Summary, actions: &mut Vec<Action>) {
-    state.mends = if summary == state.outstanding {
-        state.mends.saturating_add(1)
-    } else {
-        0
-    };
-    state.outstanding = summary;
-    if summary.mendable > 0 && matches!(state.session, SessionPhase::Open { .. }) {
-        actions.push(Action::After(Timer::Mend));
     }
 }
 

@@ -160,6 +160,10 @@ pub enum Event {
     SessionClosed,
     /// Something in a collection changed.
     DataChanged,
+    /// A sync begins to look at everything, whoever ordered it.
+    SyncBegan,
+    /// It came to nothing: what had changed before it may wait still.
+    SyncFailed,
     /// What is not where it should be, as a sync or a tail left it.
     Outstanding(Summary),
     /// Folders were compared with what was synced: whether anything differs.

@@ -4,6 +4,7 @@
 
 mod ended;
 mod event;
+mod in_sync;
 mod presence;
 mod reduce;
 mod state;

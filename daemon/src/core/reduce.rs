@@ -1,9 +1,9 @@
 //! The rules.
 
-use super::ended::{outstanding, timer_fired, work_ended};
+use super::ended::{timer_fired, work_ended};
 use super::event::{Action, CARD_BUSY, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
-use super::presence;
 use super::state::{CardPhase, Server, SessionPhase, State};
+use super::{in_sync, presence};
 use crate::api::Reason;
 use crate::card::CardEvent;
 
@@ -48,7 +48,9 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                 actions.push(Action::After(Timer::Quiet));
             }
         }
-        Event::Outstanding(summary) => outstanding(state, summary, &mut actions),
+        Event::Outstanding(summary) => in_sync::outstanding(state, summary, &mut actions),
+        Event::SyncBegan => in_sync::sync_began(state),
+        Event::SyncFailed => in_sync::sync_failed(state),
         Event::Compared { differs } => state.dirty |= differs,
         Event::CardTold(reason) => state.card_untold = reason,
         Event::WatchLimit(reached) => {

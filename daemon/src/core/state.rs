@@ -142,6 +142,8 @@ pub struct State {
     pub queue: VecDeque<u64>,
     /// Data changed since the last sync began.
     pub dirty: bool,
+    /// Something had changed before the sync that runs began: so it counts again, if that sync comes to nothing.
+    pub dirty_before: bool,
     /// What is not where it should be.
     pub outstanding: Summary,
     /// How often in a row that was looked at again in vain.
@@ -193,6 +195,7 @@ impl State {
             work: None,
             queue: VecDeque::new(),
             dirty: false,
+            dirty_before: false,
             outstanding: Summary::default(),
             mends: 0,
             compare_due: false,
@@ -379,12 +382,12 @@ impl State {
                 ));
             }
         }
-        out.extend(self.outstanding_reasons());
+        out.extend(self.in_sync_reasons());
         out.extend(self.card_untold.clone());
         if self.watch_limit {
             out.push(Reason::new(
                 "watch-limit",
-                "there are more folders than may be watched: changes in some are found by a look every few minutes only; raise fs.inotify.max_user_watches (`simsync doctor` says how)",
+                "there are more folders than may be watched: changes in some are found by a look every few minutes only; raise fs.inotify.max_user_watches and max_user_instances (`simsync doctor` says how)",
             ));
         }
         if self.forgot.is_some() {
@@ -424,29 +427,6 @@ impl State {
             ));
         }
         out.extend(self.presence_reason());
-        out
-    }
-}
-
-impl State {
-    /// What is not where it should be, in a sentence for those that need a person and one for the others.
-    fn outstanding_reasons(&self) -> Vec<Reason> {
-        let mut out = Vec::new();
-        let Summary {
-            person, waiting, ..
-        } = self.outstanding;
-        let verb = |n: u64| if n == 1 { "is" } else { "are" };
-        let mut say = |code: &str, n: u64, what: &str| {
-            if n > 0 {
-                let sentence = format!(
-                    "{n} of your files or folders {} not in sync {what}: `simsync status` lists them",
-                    verb(n)
-                );
-                out.push(Reason::new(code, sentence));
-            }
-        };
-        say("attention", person, "and need your help");
-        say("pending", waiting, "yet");
         out
     }
 }

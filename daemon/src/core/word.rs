@@ -1,7 +1,7 @@
 //! The state in one word.
 
 use super::event::Work;
-use super::state::{Server, SessionPhase, State};
+use super::state::{SessionPhase, State};
 
 impl State {
     /// The state in one word: what the bus and the command line know.
@@ -21,31 +21,13 @@ impl State {
                 _,
             ) => "read-only",
             (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => "syncing",
-            (SessionPhase::Open { .. }, _)
-                if self.again || self.behind || !self.queue.is_empty() =>
-            {
-                "syncing"
-            }
+            (SessionPhase::Open { .. }, _) if self.is_about_to_sync() => "syncing",
             (SessionPhase::Open { .. }, _) => self.not_in_sync().unwrap_or("synced"),
             (SessionPhase::Opening { .. }, _) => "opening",
             (SessionPhase::Ejected { .. }, _) => self.not_in_sync().unwrap_or("closed"),
             (SessionPhase::None, Some(Work::Tail)) => "closing",
             (SessionPhase::None, _) if self.free_card().is_some() => "locked",
             (SessionPhase::None, _) => "waiting",
-        }
-    }
-
-    /// The word for a session of which something is not where it should be, or was not looked at; none if all is well.
-    fn not_in_sync(&self) -> Option<&'static str> {
-        let open = matches!(self.session, SessionPhase::Open { .. });
-        if self.outstanding.person > 0 {
-            Some("attention")
-        } else if open && self.server == Server::Offline {
-            Some("offline")
-        } else if self.dirty || self.outstanding.waiting > 0 || self.work == Some(Work::Compare) {
-            Some("pending")
-        } else {
-            None
         }
     }
 }

@@ -72,6 +72,7 @@ impl Ctx {
             tokio::sync::mpsc::channel::<(Vec<ReviewEntry>, std::sync::mpsc::Sender<bool>)>(1);
         let progress = engine.progress.clone();
         let cancel = engine.cancel.clone();
+        self.emit(Event::SyncBegan);
         let mut task = tokio::task::spawn_blocking(move || {
             let ask = |entries: &[ReviewEntry]| {
                 let (tx, rx) = std::sync::mpsc::channel();
@@ -108,7 +109,7 @@ impl Ctx {
         }
         // Also where it failed: some of it may have been written down before.
         self.tell_outstanding();
-        let mut report = result?;
+        let mut report = result.inspect_err(|_| self.emit(Event::SyncFailed))?;
         self.mark("synced");
         self.last_sync.store(now_ms(), Ordering::Relaxed);
         if closing || new_list || self.is_put_head_due() {
