@@ -51,7 +51,11 @@ macro_rules! codes {
             pub fn may_mend(self) -> bool {
                 !matches!(
                     self,
-                    Self::Special | Self::PathTooLong | Self::TooDeep | Self::ListingTooLarge
+                    Self::Special
+                        | Self::PathTooLong
+                        | Self::TooDeep
+                        | Self::ListingTooLarge
+                        | Self::NotTaken
                 )
             }
 
@@ -80,6 +84,8 @@ codes! {
     Changing = "changing", false, "it is taken when it rests";
     /// It changed here while the vault's version was about to be written.
     ChangedMeanwhile = "changed-meanwhile", false, "both versions are looked at again at the next sync";
+    /// Another terminal changed it, and the owner wants to look before it is taken.
+    NotTaken = "not-taken", true, "another terminal changed it: look, and take it, with `simsync sync --review`";
     /// It cannot be written here.
     NotWritable = "not-writable", true, "make it and its folder writable for you";
     /// There is no room on the disk.

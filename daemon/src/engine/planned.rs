@@ -3,7 +3,7 @@
 use super::apply::{Applied, OnDisk};
 use super::content::Content;
 use super::scan::LocalState;
-use crate::outstanding::Report;
+use crate::outstanding::{Code, Report};
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;
 use simsync_sync::node::{Changes, Node, RelPath};
@@ -37,6 +37,8 @@ pub(super) struct Planned {
     pub(super) plan: Plan<Content>,
     /// Paths that are not taken this time.
     pub(super) postponed: Vec<RelPath>,
+    /// Those of them that wait for the owner to look at them.
+    pub(super) not_taken: Vec<Report>,
     /// Parts of the vault's tree that cannot be had now.
     pub(super) unknown: Vec<Report>,
     /// Deletions here that the owner said yes to.
@@ -46,14 +48,18 @@ pub(super) struct Planned {
 impl Planned {
     /// Gives only: what the vault has is taken at a later sync, and what depends on it is given then.
     pub(super) fn postpone_taking(&mut self) {
+        let mut away = Vec::new();
         for (from, to) in self.plan.moves.drain(..) {
             self.plan.publish.remove(&to);
-            self.postponed.push(from);
+            away.push(from);
         }
         for path in std::mem::take(&mut self.plan.apply).into_keys() {
             self.plan.publish.remove(&path);
-            self.postponed.push(path);
+            away.push(path);
         }
+        let named = away.iter().map(|p| Report::path(Code::NotTaken, p, ""));
+        self.not_taken.extend(named);
+        self.postponed.append(&mut away);
         self.plan.conflicts.clear();
     }
 

@@ -121,6 +121,7 @@ impl Engine {
             remote,
             plan,
             postponed: Vec::new(),
+            not_taken: Vec::new(),
             unknown: objects.take_aside(),
             agreed: if agreed { lost_here as u64 } else { 0 },
         })

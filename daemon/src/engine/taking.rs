@@ -51,7 +51,8 @@ impl Engine {
         report.conflicts += p.plan.conflicts.len();
         report.applied += applied.count;
         report.bytes_applied += applied.bytes;
-        let failed: Vec<Report> = applied.failed.values().cloned().collect();
+        let failed = applied.failed.values().chain(&p.not_taken);
+        let failed: Vec<Report> = failed.cloned().collect();
         self.store.report(Producer::Apply, pk, &failed, now_ms())?;
 
         let (new_root, mut left_out) = {
