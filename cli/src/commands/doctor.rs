@@ -8,6 +8,7 @@ use simsync_shell::visible;
 
 use crate::args::Common;
 use crate::client::Client;
+use crate::commands::status;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::{Look, Output};
@@ -299,6 +300,12 @@ fn in_sync(snapshot: Option<&Snapshot>) -> Check {
     }
     match s.state.as_str() {
         "synced" | "closed" => Check::ok("in sync", "everything is, as far as this terminal knows"),
+        state @ ("pending" | "offline" | "syncing") => Check::bad(
+            "in sync",
+            Finding::Warning,
+            status::state_sentence(state),
+            "`simsync status` tells how it goes on",
+        ),
         _ => Check::bad(
             "in sync",
             Finding::Unknown,

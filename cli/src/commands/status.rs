@@ -30,7 +30,7 @@ pub fn state_sentence(state: &str) -> &str {
         "opening" => "opening the session",
         "synced" => "everything is in sync",
         "syncing" => "syncing",
-        "pending" => "some changes are not in sync yet; it goes on by itself",
+        "pending" => "some changes are not in sync yet",
         "offline" => "the server does not answer; changes wait here",
         "attention" => "some of your files are not in sync, and need you",
         "closing" => "sealing what the last session left",

@@ -71,7 +71,8 @@ pub fn left(job: &JobView) -> String {
 /// What a sync did.
 pub fn summary(job: &JobView) -> String {
     let (applied, published) = (job.number("applied"), job.number("published"));
-    let whole = job.number("outstanding") == 0;
+    // Also of the card: who reads the first words only must not be told that all is well.
+    let whole = job.number("outstanding") == 0 && job.value("card-not-told").is_empty();
     let mut out = match (applied == 0 && published == 0, whole) {
         (true, true) => "Everything is in sync; nothing had to move.".to_owned(),
         (true, false) => "Nothing was moved.".to_owned(),
