@@ -1,50 +1,65 @@
 //! Changes in the collections' folders, by inotify. A hint only: what changed is found by a scan.
 
-use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
+use inotify::{EventMask, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use super::mounts::Mounts;
+use super::tree::Tree;
 use crate::core::Event;
 
 /// The engine's own folder in a root; what happens in it is no change of data.
 pub const WORK_FOLDER: &str = ".simsync-work";
 /// Room for many events at once.
 const BUFFER: usize = 64 << 10;
-/// What is said when the limit of watches is reached.
-const LIMIT_REMEDY: &str = "not all folders can be watched; changes in the others are found by the regular look: raise fs.inotify.max_user_watches with sysctl";
+/// What is said where no folder can be watched.
+const NOT_WATCHED: &str = "folders cannot be watched; changes are found by the regular look: raise fs.inotify.max_user_instances with sysctl";
 
 /// A root that is not there, or was moved away, is looked for again after this time.
 const ROOT_BACK: Duration = Duration::from_secs(2);
 
 /// Watches the folders that `roots` names, for as long as somebody sends them, and emits [`Event::DataChanged`]; and
 /// [`Event::WatchLimit`] when that begins or ends to be so.
-pub async fn run(mut roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event)) {
-    let inotify = match Inotify::init() {
-        Ok(inotify) => inotify,
-        Err(error) => {
-            tracing::warn!(%error, "folders cannot be watched; changes are found by the regular look: raise fs.inotify.max_user_instances with sysctl");
-            return;
-        }
+pub async fn run(roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event)) {
+    run_with(Inotify::init(), roots, emit).await;
+}
+
+/// The same, with what the system answered. Where nothing can be watched, that is told as a limit: everything is looked at
+/// oftener then.
+async fn run_with(
+    inotify: std::io::Result<Inotify>,
+    roots: watch::Receiver<Vec<PathBuf>>,
+    emit: impl Fn(Event),
+) {
+    let watched = match inotify {
+        Ok(inotify) => watch_roots(inotify, roots, &emit).await,
+        Err(error) => Err(error),
     };
-    let watches = inotify.watches();
-    let mut inotify = inotify;
-    let ready = match readiness(&inotify) {
-        Ok(ready) => ready,
-        Err(error) => {
-            tracing::warn!(%error, "folders cannot be watched; changes are found by the regular look");
-            return;
-        }
-    };
-    let mut tree = Tree::new(watches);
+    if let Err(error) = watched {
+        tracing::warn!(%error, "{NOT_WATCHED}");
+        emit(Event::WatchLimit(true));
+        emit(Event::DataChanged);
+    }
+}
+
+async fn watch_roots(
+    mut inotify: Inotify,
+    mut roots: watch::Receiver<Vec<PathBuf>>,
+    emit: &impl Fn(Event),
+) -> std::io::Result<()> {
+    let ready = readiness(&inotify)?;
+    let mut tree = Tree::new(inotify.watches());
+    let mut mounts = Mounts::new();
     let mut buffer = vec![0; BUFFER];
     let mut wanted = roots.borrow_and_update().clone();
     let mut limited = false;
     loop {
+        // First, so that what is mounted while the folders are walked is seen.
+        mounts.below(&wanted);
         tree = tree.with_roots(wanted.clone()).await;
         // Changes from before the watches count too.
         emit(Event::DataChanged);
@@ -63,23 +78,19 @@ pub async fn run(mut roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event))
                 }
                 changed = roots.changed() => {
                     if changed.is_err() {
-                        return;
+                        return Ok(());
                     }
                     wanted = roots.borrow_and_update().clone();
                     break;
                 }
+                () = mounts.changed(&wanted) => {
+                    // No event tells of it: the watches are on what the mount hides, or went with it.
+                    tree.clear();
+                    break;
+                }
                 seen = wait(&ready) => {
-                    if let Err(error) = seen {
-                        tracing::warn!(%error, "folders are no longer watched");
-                        return;
-                    }
-                    let batch = match read(&mut inotify, &mut buffer, &tree) {
-                        Ok(batch) => batch,
-                        Err(error) => {
-                            tracing::warn!(%error, "folders are no longer watched");
-                            return;
-                        }
-                    };
+                    seen?;
+                    let batch = read(&mut inotify, &mut buffer, &tree)?;
                     tree = tree.after(batch.forget, batch.new_folders).await;
                     if batch.overflow {
                         tracing::info!("too many changes at once; everything is looked at again");
@@ -145,9 +156,10 @@ fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Resul
             if is_folder && event.mask.contains(EventMask::MOVED_FROM) {
                 batch.forget.push(path);
             } else if is_folder
-                && event
+                && (event
                     .mask
                     .intersects(EventMask::CREATE | EventMask::MOVED_TO)
+                    || (event.mask.contains(EventMask::ATTRIB) && tree.lacks_below(&path)))
             {
                 batch.new_folders.push(path);
             } else if event
@@ -157,164 +169,6 @@ fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Resul
             {
                 batch.forget.push(folder.clone());
             }
-        }
-    }
-}
-
-/// The watched folders.
-struct Tree {
-    watches: Watches,
-    folders: HashMap<WatchDescriptor, PathBuf>,
-    roots: HashSet<PathBuf>,
-    /// The limit was reached and told.
-    limited: bool,
-}
-
-impl Tree {
-    fn new(watches: Watches) -> Self {
-        Self {
-            watches,
-            folders: HashMap::new(),
-            roots: HashSet::new(),
-            limited: false,
-        }
-    }
-
-    /// Runs what walks folders where it holds nothing up.
-    async fn blocking(mut self, work: impl FnOnce(&mut Self) + Send + 'static) -> Self {
-        let watches = self.watches.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut self);
-            self
-        });
-        // It does not panic; if it did, nothing would be watched, and the regular look goes on.
-        done.await.unwrap_or_else(|_| Self::new(watches))
-    }
-
-    /// Watches exactly these roots.
-    async fn with_roots(self, wanted: Vec<PathBuf>) -> Self {
-        self.blocking(move |tree| {
-            let wanted: HashSet<PathBuf> = wanted.into_iter().collect();
-            let gone: Vec<PathBuf> = tree.roots.difference(&wanted).cloned().collect();
-            for root in &gone {
-                tree.forget(root);
-            }
-            tree.roots = wanted;
-            // Room that became free may suffice now.
-            tree.limited = false;
-            tree.add_missing_roots();
-        })
-        .await
-    }
-
-    fn missing_roots(&self) -> Vec<PathBuf> {
-        let watched: HashSet<&PathBuf> = self.folders.values().collect();
-        let missing = self.roots.iter().filter(|r| !watched.contains(r));
-        missing.cloned().collect()
-    }
-
-    fn has_missing_roots(&self) -> bool {
-        !self.limited && !self.missing_roots().is_empty()
-    }
-
-    fn add_missing_roots(&mut self) {
-        for root in self.missing_roots() {
-            self.add(&root);
-        }
-    }
-
-    /// Whether a root is there again: whatever happened in it meanwhile counts.
-    async fn look_for_roots(self) -> (Self, bool) {
-        let before = self.missing_roots().len();
-        let tree = self.blocking(Self::add_missing_roots).await;
-        let back = tree.missing_roots().len() < before;
-        (tree, back)
-    }
-
-    /// Follows folders that went and came.
-    async fn after(self, forget: Vec<PathBuf>, new_folders: Vec<PathBuf>) -> Self {
-        if forget.is_empty() && new_folders.is_empty() {
-            return self;
-        }
-        self.blocking(move |tree| {
-            for path in &forget {
-                tree.forget(path);
-            }
-            for path in &new_folders {
-                tree.add(path);
-            }
-        })
-        .await
-    }
-
-    /// Forgets everything, so that the roots are walked again.
-    fn clear(&mut self) {
-        self.roots.clear();
-        let all: Vec<WatchDescriptor> = self.folders.drain().map(|(wd, _)| wd).collect();
-        for wd in all {
-            // The folder may be gone, and its watch with it.
-            let _ = self.watches.remove(wd);
-        }
-    }
-
-    fn forget(&mut self, path: &Path) {
-        let below: Vec<WatchDescriptor> = self
-            .folders
-            .iter()
-            .filter(|(_, p)| p.starts_with(path))
-            .map(|(wd, _)| wd.clone())
-            .collect();
-        for wd in below {
-            self.folders.remove(&wd);
-            let _ = self.watches.remove(wd);
-        }
-    }
-
-    /// Watches a folder and all below it. Symbolic links are not followed.
-    fn add(&mut self, root: &Path) {
-        let mask = WatchMask::CREATE
-            | WatchMask::DELETE
-            | WatchMask::MOVE
-            | WatchMask::CLOSE_WRITE
-            | WatchMask::ATTRIB
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF
-            | WatchMask::ONLYDIR
-            | WatchMask::DONT_FOLLOW
-            | WatchMask::EXCL_UNLINK;
-        let mut todo = vec![root.to_owned()];
-        while let Some(folder) = todo.pop() {
-            match self.watches.add(&folder, mask) {
-                Ok(wd) => {
-                    self.folders.insert(wd, folder.clone());
-                }
-                Err(error) => {
-                    self.cannot_watch(&folder, &error);
-                    if self.limited {
-                        return;
-                    }
-                    continue;
-                }
-            }
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            let below = entries.flatten().filter(|e| {
-                e.file_name() != WORK_FOLDER && e.file_type().is_ok_and(|t| t.is_dir())
-            });
-            todo.extend(below.map(|e| e.path()));
-        }
-    }
-
-    fn cannot_watch(&mut self, folder: &Path, error: &std::io::Error) {
-        let no_room = rustix::io::Errno::NOSPC.raw_os_error();
-        if error.raw_os_error() == Some(no_room) {
-            if !std::mem::replace(&mut self.limited, true) {
-                tracing::warn!(watched = self.folders.len(), "{LIMIT_REMEDY}");
-            }
-        } else {
-            // Gone again, or not ours to read: the scan has its own word on that.
-            tracing::debug!(folder = %folder.display(), %error, "a folder is not watched");
         }
     }
 }
@@ -377,6 +231,16 @@ mod tests {
         let deep = root.join("x/y/z");
         rig.changed_by(|i| std::fs::write(deep.join("b"), i.to_string()).unwrap())
             .await;
+    }
+
+    #[tokio::test]
+    async fn f_d_where_nothing_can_be_watched_that_is_told() {
+        let (_roots, rx) = watch::channel(vec![PathBuf::from("/")]);
+        let (tx, mut events) = mpsc::unbounded_channel();
+        let none = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        run_with(Err(none), rx, move |e| tx.send(e).unwrap_or_default()).await;
+        assert_eq!(events.try_recv(), Ok(Event::WatchLimit(true)));
+        assert_eq!(events.try_recv(), Ok(Event::DataChanged));
     }
 
     #[tokio::test]

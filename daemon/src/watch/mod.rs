@@ -3,5 +3,7 @@
 pub mod data;
 pub mod login;
 pub mod modem;
+mod mounts;
 pub mod reader;
 mod signals;
+mod tree;
