@@ -175,8 +175,6 @@ impl Ctx {
             published = report.published,
             "removed"
         );
-        self.store.set_root(c.pk, None).map_err(store)?;
-        self.collections_changed();
         let (own, id) = (self.terminal_id(), c.id);
         let remove = |body: &mut KeyObjectBody| {
             for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
@@ -184,8 +182,15 @@ impl Ctx {
             }
             Ok(Vec::new())
         };
-        self.commit_key_object(remove, SyncOptions::default(), None)
-            .await?;
+        let options = SyncOptions {
+            key_object: Some(self.sign_key_object(remove).await?),
+            ..SyncOptions::default()
+        };
+        self.store.set_root(c.pk, None).map_err(store)?;
+        self.collections_changed();
+        self.run_sync(options, None)
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))?;
         self.tell_outstanding();
         Ok(BTreeMap::from([("left".to_owned(), left.to_string())]))
     }

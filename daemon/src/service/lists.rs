@@ -33,6 +33,19 @@ impl Ctx {
         options: SyncOptions,
         job: Option<&JobHandle>,
     ) -> Result<SyncReport, Failure> {
+        let options = SyncOptions {
+            key_object: Some(self.sign_key_object(change).await?),
+            ..options
+        };
+        let done = self.run_sync(options, job).await;
+        done.map_err(|e| engine_reason(&e).into())
+    }
+
+    /// The first half of it: what changes here with the list must not change where nobody signs.
+    pub(super) async fn sign_key_object(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
+    ) -> Result<(KeyObject, Vec<Wrap>), Failure> {
         let engine = |e: EngineError| Failure::from(engine_reason(&e));
         let (reader, card) = self.session_card()?;
         let newest = self.newest_list().map_err(engine)?;
@@ -45,11 +58,7 @@ impl Ctx {
             wraps.extend(kept.filter(|w| w.hash() == recipient.wrap_hash));
         }
         let (object, _) = self.sign_list(&reader, body, None).await?;
-        let options = SyncOptions {
-            key_object: Some((object, wraps)),
-            ..options
-        };
-        self.run_sync(options, job).await.map_err(engine)
+        Ok((object, wraps))
     }
 
     /// VERIFY, SIGN over a key object. The PIN is asked for if it is not known yet, and again after a wrong one while the
