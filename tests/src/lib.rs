@@ -3,6 +3,7 @@
 //! It runs in namespaces of its own (`tests/enter`); everything that it starts ends with it.
 #![forbid(unsafe_code)]
 
+pub mod claims;
 pub mod demo;
 pub mod desk;
 pub mod impostor;

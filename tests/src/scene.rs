@@ -61,6 +61,12 @@ pub fn joined_with(
     Ok(terminal)
 }
 
+/// Whether a status gives this reason.
+pub fn has_reason(status: &serde_json::Value, code: &str) -> bool {
+    let reasons = status["reasons"].as_array();
+    reasons.is_some_and(|all| all.iter().any(|r| r["code"] == code))
+}
+
 /// Labels of the terminals on the card that is in, sorted.
 pub fn on_card(terminal: &Terminal, person: &Person) -> Result<Vec<String>> {
     let shown = terminal

@@ -8,52 +8,16 @@
     reason = "a failed test is told by its panic"
 )]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use simsync_rig::demo::{Person, eject, insert, pull, unlock};
-use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, packs_below, program, wait_for};
-use simsync_rig::scene::{equal, joined, paired, paired_with, seed, tell};
+use simsync_rig::rig::{
+    DEADLINE, Other, Rig, Secrets, Terminal, mark, packs_below, program, wait_for,
+};
+use simsync_rig::scene::{equal, has_reason, joined, paired, paired_with, seed, tell};
 use simsync_rig::tree;
-
-/// Another program at the card of a terminal, which ends with it.
-struct Other(Child);
-
-impl Other {
-    /// Starts it and waits until it has done, or has got, what it wants.
-    fn start(terminal: &Terminal, what: &str) -> Self {
-        let mut command = terminal.inside(&program("other-program").unwrap());
-        command
-            .arg(what)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut other = Self(command.spawn().unwrap());
-        let mut line = String::new();
-        let out = other.0.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        assert_eq!(line, "done\n", "{what} on {}", terminal.name);
-        other
-    }
-
-    /// It lets the card go and ends.
-    fn finish(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn has_reason(status: &serde_json::Value, code: &str) -> bool {
-    let reasons = status["reasons"].as_array();
-    reasons.is_some_and(|all| all.iter().any(|r| r["code"] == code))
-}
 
 /// Writes a file and waits until a commit holds it.
 fn save(t: &Terminal, name: &str) {
@@ -125,7 +89,7 @@ fn m14_another_program_may_hold_the_card() {
     rig.bridge.insert(&anna.card, a.port).unwrap();
     let held = wait_for("the card", DEADLINE, || {
         let cards = a.card_tool(&["info"], &Secrets::default()).ok()?;
-        (cards.code == 0).then(|| Other::start(&a, "exclusive"))
+        (cards.code == 0).then(|| Other::start(&a, "exclusive").unwrap())
     })
     .unwrap();
     a.start_daemon().unwrap();
@@ -133,11 +97,11 @@ fn m14_another_program_may_hold_the_card() {
         has_reason(s, "card-busy")
     })
     .unwrap();
-    held.finish();
+    held.finish().unwrap();
     a.wait_status("the card to be known", |s| s["state"] == "locked")
         .unwrap();
     // A transaction, while the session is to be opened: it waits.
-    let held = Other::start(&a, "transaction");
+    let held = Other::start(&a, "transaction").unwrap();
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| unlock(&a, &anna));
         a.wait_status("the other program to be told of", |s| {
@@ -145,18 +109,18 @@ fn m14_another_program_may_hold_the_card() {
         })
         .unwrap();
         assert!(!opened.is_finished());
-        held.finish();
+        held.finish().unwrap();
         opened.join().unwrap().unwrap();
     });
     // And with a session open: work goes on, and so does the session.
     let session = a.status().unwrap()["session"].clone();
-    let held = Other::start(&a, "transaction");
+    let held = Other::start(&a, "transaction").unwrap();
     save(&a, "while it is held.txt");
-    held.finish();
+    held.finish().unwrap();
     save(&a, "later.txt");
     assert_eq!(a.status().unwrap()["session"], session);
     // Pulled while it is held: that is seen, and the keys go.
-    let held = Other::start(&a, "transaction");
+    let held = Other::start(&a, "transaction").unwrap();
     pull(&mut rig, &a, &anna).unwrap();
     a.wait_status("the keys to be wiped", |s| {
         mark(s, "wiped").is_some() && mark(s, "wiped") >= mark(s, "removed")
@@ -189,7 +153,7 @@ fn m5_the_pin_is_asked_for_again_only_when_the_card_forgot_it() {
     assert_eq!(a.status().unwrap()["session"], before["session"]);
     for what in ["reset", "select"] {
         let before = a.status().unwrap()["sequence"].as_u64().unwrap();
-        Other::start(&a, what).finish();
+        Other::start(&a, what).unwrap().finish().unwrap();
         // The server's grant is there still: nothing has to be asked.
         save(&a, &format!("{what}.txt"));
         again(&format!("{what} and cut.txt"));

@@ -3,6 +3,7 @@
 mod bridge;
 mod modem;
 mod monitor;
+mod other;
 mod pinpad;
 mod process;
 mod proxy;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use bridge::{Bridge, CardStats};
 pub use modem::{Manner, Modem};
+pub use other::Other;
 pub use pinpad::{Finger, PinPad};
 pub use process::Guarded;
 pub use proxy::Proxy;

@@ -101,6 +101,8 @@ pub struct Terminal {
     host: u8,
     /// The keys of its reader, if it has any.
     pub pad: Option<PinPad>,
+    /// Whether the daemon is started without any capability, as a plain user's is: with them no permission stops it.
+    pub plain_user: bool,
     dir: PathBuf,
     /// Keeps the mount namespace, which outlives a pcscd.
     namespace: Guarded,
@@ -218,6 +220,7 @@ impl Terminal {
             wire,
             host,
             pad,
+            plain_user: false,
             dir,
             namespace,
             pcscd: None,
@@ -264,7 +267,16 @@ impl Terminal {
 
     /// Starts the daemon and waits until it answers.
     pub fn start_daemon(&mut self) -> Result<()> {
-        let mut command = self.inside(&program("simsyncd")?);
+        let daemon = program("simsyncd")?;
+        let mut command = if self.plain_user {
+            let mut command = self.inside(Path::new("setpriv"));
+            command
+                .args(["--bounding-set=-all", "--inh-caps=-all"])
+                .arg(daemon);
+            command
+        } else {
+            self.inside(&daemon)
+        };
         command
             .arg("--home")
             .arg(&self.home)
