@@ -48,7 +48,7 @@ fn obstacles() -> Vec<Obstacle> {
             make: |root| {
                 let file = root.join("letters/closed.txt");
                 std::fs::write(&file, "nobody's business").unwrap();
-                std::fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+                std::fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
             },
             mend: |root| {
                 let file = root.join("letters/closed.txt");
@@ -62,7 +62,7 @@ fn obstacles() -> Vec<Obstacle> {
                 let folder = root.join("letters/private");
                 std::fs::create_dir(&folder).unwrap();
                 std::fs::write(folder.join("diary.txt"), "dear diary").unwrap();
-                std::fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+                std::fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
             },
             mend: |root| {
                 let folder = root.join("letters/private");
