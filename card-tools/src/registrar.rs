@@ -46,7 +46,7 @@ impl Server {
 }
 
 fn is_busy(e: &ClientError) -> bool {
-    e.code() == Some(Code::RateLimited)
+    matches!(e.code(), Some(Code::RateLimited | Code::Overloaded))
 }
 
 impl Registrar for Server {

@@ -117,6 +117,7 @@ const TABLE: &[(Exit, &[&str])] = &[
             "bad-address",
             "certificate-required",
             "rate-limited",
+            "overloaded",
             "storage-full",
             "shutting-down",
             "server-refused",

@@ -16,7 +16,7 @@ pub enum Code {
     NotFound,
     /// 405.
     MethodNotAllowed,
-    /// 429: too many tries from this address, or too many requests at once.
+    /// 429: too many tries from this address, or too much of this terminal or subscriber at once.
     RateLimited,
     /// 401: a terminal's certificate is needed.
     CertificateRequired,
@@ -74,6 +74,8 @@ pub enum Code {
     StorageFull,
     /// 500: our fault; see the server's log.
     Internal,
+    /// 503: the server has too much under way at once.
+    Overloaded,
     /// 503: the server is stopping.
     ShuttingDown,
     /// Any code that this version does not know: the other side is newer. Read only, never sent.
@@ -114,7 +116,7 @@ impl Code {
             Self::TooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal | Self::Unknown => 500,
-            Self::ShuttingDown => 503,
+            Self::Overloaded | Self::ShuttingDown => 503,
             Self::StorageFull => 507,
         }
     }

@@ -45,7 +45,7 @@ impl ClientError {
             Self::Offline(_) => true,
             Self::Problem(p) => matches!(
                 p.code,
-                Code::RateLimited | Code::ShuttingDown | Code::Internal
+                Code::RateLimited | Code::Overloaded | Code::ShuttingDown | Code::Internal
             ),
             _ => false,
         }
