@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use simsync_card::ids::ServerId;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::ca::Credential;
 use crate::config::Limits;
+use crate::http::refusals::Refusals;
 use crate::net::limiter::RateLimiter;
+use crate::net::shares::Shares;
 use crate::store::Store;
 use crate::store::blobs::Blobs;
 use crate::store::types::Seconds;
@@ -41,8 +43,10 @@ pub struct App {
     pub clock: Clock,
     /// For open paths.
     pub open_rate: RateLimiter,
-    /// Uploads at once.
-    pub uploads: Semaphore,
+    /// Who holds how much.
+    pub shares: Shares,
+    /// Refusals that wait for the audit log.
+    pub refusals: Refusals,
     /// Becomes true when the server stops.
     pub stopping: watch::Sender<bool>,
 }
@@ -63,7 +67,8 @@ impl App {
             ca,
             server,
             open_rate: RateLimiter::new(limits.open_per_minute),
-            uploads: Semaphore::new(limits.uploads),
+            shares: Shares::new(&limits),
+            refusals: Refusals::default(),
             limits,
             clock,
             stopping: watch::Sender::new(false),

@@ -186,6 +186,16 @@ pub fn terminal_certificate(
     b.build().to_der()
 }
 
+/// Subscriber and terminal, as [`terminal_certificate`] wrote them. `None`: the certificate is no terminal's.
+pub fn terminal_of(certificate: &X509) -> Option<(SubscriberId, TerminalId)> {
+    let text = |nid| {
+        let entry = certificate.subject_name().entries_by_nid(nid).next()?;
+        entry.data().to_string().ok()
+    };
+    let subscriber = text(Nid::ORGANIZATIONNAME)?.parse().ok()?;
+    Some((subscriber, text(Nid::COMMONNAME)?.parse().ok()?))
+}
+
 /// What goes onto cards: the hash of the CA's public key info.
 pub fn pin(ca: &Credential) -> Result<Hash, ErrorStack> {
     spki_hash(&ca.certificate)
@@ -212,6 +222,9 @@ mod tests {
         let certificate = terminal_certificate(&ca, &alice, &request).unwrap();
         let certificate = X509::from_der(&certificate).unwrap();
         assert!(certificate.verify(&public).unwrap());
+        let terminal = TerminalId::of(&key.point());
+        assert_eq!(terminal_of(&certificate), Some((alice, terminal)));
+        assert_eq!(terminal_of(&ca.certificate), None);
         assert_eq!(
             certificate.not_after().to_string(),
             "Dec 31 23:59:59 9999 GMT"

@@ -13,6 +13,7 @@ use crate::admin::socket;
 use crate::app::{App, Clock};
 use crate::config::Limits;
 use crate::home::{Home, HomeError};
+use crate::http::refusals;
 use crate::net::listener::{self, CurrentTls};
 use crate::net::tls;
 
@@ -74,6 +75,7 @@ pub async fn start(
     let helpers = vec![
         tokio::spawn(socket::serve(app.clone(), admin)),
         tokio::spawn(renew_leaf(home.clone(), current.clone())),
+        tokio::spawn(write_refusals(app.clone())),
     ];
     let serving = tokio::spawn(listener::serve(app.clone(), listener, current));
     Ok(Running {
@@ -95,6 +97,16 @@ impl Running {
         if let Err(e) = self.serving.await {
             tracing::error!("serving ended badly: {e}");
         }
+        refusals::write_counted(&self.app).await;
+    }
+}
+
+async fn write_refusals(app: Arc<App>) {
+    let mut every = time::interval(app.limits.audit_window);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        refusals::write_counted(&app).await;
     }
 }
 

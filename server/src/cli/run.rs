@@ -15,7 +15,7 @@ use super::print::{self, Shape};
 use super::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
 use crate::admin::{self, Order, Outcome, socket};
 use crate::app::system_clock;
-use crate::config::Limits;
+use crate::config::{Limits, Share};
 use crate::home::{Home, HomeError};
 use crate::notify::notify;
 use crate::server::{self, StartError};
@@ -145,9 +145,13 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             connections_per_address,
         } => {
             let default = Limits::default();
+            let process = Share {
+                connections: connections.unwrap_or(default.process.connections),
+                ..default.process
+            };
             let limits = Limits {
+                process,
                 open_per_minute: open_per_minute.unwrap_or(default.open_per_minute),
-                connections: connections.unwrap_or(default.connections),
                 connections_per_address: connections_per_address
                     .unwrap_or(default.connections_per_address),
                 ..default

@@ -7,6 +7,7 @@ use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::Commit;
 use simsync_vault::keyobject::KeyObject;
 
+use crate::config::COMMIT_JSON;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
 use crate::rules::format_problem;
@@ -71,7 +72,7 @@ pub async fn after(call: &mut Call) -> Reply {
 pub async fn put(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let grant = call.grant_to_write(&peer).await?;
-    let request: CommitRequest = call.json().await?;
+    let request: CommitRequest = call.json_up_to(COMMIT_JSON).await?;
     let commit = Commit::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
     let key_object = match request.key_object {
         None => None,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::http::reply::{self, BodyError, OrProblem as _};
 use crate::http::{Call, Reply};
+use crate::net::shares::{Hold, Kind, Level};
 use crate::store::events::Notice;
 use crate::store::types::Peer;
 use std::sync::Arc;
@@ -23,11 +24,14 @@ struct Stream {
     /// Sent before anything else.
     first: Option<ServerEvent>,
     ended: bool,
+    _place: Hold,
 }
 
 /// `GET /v1/events`.
 pub async fn stream(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
+    let place = call.conn.purse.try_take(Kind::Events);
+    let place = place.map_err(Level::problem)?;
     // Subscribed before the state is read, so that nothing falls between.
     let notices = call.app.store.subscribe(&peer.subscriber);
     let first = hello(&call.app, &peer).await?;
@@ -40,6 +44,7 @@ pub async fn stream(call: &mut Call) -> Reply {
         notices,
         first: Some(first),
         ended: false,
+        _place: place,
     };
     let pieces = stream::unfold(state, |mut s| async move {
         let event = s.next().await?;

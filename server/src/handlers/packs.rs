@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -14,15 +13,17 @@ use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::ids::{CollectionId, PackId};
 
 use crate::app::App;
+use crate::config::PIECE;
 use crate::http::reply::{self, BodyError, OrProblem as _};
+use crate::http::sending;
 use crate::http::{Call, Reply};
+use crate::net::connection::Conn;
+use crate::net::shares::Kind;
 use crate::rules::refuse;
 use crate::store::blobs::BlobKey;
 use crate::store::types::{GrantRow, PackRow, PackStatus, Peer, Rights};
 
 const OCTETS: &str = "application/octet-stream";
-/// Bytes that are read from the blob store at once.
-const PIECE: u64 = 1 << 20;
 
 /// `GET /v1/packs`: live packs of one of the terminal's collections.
 pub async fn live(call: &mut Call) -> Reply {
@@ -154,7 +155,7 @@ pub async fn fetch(call: &mut Call) -> Reply {
         plan.push_back(Part::Header(Bytes::copy_from_slice(&header)));
         plan.extend(pieces(reader.key(row.pack.id), 0..row.pack.size));
     }
-    Ok(reply::ok(OCTETS, send(call.app.clone(), plan)))
+    Ok(reply::ok(OCTETS, send(call, plan)))
 }
 
 /// `GET /v1/packs/{id}`, whole or a range.
@@ -172,7 +173,7 @@ pub async fn get(call: &mut Call, id: &str) -> Reply {
     let wanted = range.clone().unwrap_or(0..size);
     let length = wanted.end - wanted.start;
     let plan = pieces(reader.key(id), wanted.clone()).collect();
-    let mut answer = reply::ok(OCTETS, send(call.app.clone(), plan));
+    let mut answer = reply::ok(OCTETS, send(call, plan));
     answer
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -221,35 +222,40 @@ enum Part {
 fn pieces(key: BlobKey, range: Range<u64>) -> impl Iterator<Item = Part> {
     let end = range.end;
     range
-        .step_by(usize::try_from(PIECE).unwrap_or(usize::MAX))
-        .map(move |start| Part::Read(key.clone(), start..end.min(start + PIECE)))
+        .step_by(PIECE)
+        .map(move |start| Part::Read(key.clone(), start..end.min(start + PIECE as u64)))
 }
 
 /// Streams the parts; as many small ones at once as fit one read.
-fn send(app: Arc<App>, plan: VecDeque<Part>) -> reply::Body {
+fn send(call: &Call, plan: VecDeque<Part>) -> reply::Body {
     reply::stream(stream::try_unfold(
-        (app, plan),
-        |(app, mut plan)| async move {
+        (call.app.clone(), call.conn.clone(), plan),
+        |(app, conn, mut plan)| async move {
             let (mut bytes, mut taken) = (0, Vec::new());
             while let Some(part) = plan.pop_front() {
                 if let Part::Read(_, range) = &part {
                     bytes += range.end - range.start;
                 }
                 taken.push(part);
-                if bytes >= PIECE {
+                if bytes >= PIECE as u64 {
                     break;
                 }
             }
             if taken.is_empty() {
                 return Ok(None);
             }
-            let piece = read(&app, taken).await?;
-            Ok::<_, BodyError>(Some((piece, (app, plan))))
+            let piece = read(&app, &conn, taken, bytes).await?;
+            Ok::<_, BodyError>(Some((piece, (app, conn, plan))))
         },
     ))
 }
 
-async fn read(app: &App, taken: Vec<Part>) -> Result<Bytes, BodyError> {
+/// Reads the parts, which are `bytes` long. Their memory is reserved until HTTP/2 has written them: whoever does not take
+/// an answer keeps others of their own share waiting, and nobody else.
+async fn read(app: &App, conn: &Conn, taken: Vec<Part>, bytes: u64) -> Result<Bytes, BodyError> {
+    let memory = Kind::Memory(usize::try_from(bytes)?);
+    let wait = app.limits.answer_stall;
+    let hold = conn.purse.take_within(memory, wait).await?;
     let reads = taken
         .iter()
         .filter_map(|p| match p {
@@ -261,7 +267,7 @@ async fn read(app: &App, taken: Vec<Part>) -> Result<Bytes, BodyError> {
         tracing::error!("a pack that the database names cannot be read: {e:?}");
     })?;
     if let ([Part::Read(..)], [only]) = (taken.as_slice(), read.as_slice()) {
-        return Ok(only.clone());
+        return Ok(sending::reserved(only.clone(), hold));
     }
     let mut read = read.into_iter();
     let mut out = BytesMut::new();
@@ -271,7 +277,7 @@ async fn read(app: &App, taken: Vec<Part>) -> Result<Bytes, BodyError> {
             Part::Read(..) => out.extend_from_slice(&read.next().unwrap_or_default()),
         }
     }
-    Ok(out.freeze())
+    Ok(sending::reserved(out.freeze(), hold))
 }
 
 #[cfg(test)]

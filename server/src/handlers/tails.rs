@@ -5,6 +5,7 @@ use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::tail::Tail;
 
+use crate::config::TAIL_JSON;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
 use crate::rules::{format_problem, refuse};
@@ -16,7 +17,7 @@ const FORGET_MAX: usize = 1000;
 /// `PUT /v1/tails`. A revoked terminal's tail is taken, too, and quarantined.
 pub async fn put(call: &mut Call) -> Reply {
     let peer = call.any_peer().await?;
-    let request: TailRequest = call.json().await?;
+    let request: TailRequest = call.json_up_to(TAIL_JSON).await?;
     let tail = Tail::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
     let state = call
         .app

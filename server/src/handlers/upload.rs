@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use simsync_protocol::api::{BATCH_PACKS_MAX, PACK_MAX, PackState, PutPacksAnswer, SessionState};
-use simsync_protocol::batch::{BatchError, Decoder};
+use simsync_protocol::batch::{BatchError, Decoder, RECORD_HEADER};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
-use tokio::sync::SemaphorePermit;
 
 use crate::app::App;
+use crate::config::UPLOAD_MEMORY;
 use crate::http::input::Pieces;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
+use crate::net::connection::Conn;
+use crate::net::shares::{Hold, Kind};
 use crate::rules::refuse;
 use crate::store::blobs::{BlobKey, Staged};
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Peer};
@@ -155,15 +157,17 @@ impl Writer {
     }
 }
 
-async fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
-    let wait = tokio::time::timeout(app.limits.body_idle, app.uploads.acquire());
-    match wait.await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => refuse(
-            Code::RateLimited,
-            "too many uploads at once: try again in a moment",
-        ),
-    }
+/// A place among the uploads, and the memory that this one takes.
+async fn place(conn: &Conn, bytes: usize) -> Result<(Hold, Hold), Problem> {
+    let place = conn.purse.take(Kind::Upload).await?;
+    Ok((place, conn.purse.take(Kind::Memory(bytes)).await?))
+}
+
+/// Bytes of a batch in memory: what its length says, at most what a batch may have.
+fn batch_memory(body: &Pieces) -> usize {
+    let most = PACK_MAX + (BATCH_PACKS_MAX * RECORD_HEADER) as u64;
+    let length = body.length().map_or(most, |n| n.min(most));
+    usize::try_from(length).unwrap_or(usize::MAX)
 }
 
 fn batch_problem(error: &BatchError) -> Problem {
@@ -178,8 +182,8 @@ fn batch_problem(error: &BatchError) -> Problem {
 pub async fn batch(call: &mut Call) -> Reply {
     let mut writer = writer(call).await?;
     let app = call.app.clone();
-    let _place = place(&app).await?;
     let mut body = call.pieces()?;
+    let _place = place(&call.conn, batch_memory(&body)).await?;
     let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
     let (mut staged, mut packs, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     loop {
@@ -283,6 +287,7 @@ pub async fn one(call: &mut Call, id: &str) -> Reply {
     writer.check(&pack)?;
     let upload = Upload {
         app: call.app.clone(),
+        conn: call.conn.clone(),
         writer,
         pack,
         body: call.pieces()?,
@@ -295,6 +300,7 @@ pub async fn one(call: &mut Call, id: &str) -> Reply {
 /// One pack that comes in parts.
 struct Upload {
     app: Arc<App>,
+    conn: Arc<Conn>,
     writer: Writer,
     pack: PackRef,
     body: Pieces,
@@ -303,7 +309,7 @@ struct Upload {
 impl Upload {
     async fn run(mut self, offset: u64) -> Result<PackState, Problem> {
         let app = self.app.clone();
-        let _place = place(&app).await?;
+        let _place = place(&self.conn, UPLOAD_MEMORY).await?;
         let row = app
             .store
             .begin_pack(BeginPack {

@@ -1,6 +1,5 @@
 //! Who is asking, and what they may do: looked up at every request.
 
-use serde_json::json;
 use simsync_card::ids::Hash;
 use simsync_protocol::api::{GRANT_HEADER, Grant, STATEMENT_HEADER};
 use simsync_protocol::problem::{Code, Problem};
@@ -9,7 +8,7 @@ use simsync_vault::statement::SessionStatement;
 use super::Call;
 use super::reply::OrProblem as _;
 use crate::rules::refuse;
-use crate::store::types::{Actor, AuditEntry, GrantRow, KeyState, Peer, Scope, SubscriberState};
+use crate::store::types::{GrantRow, KeyState, Peer, Scope, SubscriberState};
 
 impl Call {
     /// The terminal of the certificate, whatever its state.
@@ -123,40 +122,5 @@ impl Call {
                 })
             })
             .transpose()
-    }
-}
-
-/// Refusals that say that somebody tries what they may not go into the audit log, if a terminal can be named.
-pub async fn audit_refusal(call: &Call, problem: &Problem) {
-    let telling = matches!(
-        problem.code,
-        Code::TerminalRevoked
-            | Code::CardRevoked
-            | Code::CardMismatch
-            | Code::SignatureRefused
-            | Code::NonceRefused
-            | Code::BindingRefused
-            | Code::CollectionRefused
-            | Code::ChainRefused
-            | Code::SessionNumberUsed
-    );
-    let Some(certificate) = call.conn.certificate.filter(|_| telling) else {
-        return;
-    };
-    if !call.conn.may_audit() {
-        return;
-    }
-    let Ok(Some(peer)) = call.app.store.peer(certificate).await else {
-        return;
-    };
-    let entry = AuditEntry {
-        subscriber: Some(peer.subscriber),
-        actor: Actor::Terminal(peer.terminal),
-        action: "refused",
-        detail: json!({ "code": problem.code, "path": call.head.uri.path() }),
-        now: call.app.now(),
-    };
-    if let Err(e) = call.app.store.audit(entry).await {
-        tracing::error!("the audit log cannot be written: {e}");
     }
 }

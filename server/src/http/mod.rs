@@ -2,19 +2,23 @@
 
 pub mod access;
 pub mod input;
+pub mod refusals;
 pub mod reply;
 mod route;
+pub mod sending;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::ALLOW;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use simsync_protocol::problem::{Code, Problem};
 
 use crate::app::App;
+use crate::config::SMALL_ANSWER;
 use crate::net::connection::Conn;
+use crate::net::shares::{Hold, Kind, Level};
 use reply::Body;
 
 pub use route::PATHS;
@@ -32,6 +36,8 @@ pub struct Call {
     pub head: http::request::Parts,
     /// Its body, until somebody reads it.
     pub body: Option<Incoming>,
+    /// What is reserved for it until it is answered.
+    pub held: Vec<Hold>,
 }
 
 /// Answers every request; refusals as problem+json.
@@ -43,6 +49,7 @@ pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) 
         conn,
         head,
         body: Some(body),
+        held: Vec::new(),
     };
     let stopping = *call.app.stopping.borrow();
     let reply = if stopping {
@@ -51,7 +58,7 @@ pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) 
             "the server is stopping: connect again in a moment",
         ))
     } else {
-        route::dispatch(&mut call).await
+        within_share(&mut call).await
     };
     match reply {
         Ok(answer) => {
@@ -62,7 +69,7 @@ pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) 
         Err(problem) => {
             let (method, path) = (&call.head.method, call.head.uri.path());
             tracing::debug!(%method, path, code = ?problem.code, "refused");
-            access::audit_refusal(&call, &problem).await;
+            refusals::note(&call, &problem).await;
             let mut answer = reply::problem(&problem);
             if problem.code == Code::MethodNotAllowed
                 && let Some(allowed) = route::allowed(path)
@@ -72,4 +79,28 @@ pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) 
             answer
         }
     }
+}
+
+/// Answers within the share of whoever asks: a place for the request, and memory for what the answer may be.
+async fn within_share(call: &mut Call) -> Reply {
+    let place = call.conn.purse.try_take(Kind::Request);
+    let _place = place.map_err(Level::problem)?;
+    // Without a certificate there is no large answer.
+    let expected = match call.conn.certificate {
+        Some(_) => route::answer_size(&call.head.method, call.head.uri.path()),
+        None => 0,
+    };
+    let mut hold = call.conn.purse.take(Kind::Memory(expected)).await?;
+    let response = route::dispatch(call).await?;
+    // Answers that come from packs take memory for each piece.
+    let size = response.body().size_hint().exact().unwrap_or(0);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > expected && size > SMALL_ANSWER {
+        let rest = call.conn.purse.take(Kind::Memory(size - expected)).await?;
+        hold.join(rest);
+    } else {
+        hold.shrink(if size > SMALL_ANSWER { size } else { 0 });
+    }
+    let outbound = call.conn.outbound.clone();
+    Ok(sending::answer(response, outbound, Some(hold)))
 }

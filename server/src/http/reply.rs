@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -60,7 +60,21 @@ pub fn done() -> Reply {
 pub fn problem(problem: &Problem) -> Response<Body> {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bytes = serde_json::to_vec(problem).unwrap_or_default();
-    answer(status, "application/problem+json", full(bytes))
+    let mut answer = answer(status, "application/problem+json", full(bytes));
+    if let Some(seconds) = retry_after(problem.code) {
+        let value = HeaderValue::from_static(seconds);
+        answer.headers_mut().insert(RETRY_AFTER, value);
+    }
+    answer
+}
+
+/// When the same request may do better, in seconds.
+fn retry_after(code: Code) -> Option<&'static str> {
+    match code {
+        Code::RateLimited | Code::Overloaded => Some("10"),
+        Code::ShuttingDown => Some("5"),
+        _ => None,
+    }
 }
 
 /// Our fault: the cause goes to the log, not to the client.

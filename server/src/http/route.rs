@@ -53,6 +53,20 @@ pub fn allowed(path: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(names.join(", ")).ok()
 }
 
+/// Memory that the answer of a path may take, in bytes, where it may be large; reserved before it is made.
+pub fn answer_size(method: &Method, path: &str) -> usize {
+    let get = *method == Method::GET;
+    match (find(path).map(|(pattern, ..)| pattern), get) {
+        // Commits, key objects and tails: up to 4 MiB each, as base64.
+        (Some("/v1/sessions" | "/v1/sessions/renew"), _) => 16 << 20,
+        (Some("/v1/commits"), true) => 12 << 20,
+        (Some("/v1/key-object" | "/v1/key-objects" | "/v1/tails"), true) => 6 << 20,
+        // As many packs as the collection has: what is more than this is reserved when it is known.
+        (Some("/v1/packs" | "/v1/own-sessions"), true) => 1 << 20,
+        _ => 0,
+    }
+}
+
 /// Calls the handler of a request.
 pub async fn dispatch(call: &mut Call) -> Reply {
     let path = call.head.uri.path().to_owned();

@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openssl::ssl::SslRef;
 use simsync_card::ids::Hash;
 use simsync_protocol::api::{NONCE_SECONDS, Nonce};
 use simsync_protocol::tls;
 
+use super::shares::{Purse, Shares};
+use crate::ca;
+use crate::http::sending::Outbound;
 use crate::store::types::{ConnectionId, Seconds};
 
 /// Nonces of one connection that wait to be used; older ones make room.
 const NONCES: usize = 16;
-/// Refusals of one connection that go into the audit log.
-const AUDITED: u32 = 32;
 
 /// One TLS connection.
 pub struct Conn {
@@ -29,8 +30,11 @@ pub struct Conn {
     pub certificate: Option<Hash>,
     /// Whether anything was asked yet.
     pub asked: AtomicBool,
+    /// Whom its requests are put down to.
+    pub purse: Purse,
+    /// Answers that are not written yet.
+    pub outbound: Arc<Outbound>,
     nonces: Mutex<VecDeque<(Nonce, Seconds)>>,
-    audited: Mutex<u32>,
 }
 
 impl Conn {
@@ -38,10 +42,16 @@ impl Conn {
     pub fn new(
         ssl: &SslRef,
         address: IpAddr,
+        shares: &Shares,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let certificate = match ssl.peer_certificate() {
-            Some(certificate) => Some(Hash::of(&certificate.to_der()?)),
-            None => None,
+        let (certificate, purse) = match ssl.peer_certificate() {
+            Some(certificate) => {
+                let (subscriber, terminal) =
+                    ca::terminal_of(&certificate).ok_or("a certificate that is no terminal's")?;
+                let purse = shares.of_terminal(&subscriber, &terminal);
+                (Some(Hash::of(&certificate.to_der()?)), purse)
+            }
+            None => (None, shares.of_address(address)),
         };
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
@@ -51,8 +61,9 @@ impl Conn {
             exporter: tls::exporter(ssl)?,
             certificate,
             asked: AtomicBool::new(false),
+            purse,
+            outbound: Arc::default(),
             nonces: Mutex::default(),
-            audited: Mutex::new(0),
         })
     }
 
@@ -77,12 +88,5 @@ impl Conn {
         nonces
             .remove(place)
             .is_some_and(|(_, made)| now.saturating_sub(made) <= NONCE_SECONDS)
-    }
-
-    /// Whether one more refusal may go into the audit log.
-    pub fn may_audit(&self) -> bool {
-        let mut audited = self.audited.lock().unwrap_or_else(PoisonError::into_inner);
-        *audited += 1;
-        *audited <= AUDITED
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 const REMEMBERED: usize = 10_000;
 
 /// What counts as one address: all of IPv4's 32 bits, the first 64 of IPv6's.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -3,7 +3,7 @@
 use std::future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,40 +18,18 @@ use tokio_openssl::SslStream;
 
 use super::connection::Conn;
 use super::limiter::ConnectionLimiter;
+use super::shares::Kind;
 use crate::app::App;
+use crate::config::{FRAME, HEADERS, OPEN_WINDOWS, SEND_BUFFER, TERMINAL_WINDOWS};
 use crate::http;
 
-/// What one connection may hold in memory: receive windows of a stream and of all, and requests at once.
-struct Share {
-    stream: u32,
-    all: u32,
-    requests: u32,
-}
-
-/// For a terminal: enough for a fast line over a long way.
-const TERMINAL: Share = Share {
-    stream: 4 << 20,
-    all: 8 << 20,
-    requests: 64,
-};
-
-/// For anybody.
-const ANYBODY: Share = Share {
-    stream: 64 << 10,
-    all: 64 << 10,
-    requests: 8,
-};
-
-/// Largest frame that we take.
-const FRAME: u32 = 1 << 20;
-/// What may wait to be sent on one stream.
-const SEND_BUFFER: usize = 2 << 20;
-/// Headers of one request.
-const HEADERS: u32 = 16 << 10;
 /// Between two pings on a silent connection.
 const PING_EVERY: Duration = Duration::from_secs(60);
 /// How long the answer to a ping may take.
 const PING_WAIT: Duration = Duration::from_secs(20);
+
+/// Tells connections apart.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -80,8 +58,10 @@ impl CurrentTls {
 
 /// Serves until [`App::stopping`] says so; then waits for requests in flight, within the limit.
 pub async fn serve(app: Arc<App>, listener: TcpListener, tls: CurrentTls) {
-    let limiter =
-        ConnectionLimiter::new(app.limits.connections, app.limits.connections_per_address);
+    let limiter = ConnectionLimiter::new(
+        app.limits.process.connections,
+        app.limits.connections_per_address,
+    );
     let mut stopping = app.stopping.subscribe();
     let mut connections = JoinSet::new();
     loop {
@@ -127,10 +107,24 @@ async fn connection(
 ) -> Result<(), BoxError> {
     tcp.set_nodelay(true)?;
     let mut stream = SslStream::new(Ssl::new(&tls)?, tcp)?;
-    time::timeout(app.limits.handshake, Pin::new(&mut stream).accept()).await??;
-    let conn = Arc::new(Conn::new(stream.ssl(), address.ip())?);
+    let anybody = app.shares.of_address(address.ip());
+    let handshake = async {
+        let _place = anybody
+            .take_within(Kind::Handshake, app.limits.handshake)
+            .await?;
+        Pin::new(&mut stream).accept().await?;
+        Ok::<_, BoxError>(())
+    };
+    time::timeout(app.limits.handshake, handshake).await??;
+    let conn = Arc::new(Conn::new(stream.ssl(), address.ip(), &app.shares)?);
+    let seat = conn.purse.connect(NUMBER.fetch_add(1, Ordering::Relaxed));
+    let mut seat = seat.map_err(|level| level.problem())?;
     let terminal = conn.certificate.is_some();
-    let share = if terminal { TERMINAL } else { ANYBODY };
+    let windows = if terminal {
+        TERMINAL_WINDOWS
+    } else {
+        OPEN_WINDOWS
+    };
     let limits = app.limits.clone();
     let mut stopping = app.stopping.subscribe();
     let about = conn.clone();
@@ -141,9 +135,9 @@ async fn connection(
     let mut served = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .initial_stream_window_size(share.stream)
-            .initial_connection_window_size(share.all)
-            .max_concurrent_streams(share.requests)
+            .initial_stream_window_size(windows.stream)
+            .initial_connection_window_size(windows.connection)
+            .max_concurrent_streams(windows.requests)
             .max_frame_size(FRAME)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(HEADERS)
@@ -165,6 +159,8 @@ async fn connection(
     };
     tokio::select! {
         ended = served.as_mut() => return Ok(ended?),
+        () = about.outbound.overdue(limits.answer_stall) => return Err("an answer is not taken".into()),
+        () = seat.wanted() => return Err("a newer connection of this terminal takes its place".into()),
         () = overdue => return Err("nothing was asked".into()),
         () = too_long => served.as_mut().graceful_shutdown(),
         _ = stopping.wait_for(|s| *s) => served.as_mut().graceful_shutdown(),

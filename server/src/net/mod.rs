@@ -3,4 +3,5 @@
 pub mod connection;
 pub mod limiter;
 pub mod listener;
+pub mod shares;
 pub mod tls;

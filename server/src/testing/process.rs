@@ -73,6 +73,16 @@ impl ServerProcess {
         child.wait().unwrap().success()
     }
 
+    /// The most memory that it had in RAM so far, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        let child = self.child.as_ref().expect("the server runs");
+        let path = format!("/proc/{}/status", child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let number = peak.unwrap().split_whitespace().next().unwrap();
+        number.parse().unwrap()
+    }
+
     /// Its folder.
     pub fn dir(&self) -> PathBuf {
         self.dir.path().join("server")

@@ -2,6 +2,7 @@
 //! Each is answered with a problem or ends alone; the server goes on.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use openssl::x509::X509;
 use simsync_protocol::api::JSON_MAX;
 use simsync_protocol::problem::{Code, Problem};
+use simsync_protocol::tls::Identity;
 use simsync_server::http::PATHS;
 use simsync_server::testing::World;
 
 type Broken = Box<dyn std::error::Error + Send + Sync>;
-type Body = UnsyncBoxBody<Bytes, Broken>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Every path and method; `{id}` is one that is none of ours.
 fn routes() -> impl Iterator<Item = (Method, String)> {
@@ -115,31 +117,37 @@ async fn m19_no_path_takes_a_body_over_its_limit() {
     c.commits(0).await.unwrap();
 }
 
-/// A connection with the terminal's certificate and no manners.
+/// A connection with the first terminal's certificate and no manners.
 async fn dial(w: &World) -> SendRequest<Body> {
+    dial_as(w.server.socket(), &w.a.identity()).await
+}
+
+/// The same with any terminal's.
+pub(crate) async fn dial_as(socket: SocketAddr, identity: &Identity) -> SendRequest<Body> {
     let mut tls = SslConnector::builder(SslMethod::tls()).unwrap();
     tls.set_verify(SslVerifyMode::NONE);
     tls.set_alpn_protos(b"\x02h2").unwrap();
-    let identity = w.a.identity();
     let certificate = X509::from_der(&identity.certificate).unwrap();
     tls.set_certificate(&certificate).unwrap();
     let key = simsync_protocol::tls::private_key(&identity.key).unwrap();
     tls.set_private_key(&key).unwrap();
     let ssl = tls.build().configure().unwrap();
     let ssl = ssl.into_ssl("localhost").unwrap();
-    let tcp = tokio::net::TcpStream::connect(w.server.socket())
-        .await
-        .unwrap();
+    let tcp = tokio::net::TcpStream::connect(socket).await.unwrap();
     let mut stream = tokio_openssl::SslStream::new(ssl, tcp).unwrap();
     Pin::new(&mut stream).connect().await.unwrap();
-    let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+    let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+        // What nobody reads stays at the server.
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(64 << 20)
+        .handshake(TokioIo::new(stream))
         .await
         .unwrap();
     tokio::spawn(driver);
     sender
 }
 
-fn whole(bytes: impl Into<Bytes>) -> Body {
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never: Infallible| match never {})
         .boxed_unsync()
@@ -154,7 +162,7 @@ fn broken(bytes: &'static [u8]) -> Body {
     StreamBody::new(stream::iter(pieces)).boxed_unsync()
 }
 
-async fn send(
+pub(crate) async fn send(
     sender: &mut SendRequest<Body>,
     request: Request<Body>,
 ) -> hyper::Result<Response<Incoming>> {
@@ -165,13 +173,13 @@ async fn send(
     tokio::time::timeout(DEADLINE, sent).await.expect("in time")
 }
 
-fn request(method: &Method, path: &str) -> http::request::Builder {
+pub(crate) fn request(method: &Method, path: &str) -> http::request::Builder {
     let uri = format!("https://localhost{path}");
     Request::builder().method(method).uri(uri)
 }
 
 /// The answer is a problem, as its header says.
-async fn problem_of(answer: Response<Incoming>, tried: &str) -> Problem {
+pub(crate) async fn problem_of(answer: Response<Incoming>, tried: &str) -> Problem {
     let kind = answer.headers().get("content-type").unwrap();
     assert_eq!(kind, "application/problem+json", "{tried}");
     let status = answer.status().as_u16();

@@ -12,6 +12,7 @@ mod packs;
 mod pairing;
 mod program;
 mod sessions;
+mod shares;
 mod stores;
 mod tails;
 mod tls;

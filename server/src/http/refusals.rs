@@ -1,0 +1,104 @@
+//! Refusals in the audit log: the first ones of a terminal one by one, the others counted. One terminal neither fills the
+//! log nor keeps its writer busy, and nothing that it was refused is left out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::json;
+use simsync_card::ids::Hash;
+use simsync_protocol::problem::{Code, Problem};
+
+use super::Call;
+use crate::app::App;
+use crate::store::types::{Actor, AuditEntry};
+
+/// Refusals of one terminal since the last look.
+#[derive(Debug, Default)]
+struct Counted {
+    /// Logged one by one.
+    logged: u32,
+    /// Not logged yet, by code.
+    more: BTreeMap<String, u64>,
+}
+
+/// Refusals that wait to be written, by certificate.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<HashMap<Hash, Counted>>);
+
+impl Refusals {
+    /// Whether this one is written now; otherwise it was counted.
+    fn log_now(&self, certificate: Hash, code: Code, most: u32) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = all.entry(certificate).or_default();
+        if counted.logged < most {
+            counted.logged += 1;
+            return true;
+        }
+        *counted.more.entry(name(code)).or_default() += 1;
+        false
+    }
+
+    fn take(&self) -> HashMap<Hash, Counted> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn name(code: Code) -> String {
+    let value = serde_json::to_value(code).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Refusals that say that somebody tries what they may not.
+fn is_telling(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TerminalRevoked
+            | Code::CardRevoked
+            | Code::CardMismatch
+            | Code::SignatureRefused
+            | Code::NonceRefused
+            | Code::BindingRefused
+            | Code::CollectionRefused
+            | Code::ChainRefused
+            | Code::SessionNumberUsed
+    )
+}
+
+/// Notes a refusal, if it is telling and a terminal can be named.
+pub async fn note(call: &Call, problem: &Problem) {
+    let code = problem.code;
+    let Some(certificate) = call.conn.certificate.filter(|_| is_telling(code)) else {
+        return;
+    };
+    let most = call.app.limits.audit_refusals;
+    if call.app.refusals.log_now(certificate, code, most) {
+        let detail = json!({ "code": code, "path": call.head.uri.path() });
+        write(&call.app, certificate, detail).await;
+    }
+}
+
+/// Writes what was counted, one entry for each terminal and code.
+pub async fn write_counted(app: &App) {
+    for (certificate, counted) in app.refusals.take() {
+        for (code, more) in counted.more {
+            let detail = json!({ "code": code, "more": more });
+            write(app, certificate, detail).await;
+        }
+    }
+}
+
+async fn write(app: &App, certificate: Hash, detail: serde_json::Value) {
+    let Ok(Some(peer)) = app.store.peer(certificate).await else {
+        return;
+    };
+    let entry = AuditEntry {
+        subscriber: Some(peer.subscriber),
+        actor: Actor::Terminal(peer.terminal),
+        action: "refused",
+        detail,
+        now: app.now(),
+    };
+    if let Err(e) = app.store.audit(entry).await {
+        tracing::error!("the audit log cannot be written: {e}");
+    }
+}
