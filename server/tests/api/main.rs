@@ -16,3 +16,4 @@ mod shares;
 mod stores;
 mod tails;
 mod tls;
+mod walls;
