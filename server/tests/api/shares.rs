@@ -47,15 +47,16 @@ fn hanging(bytes: Bytes) -> Body {
     StreamBody::new(first.chain(stream::pending())).boxed_unsync()
 }
 
-/// Begins a request whose body never ends; the answer comes through the task.
+/// Begins a request whose body never ends, though its length is told; the answer comes through the task.
 async fn hang(
     sender: &mut SendRequest<Body>,
     method: Method,
     path: &str,
     length: usize,
+    sent: &Bytes,
 ) -> tokio::task::JoinHandle<hyper::Result<Response<Incoming>>> {
     let begun = request(&method, path).header("content-length", length);
-    let body = hanging(vec![b' '; length / 2].into());
+    let body = hanging(sent.clone());
     sender.ready().await.unwrap();
     tokio::spawn(sender.send_request(begun.body(body).unwrap()))
 }
@@ -96,10 +97,10 @@ async fn upload(w: &World, opened: &Opened) {
 async fn w_6_half_sent_bodies_hold_one_terminals_share_and_no_more() {
     let w = World::with_limits(limits(|t| t.memory = 40 * MIB)).await;
     let mut sender = dial_as(w.server.socket(), &w.a.identity()).await;
-    let mut answers = Vec::new();
+    let (mut answers, half) = (Vec::new(), Bytes::from(vec![b' '; TAIL_JSON / 2]));
     for _ in 0..30 {
         let path = "/v1/tails";
-        answers.push(hang(&mut sender, Method::PUT, path, TAIL_JSON).await);
+        answers.push(hang(&mut sender, Method::PUT, path, TAIL_JSON, &half).await);
     }
     // Two of three times 6 MiB fit; the others are told to come again.
     until("all but two are refused", || {
@@ -138,7 +139,14 @@ async fn w_6_a_body_without_a_length_costs_what_its_path_allows() {
     .await;
     answer.abort();
     // A small path takes a small body, whatever its length says.
-    let large = hang(&mut sender, Method::POST, "/v1/sessions", MIB).await;
+    let large = hang(
+        &mut sender,
+        Method::POST,
+        "/v1/sessions",
+        MIB,
+        &Bytes::new(),
+    )
+    .await;
     assert_eq!(ready_problem(large).await.code, Code::TooLarge);
 }
 
@@ -152,18 +160,21 @@ async fn w_6_the_program_stays_small_under_half_sent_bodies() {
     let mut terminal = SoftTerminal::new(&seed);
     terminal.pair(&client, &subscriber, &card).await.unwrap();
     let mut sender = dial_as(server.socket(), &terminal.identity()).await;
-    for path in ["/v1/tails", "/v1/sessions", "/v1/packs/fetch"] {
-        for _ in 0..20 {
-            let length = 16 * MIB - 1;
-            let half = hang(&mut sender, Method::PUT, path, length).await;
-            drop(half);
-        }
+    let before = server.peak_memory();
+    let (mut answers, nearly) = (Vec::new(), Bytes::from(vec![b' '; TAIL_JSON - 1]));
+    for _ in 0..60 {
+        let path = "/v1/tails";
+        answers.push(hang(&mut sender, Method::PUT, path, TAIL_JSON, &nearly).await);
     }
-    // Its answers come after all that was sent before.
+    // 72 MiB are four bodies of 6 MiB, three times each.
+    until("all but four are refused", || {
+        answers.iter().filter(|a| a.is_finished()).count() == 56
+    })
+    .await;
+    let more = server.peak_memory() - before;
+    assert!(more < 80 << 10, "{more} KiB");
     let health = request(&Method::GET, "/v1/health").body(whole("")).unwrap();
     assert_eq!(send(&mut sender, health).await.unwrap().status(), 200);
-    let peak = server.peak_memory();
-    assert!(peak < 200 << 10, "{peak} KiB");
 }
 
 #[tokio::test]
@@ -332,7 +343,7 @@ async fn w_6_requests_event_streams_and_bodies_that_never_come_have_places() {
     let mut sender = dial_as(w.server.socket(), &w.a.identity()).await;
     let mut hanging = Vec::new();
     for _ in 0..3 {
-        hanging.push(hang(&mut sender, Method::PUT, "/v1/tails", 100).await);
+        hanging.push(hang(&mut sender, Method::PUT, "/v1/tails", 100, &Bytes::new()).await);
     }
     let deadline = Instant::now() + DEADLINE;
     while a.health().await.is_ok() {
@@ -386,6 +397,41 @@ async fn w_6_slow_handshakes_take_no_more_than_an_addresss_places() {
     open.health().await.unwrap();
     drop(silent);
     w.b.connect(&w.client()).await.unwrap();
+}
+
+#[tokio::test]
+async fn w_6_whoever_has_no_certificate_is_counted_by_address() {
+    let mut limits = limits(|_| {});
+    (limits.address.connections, limits.address.memory) = (2, 100 << 10);
+    let w = World::with_limits(limits).await;
+    let client = w.client();
+    let shares = &w.server.app().shares;
+    let [one, two] = [
+        client.connect(None).await.unwrap(),
+        client.connect(None).await.unwrap(),
+    ];
+    one.health().await.unwrap();
+    let third = client.connect(None).await;
+    let refused_there = match third {
+        Ok(third) => third.health().await.is_err(),
+        Err(_) => true,
+    };
+    assert!(refused_there);
+    // Two bodies of an open path fit, and a third does not.
+    for _ in 0..2 {
+        let one = one.clone();
+        tokio::spawn(async move {
+            let path = "/v1/enrol";
+            one.raw(Method::POST, path, Bytes::from_static(b"{"), true)
+                .await
+        });
+    }
+    until("both are counted", || shares.memory_held() >= 96 << 10).await;
+    let body = Bytes::from_static(b"{");
+    let third = two.raw(Method::POST, "/v1/pair", body, true).await.unwrap();
+    assert_eq!(third.0, 429);
+    // Terminals of the same address have their own share.
+    upload(&w, &w.open_a().await).await;
 }
 
 #[tokio::test]
