@@ -25,6 +25,8 @@ pub enum Producer {
     Tail = 4,
     /// A collection as a whole.
     Collection = 5,
+    /// Merging what other terminals sealed.
+    Merge = 6,
 }
 
 macro_rules! codes {

@@ -51,11 +51,16 @@ impl VaultKey {
     }
 
     /// HKDF-SHA256 with a label of ours.
+    #[allow(
+        clippy::expect_used,
+        reason = "32 bytes are within HKDF-SHA256's 8,160; a key of zeros would be worse than an end"
+    )]
     fn derive(&self, label: &str) -> Secret32 {
         let mut out = Secret32::zeros();
         let info = format!("simsync/1/vault/{label}");
-        // 32 bytes are within HKDF-SHA256's 8,160: expansion cannot fail.
-        let _ = Hkdf::<Sha256>::new(None, &*self.0).expand(info.as_bytes(), out.bytes_mut());
+        Hkdf::<Sha256>::new(None, &*self.0)
+            .expand(info.as_bytes(), out.bytes_mut())
+            .expect("HKDF-SHA256 gives 32 bytes");
         out
     }
 
@@ -88,7 +93,7 @@ impl VaultKey {
         vault: &VaultId,
         epoch: u32,
         rng: &mut impl CryptoRng,
-    ) -> Vec<u8> {
+    ) -> Result<Vec<u8>, SealError> {
         seal::seal(
             &self.chain_key(),
             vault,
@@ -302,11 +307,10 @@ impl KeyRing {
         id: &[u8; 32],
         plain: &[u8],
         rng: &mut impl CryptoRng,
-    ) -> Vec<u8> {
-        match self.key(self.epoch, kind) {
-            Some(key) => seal::seal(&key, &self.vault, self.epoch, kind, id, plain, rng),
-            None => Vec::new(),
-        }
+    ) -> Result<Vec<u8>, SealError> {
+        let key = self.key(self.epoch, kind);
+        let key = key.ok_or(SealError::NoKey(self.epoch))?;
+        seal::seal(&key, &self.vault, self.epoch, kind, id, plain, rng)
     }
 
     /// Opens an object of any epoch.

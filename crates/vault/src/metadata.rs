@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::chunker::ChunkerParams;
 use crate::ids::CollectionId;
 use crate::keys::KeyRing;
-use crate::seal::Kind;
+use crate::seal::{Kind, SealError};
 use crate::signed::{FormatError, decode_versioned, encode};
 
 /// Newest format version of the metadata. Version 1 has no agreed deletions, and is what is written where there are none.
@@ -118,7 +118,7 @@ impl Metadata {
     }
 
     /// Seals it for a commit.
-    pub fn seal(&self, keys: &KeyRing, rng: &mut impl CryptoRng) -> Vec<u8> {
+    pub fn seal(&self, keys: &KeyRing, rng: &mut impl CryptoRng) -> Result<Vec<u8>, SealError> {
         keys.seal(Kind::Metadata, &[0; 32], &self.encode(), rng)
     }
 

@@ -118,12 +118,16 @@ impl PackBuilder {
     }
 
     /// Seals the index. Answers the pack, its reference and its index.
-    pub fn finish(mut self, keys: &KeyRing, rng: &mut impl CryptoRng) -> FinishedPack {
-        let index = keys.seal(Kind::Index, &index_id(&self.id), &encode(&self.index), rng);
+    pub fn finish(
+        mut self,
+        keys: &KeyRing,
+        rng: &mut impl CryptoRng,
+    ) -> Result<FinishedPack, PackError> {
+        let index = keys.seal(Kind::Index, &index_id(&self.id), &encode(&self.index), rng)?;
         let length = u32::try_from(index.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(&index);
         self.bytes.extend_from_slice(&length.to_be_bytes());
-        FinishedPack {
+        Ok(FinishedPack {
             reference: PackRef {
                 id: self.id,
                 collection: self.collection,
@@ -131,7 +135,7 @@ impl PackBuilder {
             },
             bytes: self.bytes,
             index: self.index,
-        }
+        })
     }
 }
 

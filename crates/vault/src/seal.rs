@@ -53,6 +53,9 @@ pub enum SealError {
     /// Written by a newer simsync.
     #[error("a sealed object has format version {0}: update simsync on this terminal")]
     Newer(u8),
+    /// The cipher refused.
+    #[error("an object could not be sealed; nothing of it was written")]
+    NotSealed,
     /// Larger than anything that we write.
     #[error("a sealed object is larger than {PLAIN_MAX} bytes")]
     TooLarge,
@@ -94,7 +97,7 @@ pub fn padme(len: usize) -> usize {
     (len + mask) & !mask
 }
 
-/// Seals one object. `plain` is at most [`PLAIN_MAX`] bytes.
+/// Seals one object. More than [`PLAIN_MAX`] bytes of plaintext is [`SealError::TooLarge`]: nobody could open it.
 pub fn seal(
     key: &SealKey,
     vault: &VaultId,
@@ -103,8 +106,10 @@ pub fn seal(
     id: &[u8; 32],
     plain: &[u8],
     rng: &mut impl CryptoRng,
-) -> Vec<u8> {
-    debug_assert!(plain.len() <= PLAIN_MAX);
+) -> Result<Vec<u8>, SealError> {
+    if plain.len() > PLAIN_MAX {
+        return Err(SealError::TooLarge);
+    }
     let compressed = compress(plain);
     let (coding, coded): (u8, &[u8]) = match &compressed {
         Some(c) => (1, c),
@@ -124,14 +129,12 @@ pub fn seal(
     out.resize(HEADER + padded, 0);
     let aad = additional_data(vault, epoch, kind, id);
     let nonce: &XNonce = (&nonce).into();
-    // Encryption fails only for lengths beyond 256 GiB.
-    if let Ok(tag) = key
+    let tag = key
         .cipher()
         .encrypt_inout_detached(nonce, &aad, (&mut out[HEADER..]).into())
-    {
-        out.extend_from_slice(&tag);
-    }
-    out
+        .map_err(|_| SealError::NotSealed)?;
+    out.extend_from_slice(&tag);
+    Ok(out)
 }
 
 /// Opens one object; `key_of` gives the key of the epoch in which it was sealed.

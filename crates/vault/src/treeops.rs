@@ -18,6 +18,11 @@ pub trait DirSource {
     type Error: From<TooDeep> + From<ListingTooLarge>;
     /// The listing of this hash. [`ObjectId::ZERO`] is never asked for.
     fn directory(&mut self, id: &ObjectId) -> Result<Directory, Self::Error>;
+    /// Whether a path that differs may be taken at all: an error sets it aside, with everything below.
+    fn admit(&mut self, path: &[u8]) -> Result<(), Self::Error> {
+        let _ = path;
+        Ok(())
+    }
     /// Something is wrong at `path` (empty: the root): answers whether to go on without it and everything below.
     fn set_aside(&mut self, path: &[u8], error: Self::Error) -> Result<(), Self::Error> {
         let _ = path;
@@ -120,6 +125,10 @@ fn diff_dir<S: DirSource>(
             Some(Entry::Directory { id, .. }) => Some(*id),
             _ => None,
         };
+        if let Err(error) = src.admit(&path) {
+            src.set_aside(&path, error)?;
+            continue;
+        }
         let (b_dir, a_dir) = (id_of(b), id_of(a));
         let (b_leaf, a_leaf) = (b.map(Leaf::of), a.map(Leaf::of));
         if b_leaf != a_leaf {

@@ -90,7 +90,9 @@ fn pack_ref(n: u8) -> PackRef {
 #[test]
 fn a_sealed_object() {
     let keys = ring();
-    let sealed = keys.seal(Kind::Chunk, &[3; 32], b"hello, hello, hello", &mut rng());
+    let sealed = keys
+        .seal(Kind::Chunk, &[3; 32], b"hello, hello, hello", &mut rng())
+        .unwrap();
     let stored = golden("sealed-object", &sealed);
     let plain = keys.open(Kind::Chunk, &[3; 32], &stored).unwrap();
     assert_eq!(&**plain, b"hello, hello, hello");
@@ -112,10 +114,10 @@ fn a_pack() {
     let mut builder = PackBuilder::new(COLLECTION, &mut r);
     for content in [&b"hello"[..], b"world"] {
         let id = tree::chunk_id(&keys, content);
-        let sealed = keys.seal(Kind::Chunk, &id.0, content, &mut r);
+        let sealed = keys.seal(Kind::Chunk, &id.0, content, &mut r).unwrap();
         builder.push(Kind::Chunk, id, content.len(), &sealed);
     }
-    let pack = builder.finish(&keys, &mut r);
+    let pack = builder.finish(&keys, &mut r).unwrap();
     let stored = golden("pack", &pack.bytes);
     let index = read_index(&keys, &pack.reference, &stored).unwrap();
     let found: Vec<Vec<u8>> = index
@@ -142,13 +144,16 @@ fn metadata() {
         agreed: Vec::new(),
     };
     let keys = ring();
-    let stored = golden("metadata", &metadata.seal(&keys, &mut rng_from(3)));
+    let stored = golden("metadata", &metadata.seal(&keys, &mut rng_from(3)).unwrap());
     assert_eq!(Metadata::open(&keys, &stored).unwrap(), metadata);
     metadata.agreed.push(AgreedDeletions {
         collection: COLLECTION,
         count: 4711,
     });
-    let stored = golden("metadata-2", &metadata.seal(&keys, &mut rng_from(3)));
+    let stored = golden(
+        "metadata-2",
+        &metadata.seal(&keys, &mut rng_from(3)).unwrap(),
+    );
     assert_eq!(Metadata::open(&keys, &stored).unwrap(), metadata);
 }
 

@@ -107,7 +107,7 @@ fn epochs_chain_back_to_the_first_key() {
     body.previous = first.hash();
     body.check = vk2.check();
     body.outbox_key = vk2.outbox().1;
-    body.previous_key = vk2.seal_previous(&vk1, &VAULT, 2, &mut r);
+    body.previous_key = vk2.seal_previous(&vk1, &VAULT, 2, &mut r).unwrap();
     let (_, hash) = body.to_sign();
     let sig = card_sig().sign(&text::Domain::KeyObject.text(&CARD, &[&hash.0]));
     let second = KeyObject::from_parts(body, sig);
@@ -119,12 +119,16 @@ fn epochs_chain_back_to_the_first_key() {
         new.chunk_id_key(),
         "a re-key changes no chunk"
     );
-    let sealed = old.seal(Kind::Chunk, &[1; 32], b"old data", &mut r);
+    let sealed = old
+        .seal(Kind::Chunk, &[1; 32], b"old data", &mut r)
+        .unwrap();
     assert_eq!(
         &**new.open(Kind::Chunk, &[1; 32], &sealed).unwrap(),
         b"old data"
     );
-    let sealed = new.seal(Kind::Chunk, &[1; 32], b"new data", &mut r);
+    let sealed = new
+        .seal(Kind::Chunk, &[1; 32], b"new data", &mut r)
+        .unwrap();
     assert_eq!(
         old.open(Kind::Chunk, &[1; 32], &sealed),
         Err(SealError::NoKey(2))
@@ -152,7 +156,7 @@ fn sealed_objects_open_only_in_their_place() {
     let mut r = rng();
     for len in [0usize, 1, 63, 64, 2048, 100_000] {
         let plain: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
-        let sealed = keys.seal(Kind::Chunk, &[3; 32], &plain, &mut r);
+        let sealed = keys.seal(Kind::Chunk, &[3; 32], &plain, &mut r).unwrap();
         assert_eq!(**keys.open(Kind::Chunk, &[3; 32], &sealed).unwrap(), plain);
         assert_eq!(
             keys.open(Kind::Chunk, &[4; 32], &sealed),
@@ -166,7 +170,7 @@ fn sealed_objects_open_only_in_their_place() {
             assert!(keys.open(Kind::Chunk, &[3; 32], &sealed[..cut]).is_err());
         }
     }
-    let mut newer = keys.seal(Kind::Chunk, &[3; 32], b"x", &mut r);
+    let mut newer = keys.seal(Kind::Chunk, &[3; 32], b"x", &mut r).unwrap();
     newer[0] = 9;
     assert_eq!(
         keys.open(Kind::Chunk, &[3; 32], &newer),
@@ -227,9 +231,9 @@ fn packs_open_and_damaged_ones_do_not() {
         Kind::Chunk,
         id,
         5,
-        &keys.seal(Kind::Chunk, &id.0, b"hello", &mut r),
+        &keys.seal(Kind::Chunk, &id.0, b"hello", &mut r).unwrap(),
     );
-    let pack = b.finish(&keys, &mut r);
+    let pack = b.finish(&keys, &mut r).unwrap();
     let index = read_index(&keys, &pack.reference, &pack.bytes).unwrap();
     assert_eq!(index, pack.index);
     let e = index[0];

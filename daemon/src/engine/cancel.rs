@@ -1,11 +1,12 @@
 //! Stopping work at once, and keys that can be taken away from it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use simsync_vault::keys::KeyRing;
+use simsync_vault::keyobject::KeyObject;
+use simsync_vault::keys::{KeyRing, VaultKey};
 use tokio::sync::watch;
 
-use super::EngineError;
+use super::{EngineError, fresh_rng};
 
 /// Tells running work to stop.
 #[derive(Debug, Clone)]
@@ -46,9 +47,21 @@ impl Cancel {
 }
 
 /// The vault's keys while a session is open. Whoever needs them borrows them for one small step, so that they can be
-/// wiped within one card event whatever else is going on.
+/// wiped within one card event whatever else is going on. Nothing is put back after a wipe: whoever puts keys in names the
+/// generation in which its work began.
 #[derive(Clone, Default)]
-pub struct KeyCell(Arc<RwLock<Option<Box<KeyRing>>>>);
+pub struct KeyCell(Arc<RwLock<Held>>);
+
+#[derive(Default)]
+struct Held {
+    /// Counts wipes.
+    generation: u64,
+    keys: Option<Box<KeyRing>>,
+    /// While a new epoch is made: the key that it will have.
+    next: Option<VaultKey>,
+    /// While a new epoch is made: the keys that are in force until the server has taken it.
+    before: Option<Box<KeyRing>>,
+}
 
 impl std::fmt::Debug for KeyCell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,24 +70,146 @@ impl std::fmt::Debug for KeyCell {
 }
 
 impl KeyCell {
-    /// Puts keys in.
-    pub fn put(&self, keys: Box<KeyRing>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be taken when work begins that ends with keys being put in.
+    pub fn generation(&self) -> u64 {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .generation
+    }
+
+    /// Puts keys in; [`EngineError::Cancelled`], and the keys are gone, if there was a wipe since.
+    pub fn put(&self, keys: Box<KeyRing>, generation: u64) -> Result<(), EngineError> {
+        let mut held = self.write();
+        if held.generation != generation {
+            return Err(EngineError::Cancelled);
+        }
+        (held.next, held.before) = (None, None);
+        held.keys = Some(keys);
+        Ok(())
     }
 
     /// Wipes the keys. Waits for the step that uses them just now.
     pub fn wipe(&self) {
-        drop(
-            self.0
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        let mut held = self.write();
+        let generation = held.generation.wrapping_add(1);
+        *held = Held {
+            generation,
+            ..Held::default()
+        };
     }
 
     /// Runs one small step with the keys; [`EngineError::Cancelled`] when they are gone.
     pub fn with<T>(&self, step: impl FnOnce(&KeyRing) -> T) -> Result<T, EngineError> {
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        keys.as_deref().map(step).ok_or(EngineError::Cancelled)
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.keys.as_deref().map(step).ok_or(EngineError::Cancelled)
+    }
+
+    /// Draws the key of the next epoch, and runs one small step with it and the present keys.
+    pub fn draw_next<T>(
+        &self,
+        step: impl FnOnce(&VaultKey, &VaultKey) -> T,
+    ) -> Result<T, EngineError> {
+        let mut held = self.write();
+        let keys = held.keys.as_deref().ok_or(EngineError::Cancelled)?;
+        let next = VaultKey::generate(&mut fresh_rng());
+        let out = step(keys.newest(), &next);
+        held.next = Some(next);
+        Ok(out)
+    }
+
+    /// From now on the next epoch's key is used; the last of these key objects names it.
+    pub fn advance(&self, objects: &[KeyObject]) -> Result<(), EngineError> {
+        let mut held = self.write();
+        let next = held.next.take().ok_or(EngineError::Cancelled)?;
+        let ring = KeyRing::new(next, objects)?;
+        held.before = held.keys.replace(Box::new(ring));
+        Ok(())
+    }
+
+    /// The next epoch is in force (true), or it never came to be.
+    pub fn settle(&self, in_force: bool) {
+        let mut held = self.write();
+        held.next = None;
+        if let Some(before) = held.before.take()
+            && !in_force
+        {
+            held.keys = Some(before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simsync_server::testing::{Seed, SoftCard};
+    use simsync_vault::ids::VaultId;
+    use simsync_vault::keyobject::{KeyObjectBody, Recipient};
+
+    fn ring() -> Box<KeyRing> {
+        let vk = VaultKey::generate(&mut fresh_rng());
+        let vault = VaultId([1; 16]);
+        let card = SoftCard::new(&Seed::new());
+        let kem = card.keys().kem;
+        let wrap = vk
+            .wrap(&vault, 1, &card.id, &kem, &mut fresh_rng())
+            .unwrap();
+        let object = card.sign_key_object(KeyObjectBody {
+            version: 1,
+            vault,
+            list_number: 1,
+            epoch: 1,
+            recipients: vec![Recipient {
+                id: card.id,
+                keys: card.keys(),
+                wrap_hash: wrap.hash(),
+            }],
+            check: vk.check(),
+            outbox_key: vk.outbox().1,
+            previous_key: Vec::new(),
+            terminals: Vec::new(),
+            flags: 0,
+            previous: simsync_card::ids::Hash::ZERO,
+            signer: card.id,
+        });
+        Box::new(KeyRing::new(vk, &[object]).unwrap())
+    }
+
+    #[test]
+    fn w_4_nothing_is_put_back_after_a_wipe() {
+        let cell = KeyCell::default();
+        let begun = cell.generation();
+        cell.put(ring(), begun).unwrap();
+        assert!(cell.with(|_| ()).is_ok());
+        cell.wipe();
+        // An opening that began before ends now.
+        assert!(matches!(
+            cell.put(ring(), begun),
+            Err(EngineError::Cancelled)
+        ));
+        assert!(cell.with(|_| ()).is_err());
+        // A new epoch that was under way: at each of its steps.
+        for wiped_after in 0..3 {
+            cell.put(ring(), cell.generation()).unwrap();
+            let step = |n: usize| {
+                if wiped_after == n {
+                    cell.wipe();
+                }
+            };
+            cell.draw_next(|_, _| ()).unwrap();
+            step(0);
+            let objects: [KeyObject; 0] = [];
+            let advanced = cell.advance(&objects);
+            step(1);
+            assert!(advanced.is_err(), "no key object names it");
+            step(2);
+            cell.settle(false);
+            assert!(cell.with(|_| ()).is_err(), "wiped after step {wiped_after}");
+            assert!(cell.draw_next(|_, _| ()).is_err());
+        }
     }
 }

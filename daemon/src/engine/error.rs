@@ -60,6 +60,27 @@ pub enum EngineError {
     /// A file's listing tells another size than its content has.
     #[error("what the vault has of {0} has another size than it is to have")]
     WrongSize(String),
+    /// A path that only our own temporary files may have.
+    #[error("the vault names {0}, which is simsync's own")]
+    Reserved(String),
+    /// An object is not what it is called.
+    #[error(
+        "the vault holds something else than it says: whoever wrote it meant harm, or its terminal is broken"
+    )]
+    NotThis,
+    /// More than anybody's files.
+    #[error(
+        "the vault's tree names more paths than this terminal takes at once, about two million"
+    )]
+    TooMuch,
+    /// A tail as a whole: its items are not those that were signed, or do not open.
+    #[error(
+        "what {0} sealed when its card was pulled cannot be used; put the card in there again, or remove that terminal if it is lost"
+    )]
+    TailDamaged(String),
+    /// One item of a tail.
+    #[error("what was sealed of {0} when the card was pulled cannot be used")]
+    BadItem(String),
     /// A path that the vault names and that must not be used.
     #[error(transparent)]
     BadPath(#[from] BadPath),
@@ -123,6 +144,11 @@ impl EngineError {
             | Self::Seal(_)
             | Self::Tree(_)
             | Self::BadPath(_)
+            | Self::Reserved(_)
+            | Self::NotThis
+            | Self::TooMuch
+            | Self::TailDamaged(_)
+            | Self::BadItem(_)
             | Self::WrongSize(_) => Some(Code::VaultDamaged),
             _ => None,
         }

@@ -82,7 +82,9 @@ impl Engine {
                 }
                 Err(error) => return Err(error),
             };
-            let sealed = self.keys.with(|k| k.seal(kind, &id.0, &plain, &mut rng))?;
+            let sealed = self
+                .keys
+                .with(|k| k.seal(kind, &id.0, &plain, &mut rng))??;
             round
                 .uploader
                 .push(collection.id, kind, id, plain.len(), &sealed)?;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use rand::rngs::StdRng;
+use simsync_sync::dir::WORK_FOLDER;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::PackRef;
@@ -12,7 +13,7 @@ use simsync_vault::item::{
     Change, Content as ItemContent, Item, ItemContext, item_hash, split_items,
 };
 use simsync_vault::tail::Tail;
-use simsync_vault::tree::{FileEntry, chunk_id};
+use simsync_vault::tree::{FileEntry, TARGET_MAX, chunk_id};
 use simsync_vault::treeops::Leaf;
 
 use simsync_protocol::client::split_fetch;
@@ -21,6 +22,10 @@ use super::content::Content;
 use super::leaves::{node_of, path_of};
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
+use crate::outstanding::{Code, Report};
+
+/// Items that are named as set aside, of one tail.
+const ASIDE_MAX: usize = 1_000;
 
 /// What a tail changed in each collection, and the base of each change.
 pub(super) type ItemsByCollection =
@@ -36,6 +41,7 @@ pub(super) struct Receiver<'a> {
     sealed: HashSet<(CollectionId, ObjectId)>,
     out: ItemsByCollection,
     unfinished: Option<Unfinished>,
+    aside: Vec<(CollectionId, Report)>,
 }
 
 /// A file whose bytes come in items of their own.
@@ -55,8 +61,12 @@ struct Cutter {
     chunks: Vec<ObjectId>,
 }
 
-fn damaged() -> EngineError {
-    EngineError::Rule("the items of a tail are not the ones that its terminal signed".to_owned())
+/// What a tail held.
+pub(super) struct Received {
+    /// What can be merged.
+    pub(super) items: ItemsByCollection,
+    /// What cannot, and why.
+    pub(super) aside: Vec<(CollectionId, Report)>,
 }
 
 impl Engine {
@@ -65,8 +75,10 @@ impl Engine {
         &self,
         session: &Session,
         tail: &Tail,
+        label: &str,
         mut receiver: Receiver<'_>,
-    ) -> Result<Option<ItemsByCollection>, EngineError> {
+    ) -> Result<Option<Received>, EngineError> {
+        let damaged = || EngineError::TailDamaged(label.to_owned());
         let outbox = tail
             .body
             .packs
@@ -79,7 +91,7 @@ impl Engine {
         for ids in split_fetch(outbox) {
             for pack in self.net(session.conn.fetch_packs(ids))? {
                 self.progress.bytes(pack.bytes.len() as u64);
-                for sealed in split_items(&pack.bytes)? {
+                for sealed in split_items(&pack.bytes).map_err(|_| damaged())? {
                     self.cancel.check()?;
                     if hashes.next() != Some(&item_hash(sealed)) {
                         return Err(damaged());
@@ -95,19 +107,24 @@ impl Engine {
                         k.outbox(tail.body.epoch)
                             .map(|key| Item::open(key, &context, sealed))
                     })?;
-                    let item = opened.ok_or_else(damaged)??;
+                    // Anybody may seal to the outbox key; what was signed and does not open was never meant to.
+                    let item = opened.ok_or_else(damaged)?.map_err(|_| damaged())?;
                     if !receiver.registered.contains(&item.collection) {
                         return Ok(None);
                     }
-                    receiver.item(item)?;
+                    receiver.take(item)?;
                     index += 1;
                 }
             }
         }
-        if hashes.next().is_some() || receiver.unfinished.is_some() {
+        if hashes.next().is_some() {
             return Err(damaged());
         }
-        Ok(Some(receiver.out))
+        receiver.end_unfinished();
+        Ok(Some(Received {
+            items: receiver.out,
+            aside: receiver.aside,
+        }))
     }
 }
 
@@ -127,6 +144,39 @@ impl<'a> Receiver<'a> {
             sealed: HashSet::new(),
             out: ItemsByCollection::new(),
             unfinished: None,
+            aside: Vec::new(),
+        }
+    }
+
+    /// Takes an item, or sets it aside: one that cannot be used stops no other.
+    fn take(&mut self, item: Item) -> Result<(), EngineError> {
+        let (collection, path) = (item.collection, item.path.clone());
+        match self.item(item) {
+            Err(error) => {
+                let code = match error.of_one_path() {
+                    Some(code) => code,
+                    None => return Err(error),
+                };
+                let detail = error.to_string();
+                self.set_aside(collection, Report { code, path, detail });
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn set_aside(&mut self, collection: CollectionId, report: Report) {
+        if self.aside.len() < ASIDE_MAX {
+            self.aside.push((collection, report));
+        }
+    }
+
+    /// A file whose parts did not all come is not taken.
+    fn end_unfinished(&mut self) {
+        if let Some(f) = self.unfinished.take() {
+            let error = EngineError::BadItem(f.path.to_string());
+            let report = Report::path(Code::VaultDamaged, &f.path, error.to_string());
+            self.set_aside(f.collection, report);
         }
     }
 
@@ -137,18 +187,21 @@ impl<'a> Receiver<'a> {
 
     fn item(&mut self, item: Item) -> Result<(), EngineError> {
         let path = path_of(&item.path)?;
+        if path.names().any(|n| n == WORK_FOLDER.as_bytes()) {
+            return Err(EngineError::Reserved(path.to_string()));
+        }
         if let Change::Part(bytes) = &item.change {
             return self.part(item.collection, &path, bytes);
         }
-        if self.unfinished.is_some() {
-            return Err(damaged());
-        }
+        self.end_unfinished();
+        let bad = || EngineError::BadItem(path.to_string());
         let base = item.base.as_ref().map(|e| node_of(&Leaf::of(e)));
         let bases = &mut self.out.entry(item.collection).or_default().1;
         bases.insert(path.clone(), base);
         let node = match item.change {
             Change::Delete => None,
             Change::Directory(mode) => Some(Node::Dir { mode: mode & 0o777 }),
+            Change::Symlink(target) if !is_target(&target) => return Err(bad()),
             Change::Symlink(target) => Some(Node::Symlink { target }),
             Change::File { entry, content } => match content {
                 ItemContent::Chunks(chunks) => {
@@ -156,6 +209,9 @@ impl<'a> Receiver<'a> {
                     Some(file(entry, chunks))
                 }
                 ItemContent::Inline(bytes) => {
+                    if bytes.len() as u64 != entry.size {
+                        return Err(bad());
+                    }
                     let mut content = Cutter::default();
                     self.cut(item.collection, &mut content, &bytes, true)?;
                     Some(file(entry, content.chunks))
@@ -171,7 +227,7 @@ impl<'a> Receiver<'a> {
                     return Ok(());
                 }
             },
-            Change::Part(_) => return Err(damaged()),
+            Change::Part(_) => return Err(bad()),
         };
         self.set(item.collection, path, node);
         Ok(())
@@ -198,18 +254,24 @@ impl<'a> Receiver<'a> {
         path: &RelPath,
         bytes: &[u8],
     ) -> Result<(), EngineError> {
-        let mut f = self.unfinished.take().ok_or_else(damaged)?;
+        let bad = || EngineError::BadItem(path.to_string());
+        let mut f = self.unfinished.take().ok_or_else(bad)?;
         if f.collection != collection || f.path != *path {
-            return Err(damaged());
+            return Err(bad());
         }
-        f.parts = f.parts.checked_sub(1).ok_or_else(damaged)?;
+        f.parts = f.parts.checked_sub(1).ok_or_else(bad)?;
+        // Room is never taken for more than was announced.
+        let size = f.content.size.saturating_add(bytes.len() as u64);
+        if size > f.entry.size {
+            return Err(bad());
+        }
         self.cut(collection, &mut f.content, bytes, f.parts == 0)?;
         if f.parts > 0 {
             self.unfinished = Some(f);
             return Ok(());
         }
         if f.content.size != f.entry.size {
-            return Err(damaged());
+            return Err(bad());
         }
         self.set(collection, f.path, Some(file(f.entry, f.content.chunks)));
         Ok(())
@@ -255,6 +317,10 @@ impl<'a> Receiver<'a> {
         content.buffer.drain(..content.buffer.len() - left);
         Ok(())
     }
+}
+
+fn is_target(target: &[u8]) -> bool {
+    !target.is_empty() && target.len() <= TARGET_MAX && !target.contains(&0)
 }
 
 fn file(entry: FileEntry, chunks: Vec<ObjectId>) -> Node<Content> {

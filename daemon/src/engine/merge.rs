@@ -16,7 +16,8 @@ use super::items::{ItemsByCollection, Receiver};
 use super::leaves::{leaf_of, node_of};
 use super::objects::Objects;
 use super::upload::{Uploader, fresh_rng};
-use super::{Engine, EngineError, Session};
+use super::{Engine, EngineError, Session, now_ms};
+use crate::outstanding::{Producer, Report};
 use crate::store::PackState;
 
 /// Longest part of an extension that is kept, in bytes.
@@ -61,6 +62,14 @@ pub struct MergedTails {
     pub packs: Vec<PackRef>,
 }
 
+/// With the name of the terminal that sealed it.
+fn by(report: Report, label: &str) -> Report {
+    Report {
+        detail: format!("{} (by {label})", report.detail),
+        ..report
+    }
+}
+
 impl Engine {
     /// Merges tails into the trees of the head, three-way by the base of each item.
     pub fn merge_tails(
@@ -94,6 +103,7 @@ impl Engine {
             labels.insert(t.id(), t.label.clone());
         }
         uploader.keep_files(true);
+        let mut aside = Vec::new();
         for tail in tails {
             let reference = tail.session();
             if self.store.is_merged(&reference)? {
@@ -110,21 +120,27 @@ impl Engine {
                 .unwrap_or_else(|| tail.body.session.terminal.short());
             let receiver = || Receiver::new(self, chunker, uploader, &registered);
             match self.merge_tail(session, tail, head, &label, &receiver, &out.roots) {
-                Ok(Some(merged)) => {
+                Ok(Some((merged, left_out))) => {
                     out.roots.extend(merged.roots);
                     out.packs.extend(merged.packs);
                     out.named.push(reference);
+                    aside.extend(left_out.into_iter().map(|(c, r)| (c, by(r, &label))));
                 }
                 Ok(None) => tracing::info!(
                     "a tail holds collections that this terminal does not sync; it is left to another one"
                 ),
                 // It stays where it is, unmerged, and stops nothing else.
-                Err(error) if error.concerns_one_path() => {
+                Err(error) => {
+                    let Some(code) = error.of_one_path() else {
+                        return Err(error);
+                    };
                     tracing::warn!(%error, terminal = label, "a tail cannot be merged now");
+                    let report = Report::whole(code, error.to_string());
+                    aside.extend(registered.first().map(|c| (*c, report)));
                 }
-                Err(error) => return Err(error),
             }
         }
+        self.report_tails(aside)?;
         if !out.roots.is_empty() {
             // What came sealed in items is applied from packs like everything else.
             uploader.finish()?;
@@ -142,7 +158,7 @@ impl Engine {
         label: &str,
         receiver: &dyn Fn() -> Receiver<'r>,
         roots: &BTreeMap<CollectionId, ObjectId>,
-    ) -> Result<Option<MergedTails>, EngineError> {
+    ) -> Result<Option<(MergedTails, Vec<(CollectionId, Report)>)>, EngineError> {
         let mut out = MergedTails::default();
         let referenced: Vec<PackRef> = tail
             .body
@@ -154,12 +170,13 @@ impl Engine {
         self.fetch_packs(session, &referenced)?;
         let new = receiver();
         let uploader = new.uploader();
-        let Some(mut grouped) = self.receive_tail(session, tail, new)? else {
+        let Some(received) = self.receive_tail(session, tail, label, new)? else {
             return Ok(None);
         };
+        let (mut grouped, aside) = (received.items, received.aside);
         for earlier in &tail.body.replaces {
             if self.store.is_merged(earlier)? {
-                self.go_on_from(session, *earlier, receiver(), &mut grouped)?;
+                self.go_on_from(session, *earlier, label, receiver(), &mut grouped)?;
             }
         }
         // Its terminal may have committed them: the card was pulled before it heard of that.
@@ -176,7 +193,25 @@ impl Engine {
             let new = self.merge_items(session, &root, &changes, &bases, label, target)?;
             out.roots.insert(collection, new);
         }
-        Ok(Some(out))
+        Ok(Some((out, aside)))
+    }
+
+    /// Says what of tails cannot be used. It stays in the list until tails come again.
+    fn report_tails(&self, aside: Vec<(CollectionId, Report)>) -> Result<(), EngineError> {
+        if aside.is_empty() {
+            return Ok(());
+        }
+        let mut by_collection: BTreeMap<CollectionId, Vec<Report>> = BTreeMap::new();
+        for (collection, report) in aside {
+            by_collection.entry(collection).or_default().push(report);
+        }
+        for c in self.store.collections()? {
+            if let Some(reports) = by_collection.get(&c.id) {
+                self.store
+                    .report(Producer::Merge, c.pk, reports, now_ms())?;
+            }
+        }
+        Ok(())
     }
 
     /// A tail that replaces one which others merged already: where both changed a path, what the earlier one made of it
@@ -185,6 +220,7 @@ impl Engine {
         &self,
         session: &Session,
         earlier: SessionRef,
+        label: &str,
         receiver: Receiver<'_>,
         grouped: &mut ItemsByCollection,
     ) -> Result<(), EngineError> {
@@ -192,8 +228,9 @@ impl Engine {
         let Some(tail) = self.read_tails(&[answer.signed])?.pop() else {
             return Ok(());
         };
-        let merged = self.receive_tail(session, &tail, receiver)?;
-        for (collection, (changes, _)) in merged.unwrap_or_default() {
+        let merged = self.receive_tail(session, &tail, label, receiver)?;
+        let merged = merged.map(|r| r.items).unwrap_or_default();
+        for (collection, (changes, _)) in merged {
             let Some((now, bases)) = grouped.get_mut(&collection) else {
                 continue;
             };
@@ -276,10 +313,10 @@ impl Engine {
             .with(|k| treeops::update(root, &leaves, k, objects))??;
         let mut rng = fresh_rng();
         for (id, bytes) in &dirs {
-            if !self.store.has_object(&collection, id)? {
+            if !self.store.has_proven(&collection, id)? {
                 let sealed = self
                     .keys
-                    .with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))?;
+                    .with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))??;
                 uploader.push(collection, Kind::Directory, *id, bytes.len(), &sealed)?;
             }
         }

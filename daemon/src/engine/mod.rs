@@ -12,6 +12,7 @@ mod heal;
 mod items;
 mod leaves;
 mod merge;
+mod names;
 mod objects;
 mod planned;
 mod planning;

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use simsync_protocol::client::split_fetch;
+use simsync_sync::dir::WORK_FOLDER;
+use simsync_sync::node::RelPath;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::pack::{PackError, open_object, read_index};
@@ -20,6 +22,14 @@ use crate::store::{PackState, StoredObject};
 
 /// Packs up to this size are fetched as a whole whatever is needed of them, in bytes.
 const SMALL_PACK: u64 = 256 << 10;
+/// Paths that two roots may differ in, in bytes with what each of them costs: about two million.
+const PATHS_MAX: usize = 256 << 20;
+/// What a path costs besides its bytes.
+const PATH_COST: usize = 64;
+/// Paths that are named as set aside in one collection.
+const ASIDE_MAX: usize = 1_000;
+/// What was opened is written down in batches of this many.
+const OPENED_MAX: usize = 4096;
 /// Parts of packs that are kept in memory at most, in bytes; what is more is fetched as whole packs.
 const PARTS_MAX: u64 = 64 << 20;
 
@@ -125,6 +135,10 @@ pub struct Objects<'a> {
     /// Sealed objects that were fetched without their pack, by pack and offset.
     parts: HashMap<(PackId, u32), Vec<u8>>,
     aside: Vec<Report>,
+    /// What may still be named by differences, in bytes of paths.
+    room: usize,
+    /// What was opened, by pack, and whether it was what it is called.
+    opened: Vec<(i64, ObjectId, bool)>,
 }
 
 impl<'a> Objects<'a> {
@@ -137,7 +151,20 @@ impl<'a> Objects<'a> {
             files: HashMap::new(),
             parts: HashMap::new(),
             aside: Vec::new(),
+            room: PATHS_MAX,
+            opened: Vec::new(),
         }
+    }
+
+    /// Whether more was named than is followed. What was found until then is of no use: half of a difference is none.
+    pub fn is_exhausted(&self) -> bool {
+        self.room == 0
+    }
+
+    /// Begins to count anew.
+    pub fn begin_anew(&mut self) {
+        self.room = PATHS_MAX;
+        self.aside.clear();
     }
 
     /// Paths that were set aside since the last call: of what is at and below them nothing is known.
@@ -146,13 +173,9 @@ impl<'a> Objects<'a> {
     }
 
     fn locate(&self, id: &ObjectId, what: &str) -> Result<StoredObject, EngineError> {
-        let store = &self.engine.store;
-        let found = match store.object(&self.collection, id)? {
-            Some(at) => Some(at),
-            // Another collection may have the same content in packs that this terminal reads too.
-            None => store.object_anywhere(id)?,
-        };
-        found.ok_or_else(|| EngineError::MissingObject(what.to_owned()))
+        let all = self.engine.store.locations(&self.collection, id)?;
+        let first = all.into_iter().next();
+        first.ok_or_else(|| EngineError::MissingObject(what.to_owned()))
     }
 
     /// Fetches what holds these chunks and is not on disk, in few requests: a pack as a whole where much of it is needed, else
@@ -249,24 +272,37 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
-    /// The plaintext of one object. What was kept on disk may have been damaged there: then it is fetched once more.
+    /// The plaintext of one object, from wherever it really is. What was kept on disk may have been damaged there: then it is
+    /// fetched once more.
     fn open(
         &mut self,
-        at: &StoredObject,
         kind: Kind,
         id: &ObjectId,
+        what: &str,
     ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-        match self.try_open(at, kind, id) {
-            Err(EngineError::Cancelled) => Err(EngineError::Cancelled),
-            Err(error) if error.concerns_one_path() || matches!(error, EngineError::Io { .. }) => {
-                let pack = at.pack.reference.id;
-                self.files.remove(&pack);
-                self.parts.remove(&(pack, at.offset));
-                let _ = std::fs::remove_file(self.engine.pack_path(&pack));
-                self.try_open(at, kind, id)
+        let all = self.engine.store.locations(&self.collection, id)?;
+        let mut last = EngineError::MissingObject(what.to_owned());
+        for at in all {
+            for _ in 0..2 {
+                match self.try_open(&at, kind, id) {
+                    Err(error)
+                        if error.concerns_one_path() || matches!(error, EngineError::Io { .. }) =>
+                    {
+                        let pack = at.pack.reference.id;
+                        self.files.remove(&pack);
+                        self.parts.remove(&(pack, at.offset));
+                        let _ = std::fs::remove_file(self.engine.pack_path(&pack));
+                        let another = matches!(error, EngineError::NotThis);
+                        last = error;
+                        if another {
+                            break;
+                        }
+                    }
+                    other => return other,
+                }
             }
-            other => other,
         }
+        Err(last)
     }
 
     fn try_open(
@@ -283,17 +319,31 @@ impl<'a> Objects<'a> {
             Kind::Directory => directory_id(k, &plain),
             _ => chunk_id(k, &plain),
         })?;
+        self.note_opened(at.pack.pk, *id, really == *id)?;
         if really == *id {
             Ok(plain)
         } else {
-            Err(PackError::from(simsync_vault::seal::SealError::Damaged).into())
+            Err(EngineError::NotThis)
         }
+    }
+
+    fn note_opened(&mut self, pack: i64, id: ObjectId, good: bool) -> Result<(), EngineError> {
+        self.opened.push((pack, id, good));
+        if self.opened.len() >= OPENED_MAX || !good {
+            self.write_opened()?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what was opened: it can be relied on from now on.
+    pub fn write_opened(&mut self) -> Result<(), EngineError> {
+        let opened = std::mem::take(&mut self.opened);
+        Ok(self.engine.store.set_proven(&opened)?)
     }
 
     /// A chunk's plaintext.
     pub fn chunk(&mut self, id: &ObjectId) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-        let at = self.locate(id, "a file")?;
-        self.open(&at, Kind::Chunk, id)
+        self.open(Kind::Chunk, id, "a file")
     }
 
     /// Length of a chunk's plaintext, in bytes, if the vault's packs tell.
@@ -310,20 +360,39 @@ impl DirSource for Objects<'_> {
     type Error = EngineError;
 
     fn directory(&mut self, id: &ObjectId) -> Result<Directory, EngineError> {
+        self.engine.cancel.check()?;
+        if self.room == 0 {
+            return Err(EngineError::TooMuch);
+        }
         if let Some(bytes) = self.engine.store.dir(id)? {
             return Ok(Directory::from_bytes(&bytes)?);
         }
-        let at = self.locate(id, "a directory")?;
-        let plain = self.open(&at, Kind::Directory, id)?;
+        let plain = self.open(Kind::Directory, id, "a directory")?;
         let dir = Directory::from_bytes(&plain)?;
         self.engine.store.add_dirs(&[(*id, plain.to_vec())])?;
         Ok(dir)
+    }
+
+    fn admit(&mut self, path: &[u8]) -> Result<(), EngineError> {
+        let path = RelPath::new(path)?;
+        if path.names().any(|name| name == WORK_FOLDER.as_bytes()) {
+            return Err(EngineError::Reserved(path.to_string()));
+        }
+        // A few listings that name each other again and again make as many paths as one likes.
+        self.room = self.room.saturating_sub(path.as_bytes().len() + PATH_COST);
+        if self.room == 0 {
+            return Err(EngineError::TooMuch);
+        }
+        Ok(())
     }
 
     fn set_aside(&mut self, path: &[u8], error: EngineError) -> Result<(), EngineError> {
         let Some(code) = error.of_one_path() else {
             return Err(error);
         };
+        if self.aside.len() >= ASIDE_MAX {
+            return Ok(());
+        }
         tracing::warn!(path = %String::from_utf8_lossy(path), %error, "set aside");
         self.aside.push(Report {
             code,

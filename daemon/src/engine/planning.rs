@@ -10,7 +10,7 @@ use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Side, plan};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::ObjectId;
-use simsync_vault::treeops;
+use simsync_vault::treeops::{self, DirSource};
 
 use super::answers::Answer;
 use super::content::{Content, Held};
@@ -92,7 +92,8 @@ impl Engine {
         if let Some(target) = &collection.applying {
             self.take_for_written(&collection, target, &mut state, &mut local, &mut objects)?;
         }
-        let mut remote = self.remote_changes(&collection, &remote_root, &mut objects)?;
+        let mut remote =
+            self.remote_changes(&collection, &remote_root, &local.changes, &mut objects)?;
         // Rows may be newer than the base's root (merged tails): what they say already is no change of others.
         remote.retain(|path, node| state.rows.get(path).map(|r| &r.node) != node.as_ref());
         let plan = plan(&Inputs {
@@ -167,10 +168,19 @@ impl Engine {
         &self,
         collection: &Collection,
         remote_root: &ObjectId,
+        local: &Changes<Content>,
         objects: &mut Objects<'_>,
     ) -> Result<Changes<Content>, EngineError> {
         let mut out = Changes::new();
-        for (path, leaf) in treeops::diff(&collection.base_root, remote_root, objects)? {
+        let mut differs = treeops::diff(&collection.base_root, remote_root, objects)?;
+        if objects.is_exhausted() {
+            // Nothing of it is taken. What changed here is given, and the vault is asked for what it has there.
+            objects.begin_anew();
+            let paths = local.keys().map(RelPath::as_bytes);
+            differs = treeops::lookup(remote_root, paths, objects)?;
+            objects.set_aside(&[], EngineError::TooMuch)?;
+        }
+        for (path, leaf) in differs {
             out.insert(path_of(&path)?, leaf.as_ref().map(node_of));
         }
         let pending = self.store.pending(collection.pk)?;

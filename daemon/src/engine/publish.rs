@@ -153,6 +153,7 @@ impl Engine {
                 *k.vault(),
             )
         })?;
+        let sealed = sealed?;
         let (list_number, list_hash) = match key_object {
             Some((object, _)) => (object.body.list_number, object.hash()),
             None => {

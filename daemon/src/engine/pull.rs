@@ -1,5 +1,7 @@
 //! Commits and key objects from the server: verified, judged by the head rules, and only then believed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, Hash};
 use simsync_card::text::CardKeys;
@@ -63,11 +65,13 @@ impl Engine {
         let key_objects = self.store.key_objects()?;
         let newest = self.store.newest_commit()?;
         let mut new: Vec<Commit> = Vec::new();
+        let mut sessions = Sessions::new(self);
         for bytes in signed {
             let commit = Commit::from_bytes(&bytes.0)?;
             let last = new.last().or(newest.as_ref());
             if commit.body.sequence > last.map_or(0, |l| l.body.sequence) {
                 self.verify_commit(&commit, last, &key_objects)?;
+                sessions.follow(&commit)?;
                 new.push(commit);
             }
         }
@@ -267,6 +271,50 @@ impl Engine {
             self.store.closed_up_to(&session.card, terminal)? >= session.n
                 || self.store.is_merged(session)?,
         )
+    }
+}
+
+/// Sessions along the chain: the number of a card never falls, and after a closing commit, a merged tail or a newer session
+/// nothing comes under an older one (flows 5 and 6). The server checks this too; a terminal does not take its word.
+struct Sessions<'a> {
+    engine: &'a Engine,
+    newest: BTreeMap<CardId, u32>,
+    ended: BTreeSet<SessionRef>,
+}
+
+impl<'a> Sessions<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self {
+            engine,
+            newest: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    fn follow(&mut self, commit: &Commit) -> Result<(), EngineError> {
+        let statement = &commit.body.session;
+        let session = SessionRef {
+            card: statement.card,
+            n: statement.n,
+        };
+        let newest = match self.newest.get(&session.card) {
+            Some(n) => *n,
+            None => self.engine.store.last_session(&session.card)?,
+        };
+        if session.n < newest {
+            return Err(rule("a commit is under a session that a newer one ended"));
+        }
+        let ended = self.ended.contains(&session)
+            || self.engine.is_closed(&session, &statement.terminal)?;
+        if ended {
+            return Err(rule("a commit is under a session that was closed before"));
+        }
+        self.newest.insert(session.card, session.n);
+        if commit.body.closing {
+            self.ended.insert(session);
+        }
+        self.ended.extend(commit.body.tails_merged.iter().copied());
+        Ok(())
     }
 }
 

@@ -258,7 +258,7 @@ impl Shared<'_> {
             return Ok(None);
         }
         for chunk in &u.content.chunks {
-            if !self.engine.store.has_object(&self.collection, chunk)? {
+            if !self.engine.store.has_proven(&self.collection, chunk)? {
                 return Ok(None);
             }
         }

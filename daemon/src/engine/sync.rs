@@ -210,14 +210,10 @@ impl Engine {
     }
 
     pub(super) fn read_metadata(&self, head: Option<&Commit>) -> Result<Metadata, EngineError> {
-        let Some(head) = head else {
-            return Ok(Metadata::new());
-        };
-        let metadata = self.open_metadata(head)?;
-        for c in &metadata.collections {
-            self.store.put_collection(&c.id, &c.attribute, &c.name)?;
+        match head {
+            Some(head) => self.believed_metadata(head),
+            None => Ok(Metadata::new()),
         }
-        Ok(metadata)
     }
 
     pub(super) fn open_metadata(&self, commit: &Commit) -> Result<Metadata, EngineError> {

@@ -441,7 +441,9 @@ impl Builder<'_> {
             use std::io::Write;
             let mut f = std::fs::File::create(&path)?;
             f.write_all(&data)?;
-            f.sync_all()
+            f.sync_all()?;
+            // Its name, too, must outlast a power cut: the tail that names it does.
+            std::fs::File::open(self.outbox)?.sync_all()
         };
         write().map_err(EngineError::io(&path))?;
         self.packs.push(PackRef {

@@ -51,6 +51,7 @@ impl Engine {
         report.conflicts += p.plan.conflicts.len();
         report.applied += applied.count;
         report.bytes_applied += applied.bytes;
+        objects.write_opened()?;
         let failed = applied.failed.values().chain(&p.not_taken);
         let failed: Vec<Report> = failed.cloned().collect();
         self.store.report(Producer::Apply, pk, &failed, now_ms())?;

@@ -95,7 +95,7 @@ impl<'a> Uploader<'a> {
 
     fn send(&self, builder: PackBuilder) -> Result<(), EngineError> {
         let mut rng = fresh_rng();
-        let pack = self.engine.keys.with(|k| builder.finish(k, &mut rng))?;
+        let pack = self.engine.keys.with(|k| builder.finish(k, &mut rng))??;
         if self.keep.load(Ordering::Relaxed) {
             self.engine
                 .keep_pack_file(&pack.reference.id, &pack.bytes)?;
@@ -152,7 +152,7 @@ impl<'a> Uploader<'a> {
 }
 
 impl Engine {
-    /// Puts a chunk into a pack, unless the collection has it.
+    /// Puts a chunk into a pack, unless the collection has it for certain.
     pub(super) fn upload_chunk(
         &self,
         collection: CollectionId,
@@ -161,10 +161,12 @@ impl Engine {
         uploader: &Uploader<'_>,
         rng: &mut StdRng,
     ) -> Result<(), EngineError> {
-        if self.store.has_object(&collection, &id)? {
+        if self.store.has_proven(&collection, &id)? {
             return Ok(());
         }
-        let sealed = self.keys.with(|k| k.seal(Kind::Chunk, &id.0, plain, rng))?;
+        let sealed = self
+            .keys
+            .with(|k| k.seal(Kind::Chunk, &id.0, plain, rng))??;
         uploader.push(collection, Kind::Chunk, id, plain.len(), &sealed)
     }
 }

@@ -147,6 +147,8 @@ pub struct Opened {
     pub session: OpenedSession,
     /// Sessions that were unsettled before, if there were any.
     pub unsettled: Vec<UnsettledSession>,
+    /// Which generation of keys there was when this began: a removal since then means that none are put in.
+    pub generation: u64,
 }
 
 /// VERIFY (unless the PIN is none: then it was verified before) and OPEN SESSION.
@@ -212,7 +214,11 @@ fn open_selected(
     } else {
         applet.unsettled_sessions()?
     };
-    Ok(Opened { session, unsettled })
+    Ok(Opened {
+        session,
+        unsettled,
+        generation: 0,
+    })
 }
 
 /// VERIFY and SIGN in one transaction.

@@ -122,7 +122,9 @@ impl Ctx {
         let mut objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
         objects.extend(signed.clone());
         let ring = KeyRing::new(vk, &objects).map_err(|e| failure(&e.into()))?;
-        self.keys.put(Box::new(ring));
+        self.keys
+            .put(Box::new(ring), opened.generation)
+            .map_err(|e| failure(&e))?;
         let head = opened.session.head;
         self.keep_pairing_session(reader, session, opened);
         let options = SyncOptions {
@@ -300,19 +302,25 @@ impl Ctx {
         pin: &mut CardPin,
         opening: Opening,
     ) -> Result<Opened, PinError> {
+        let generation = self.keys.generation();
+        let with_generation = |opened| Opened {
+            generation,
+            ..opened
+        };
         if let CardPin::Pad(_) = pin {
             let o = opening.clone();
             let open = move |card: &mut OpenCard<'_>| card_ops::open(card, None, &o);
             let opened = self.card.run(reader, CARD_DEADLINE, open).await;
             match opened.map_err(PinError::from) {
                 Err(e) if e.status() == Some(Status::RightMissing) => {}
-                other => return other,
+                other => return other.map(with_generation),
             }
         }
         self.with_card_pin(reader, pin, PadPurpose::Enter, move |card, pin| {
             card_ops::open(card, Some(pin), &opening)
         })
         .await
+        .map(with_generation)
     }
 
     pub(super) fn keep_pairing_session(&self, reader: &str, session: Session, opened: Opened) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simsync_protocol::api::{HeadInfo, ServerEvent};
+use simsync_protocol::api::{HeadInfo, PACK_MAX, ServerEvent};
 use simsync_protocol::client::{ClientError, Connection, split_fetch};
 use simsync_protocol::problem::Code;
 
@@ -131,16 +131,39 @@ async fn prefetch(ctx: &Arc<Ctx>, conn: &Connection) {
     }
 }
 
+/// Most that is fetched ahead, in bytes: the list of packs is the server's word alone, and nothing of it can be opened before
+/// the card comes.
+const PREFETCH_MAX: u64 = 2 << 30;
+/// Of what is free on the disk, so much is for this.
+const PREFETCH_PART: u64 = 4;
+
+fn prefetch_room(packs: &std::path::Path) -> u64 {
+    let held = std::fs::read_dir(packs).into_iter().flatten().flatten();
+    let sizes = held.filter_map(|e| e.metadata().ok()).map(|m| m.len());
+    let free = rustix::fs::statvfs(packs).map_or(0, |v| v.f_bavail.saturating_mul(v.f_frsize));
+    prefetch_left(free, sizes.fold(0, u64::saturating_add))
+}
+
+fn prefetch_left(free: u64, held: u64) -> u64 {
+    PREFETCH_MAX.saturating_sub(held).min(free / PREFETCH_PART)
+}
+
 async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientError> {
     let Ok(collections) = ctx.store.collections() else {
         return Ok(());
     };
+    let mut room = prefetch_room(&ctx.paths.packs);
     for c in collections.iter().filter(|c| c.root.is_some()) {
         let live = conn.packs(c.id).await?.packs;
         let missing: Vec<_> = live
             .into_iter()
             .filter(|p| !ctx.store.has_pack(&p.id).unwrap_or(true))
             .filter(|p| !ctx.paths.packs.join(p.id.to_string()).exists())
+            .take_while(|p| {
+                let fits = p.size <= PACK_MAX && p.size <= room;
+                room = room.saturating_sub(p.size);
+                fits
+            })
             .collect();
         for ids in split_fetch(missing) {
             if ctx.live().is_some() {
@@ -158,4 +181,17 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w_2_what_is_fetched_ahead_leaves_the_disk_to_others() {
+        assert_eq!(prefetch_left(100 << 30, 0), PREFETCH_MAX);
+        assert_eq!(prefetch_left(100 << 30, PREFETCH_MAX + 1), 0);
+        assert_eq!(prefetch_left(400, 0), 100);
+        assert_eq!(prefetch_left(0, 0), 0);
+    }
 }

@@ -306,6 +306,7 @@ impl Ctx {
     ) -> Result<(Opened, Option<CardPin>), OpenFailure> {
         let mut held = self.take_hold(reader);
         loop {
+            let generation = self.keys.generation();
             let o = opening.clone();
             let at_once = match (held.take(), &*pin) {
                 (Some(held), Some(CardPin::Typed(pin))) => {
@@ -336,6 +337,10 @@ impl Ctx {
             };
             let error = match result {
                 Ok(opened) => {
+                    let opened = Opened {
+                        generation,
+                        ..opened
+                    };
                     // The PIN was verified; a repetition in this power-up needs it no more.
                     return Ok((opened, pin.take().map(CardPin::proven)));
                 }
@@ -416,7 +421,9 @@ impl Ctx {
         let vk = VaultKey::unwrap_with_card(used.0, used.1, &opened.session.secret)
             .map_err(|e| fail(e.into()))?;
         let ring = KeyRing::new(vk, &objects).map_err(|e| fail(e.into()))?;
-        self.keys.put(Box::new(ring));
+        self.keys
+            .put(Box::new(ring), opened.generation)
+            .map_err(|_| OpenFailure::Gone)?;
         self.keep_live(reader, session, opened);
         Ok(Some(None))
     }

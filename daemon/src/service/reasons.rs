@@ -108,6 +108,11 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         | EngineError::Seal(_)
         | EngineError::Tree(_)
         | EngineError::BadPath(_)
+        | EngineError::Reserved(_)
+        | EngineError::NotThis
+        | EngineError::TooMuch
+        | EngineError::TailDamaged(_)
+        | EngineError::BadItem(_)
         | EngineError::WrongSize(_) => "vault-damaged",
         EngineError::TooDeep(_) => "too-deep",
         EngineError::ListingTooLarge(_) => "listing-too-large",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use simsync_card::ids::CardId;
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
-use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::keys::VaultKey;
 
 use super::Ctx;
 use super::card_pin::CardPin;
@@ -58,26 +58,23 @@ impl Ctx {
         let mut revoked = answer.revoked;
         revoked.cards.extend(&without.cards);
         revoked.terminals.extend(&without.terminals);
-        let old = self.keys.with(|k| k.newest().clone()).map_err(failure)?;
-        let new = VaultKey::generate(&mut fresh_rng());
-        let (body, wraps) = next_epoch(&newest, card, &revoked, &old, &new)?;
-        let (object, pin) = self.sign_list(reader, body, pin).await?;
+        // Both keys stay in the cell: a removal wipes them there at whatever step this is.
+        let drawn = self
+            .keys
+            .draw_next(|old, new| next_epoch(&newest, card, &revoked, old, new));
+        let (body, wraps) = drawn.map_err(failure)??;
+        let signed = self.sign_list(reader, body, pin).await;
+        let (object, pin) = signed.inspect_err(|_| self.keys.settle(false))?;
         objects.push(object.clone());
-        let ring = KeyRing::new(new, &objects).map_err(failure)?;
-        self.keys.put(Box::new(ring));
+        self.keys.advance(&objects).map_err(failure)?;
         let options = SyncOptions {
             key_object: Some((object, wraps)),
             ..SyncOptions::default()
         };
         let result = self.run_sync(options, None).await;
-        if let Err(e) = result {
-            // The old epoch is in force still.
-            objects.pop();
-            if let Ok(ring) = KeyRing::new(old, &objects) {
-                self.keys.put(Box::new(ring));
-            }
-            return Err(failure(e));
-        }
+        // Where it failed the old epoch is in force still.
+        self.keys.settle(result.is_ok());
+        result.map_err(failure)?;
         tracing::info!("the vault has a new key");
         self.tidy_slots(reader, &card, Some(&pin)).await;
         Ok(())
@@ -103,7 +100,9 @@ pub(super) fn next_epoch(
         .retain(|t| !revoked.terminals.contains(&t.id()));
     body.check = new.check();
     body.outbox_key = new.outbox().1;
-    body.previous_key = new.seal_previous(old, &body.vault, body.epoch, &mut rng);
+    body.previous_key = new
+        .seal_previous(old, &body.vault, body.epoch, &mut rng)
+        .map_err(failure)?;
     let mut wraps = Vec::new();
     for r in &mut body.recipients {
         let wrap = new

@@ -141,12 +141,13 @@ impl Ctx {
         let list = self.newest_list().map_err(engine)?;
         let named = list.is_some_and(|l| l.body.recipient(&spare.card.id).is_some());
         if !named && main != spare.card.id {
-            let vk = self.keys.with(|k| k.newest().clone()).map_err(engine)?;
             let name = |body: &mut KeyObjectBody| {
                 let (id, keys) = (spare.card.id, spare.card.keys);
-                let wrap = vk
-                    .wrap(&body.vault, body.epoch, &id, &keys.kem, &mut fresh_rng())
-                    .map_err(|e| engine(e.into()))?;
+                let wrap = self.keys.with(|k| {
+                    let vk = k.newest();
+                    vk.wrap(&body.vault, body.epoch, &id, &keys.kem, &mut fresh_rng())
+                });
+                let wrap = wrap.map_err(engine)?.map_err(|e| engine(e.into()))?;
                 body.recipients.push(Recipient {
                     id,
                     keys,

@@ -102,6 +102,33 @@ impl Store {
             .transpose()
     }
 
+    /// The first verified commit: the vault's beginning.
+    pub fn oldest_commit(&self) -> Result<Option<Commit>> {
+        let bytes: Option<Vec<u8>> = self
+            .lock()
+            .prepare_cached("SELECT bytes FROM commits ORDER BY sequence LIMIT 1")?
+            .query_row([], |r| r.get(0))
+            .optional()?;
+        bytes
+            .map(|b| Commit::from_bytes(&b).map_err(|e| damaged(&e.to_string())))
+            .transpose()
+    }
+
+    /// The newest session number under which the verified chain has a commit of this card; 0 if none.
+    pub fn last_session(&self, card: &CardId) -> Result<u32> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached("SELECT bytes FROM commits ORDER BY sequence DESC")?;
+        let mut rows = stmt.query([])?;
+        while let Some(r) = rows.next()? {
+            let commit = Commit::from_bytes(&r.get::<_, Vec<u8>>(0)?)
+                .map_err(|e| damaged(&e.to_string()))?;
+            if commit.body.session.card == *card {
+                return Ok(commit.body.session.n);
+            }
+        }
+        Ok(0)
+    }
+
     /// Forgets everything of a vault and what this terminal did in it. For a terminal that belongs to it no more: what it
     /// enters next, the same one or another person's, has nothing to do with that. The folders stay as they are.
     pub fn forget_vault(&self) -> Result<()> {

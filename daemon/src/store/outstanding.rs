@@ -15,6 +15,7 @@ fn producer(n: i64) -> Result<Producer> {
         Producer::Publish,
         Producer::Tail,
         Producer::Collection,
+        Producer::Merge,
     ]
     .into_iter()
     .find(|p| *p as i64 == n)

@@ -79,10 +79,13 @@ impl Store {
         })?;
         {
             let mut insert = tx.prepare_cached(
-                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(id, pack) DO NOTHING",
+                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id, pack) DO NOTHING",
             )?;
             for e in index {
-                insert.execute(params![e.id.0, pk, e.kind, e.offset, e.stored, e.plain])?;
+                let own = state == PackState::Uploaded;
+                insert.execute(params![
+                    e.id.0, pk, e.kind, e.offset, e.stored, e.plain, own
+                ])?;
             }
         }
         tx.commit()?;
@@ -152,43 +155,68 @@ impl Store {
 
     /// Where an object is in the packs of this collection, if it is known there.
     pub fn object(&self, collection: &CollectionId, id: &ObjectId) -> Result<Option<StoredObject>> {
-        self.find_object(
-            "o.id = ?1 AND p.collection = ?2",
-            params![id.0, collection.0],
-        )
+        let all = self.locations(collection, id)?;
+        Ok(all
+            .into_iter()
+            .find(|at| at.pack.reference.collection == *collection))
     }
 
-    /// Where an object is in whatever collection. Equal IDs are equal bytes, so this is good for reading; only what is in
-    /// packs of the collection itself can be had by every terminal that syncs it.
-    pub fn object_anywhere(&self, id: &ObjectId) -> Result<Option<StoredObject>> {
-        self.find_object("o.id = ?1", params![id.0])
+    /// Everywhere where an object is said to be: packs of this collection first, and what is proven. Equal IDs are equal bytes,
+    /// so other collections' packs are good for reading; only what is in packs of the collection itself can be had by every
+    /// terminal that syncs it.
+    pub fn locations(&self, collection: &CollectionId, id: &ObjectId) -> Result<Vec<StoredObject>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(
+            "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
+             FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1
+             ORDER BY p.collection = ?2 DESC, o.proven DESC, o.pack DESC LIMIT 4",
+        )?;
+        let mut rows = stmt.query(params![id.0, collection.0])?;
+        let mut out = Vec::new();
+        while let Some(r) = rows.next()? {
+            out.push(StoredObject {
+                pack: to_pack(pack_row(r)?)?,
+                kind: r.get(4)?,
+                offset: r.get(5)?,
+                stored: r.get(6)?,
+                plain: r.get(7)?,
+            });
+        }
+        Ok(out)
     }
 
-    fn find_object(
-        &self,
-        condition: &str,
-        values: impl rusqlite::Params,
-    ) -> Result<Option<StoredObject>> {
-        let row = self
+    /// Whether an object is in the packs of this collection for certain: whoever sealed it could have sealed anything under
+    /// its ID, so what nobody here opened is not relied on.
+    pub fn has_proven(&self, collection: &CollectionId, id: &ObjectId) -> Result<bool> {
+        Ok(self
             .lock()
-            .prepare_cached(&format!(
-                "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
-                 FROM objects o JOIN packs p ON p.pk = o.pack WHERE {condition} LIMIT 1"
-            ))?
-            .query_row(values, |r| {
-                Ok((pack_row(r)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?))
-            })
-            .optional()?;
-        row.map(|(pack, kind, offset, stored, plain)| {
-            Ok(StoredObject {
-                pack: to_pack(pack)?,
-                kind,
-                offset,
-                stored,
-                plain,
-            })
-        })
-        .transpose()
+            .prepare_cached(
+                "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
+                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven",
+            )?
+            .exists(params![id.0, collection.0])?)
+    }
+
+    /// Objects that were opened, by pack: they are what they are called (true), or not, and then they are forgotten.
+    pub fn set_proven(&self, opened: &[(i64, ObjectId, bool)]) -> Result<()> {
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        {
+            let mut prove = tx.prepare_cached(
+                "UPDATE objects SET proven = 1 WHERE id = ?1 AND pack = ?2 AND NOT proven",
+            )?;
+            let mut forget =
+                tx.prepare_cached("DELETE FROM objects WHERE id = ?1 AND pack = ?2")?;
+            for (pack, id, good) in opened {
+                let statement = if *good { &mut prove } else { &mut forget };
+                statement.execute(params![id.0, pack])?;
+            }
+        }
+        tx.commit()?;
+        Ok(())
     }
 
     /// Whether an object is known in the packs of this collection.

@@ -50,14 +50,15 @@ CREATE TABLE conflicts(
 
 /// Content is stored once in each collection: an object is known by where it is, not by its ID alone.
 ///
+/// `proven`: what stands in the pack under this ID was put there by this terminal, or opened and found to be it.
 /// `whole`: everything that the collection's tree names is known to be in packs of that collection.
 /// `applying`: the root that is being written to disk. `root_fs`, `root_ino`: which folder the root was.
 const V2: &str = "
 CREATE TABLE objects2(
     id BLOB NOT NULL, pack INTEGER NOT NULL, kind INTEGER NOT NULL,
-    start INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL,
+    start INTEGER NOT NULL, stored INTEGER NOT NULL, plain INTEGER NOT NULL, proven INTEGER NOT NULL,
     PRIMARY KEY(id, pack)) WITHOUT ROWID;
-INSERT INTO objects2 SELECT id, pack, kind, start, stored, plain FROM objects;
+INSERT INTO objects2 SELECT id, pack, kind, start, stored, plain, 1 FROM objects;
 DROP TABLE objects;
 ALTER TABLE objects2 RENAME TO objects;
 ALTER TABLE collections ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;

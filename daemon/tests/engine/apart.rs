@@ -86,6 +86,9 @@ async fn f_a4_a_vault_that_lacks_content_in_one_collection_heals_by_itself() {
     store
         .add_pack(&believed, PackState::Indexed, &index)
         .unwrap();
+    let row = store.object(&NOTES, &content.chunks[0]).unwrap().unwrap();
+    let proven = [(row.pack.pk, content.chunks[0], true)];
+    store.set_proven(&proven).unwrap();
     std::fs::write(a.notes().join("same"), "the same in both").unwrap();
     std::fs::write(a.notes().join("other"), "other").unwrap();
     sync(&a, &s).await;

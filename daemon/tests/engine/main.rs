@@ -7,6 +7,8 @@
 )]
 
 mod apart;
+mod forger;
+mod hostile;
 mod local;
 mod machine;
 mod rig;

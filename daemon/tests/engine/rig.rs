@@ -144,7 +144,13 @@ impl Terminal {
 }
 
 impl Person {
+    /// Both terminals may sync both collections.
     pub async fn new() -> (Self, Terminal, Terminal) {
+        Self::with(&[FILES, NOTES]).await
+    }
+
+    /// A may sync these collections only.
+    pub async fn with(of_a: &[CollectionId]) -> (Self, Terminal, Terminal) {
         let seed = Seed::new();
         let server = TestServer::start().await;
         let client = server.client();
@@ -161,10 +167,10 @@ impl Person {
         let wrap = vk
             .wrap(&vault, 1, &card.id, &card.keys().kem, &mut rng)
             .unwrap();
-        let entry = |t: &Terminal, label: &str| TerminalEntry {
+        let entry = |t: &Terminal, label: &str, collections: &[CollectionId]| TerminalEntry {
             key: t.soft.key.point(),
             label: label.to_owned(),
-            collections: vec![FILES, NOTES],
+            collections: collections.to_vec(),
         };
         let list = card.sign_key_object(KeyObjectBody {
             version: 1,
@@ -179,7 +185,7 @@ impl Person {
             check: vk.check(),
             outbox_key: vk.outbox().1,
             previous_key: Vec::new(),
-            terminals: vec![entry(&a, "A"), entry(&b, "B")],
+            terminals: vec![entry(&a, "A", of_a), entry(&b, "B", &[FILES, NOTES])],
             flags: 0,
             previous: simsync_card::ids::Hash::ZERO,
             signer: card.id,
@@ -223,7 +229,8 @@ impl Person {
         t.engine.accept_commits(&answer.commits).unwrap();
         t.engine.store.add_session(&statement).unwrap();
         let ring = KeyRing::new(self.vk.clone(), std::slice::from_ref(&self.list)).unwrap();
-        t.engine.keys.put(Box::new(ring));
+        let generation = t.engine.keys.generation();
+        t.engine.keys.put(Box::new(ring), generation).unwrap();
         Session {
             statement,
             conn: connection,

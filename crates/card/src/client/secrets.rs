@@ -1,6 +1,6 @@
 //! PIN, PUK, transport secret and session token: wiped from memory when dropped, never shown.
 
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroize;
 
 /// Characters that cannot be a PIN or PUK. Does not repeat them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +20,27 @@ const LENGTH: usize = 8;
 const PIN_LEAST: usize = 4;
 const PAD: u8 = 0xFF;
 
-macro_rules! opaque {
-    ($name:ident) => {
+/// Secret bytes on the heap: to move them moves a pointer, so that what is wiped once is wiped everywhere. Wiped when dropped,
+/// clones when they are dropped; never shown.
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident, $length:expr) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Box<[u8; $length]>);
+
+        impl $name {
+            /// To be written in place.
+            fn blank(byte: u8) -> Self {
+                Self(Box::new([byte; $length]))
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.0.zeroize();
+            }
+        }
+
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(..)"))
@@ -30,50 +49,50 @@ macro_rules! opaque {
     };
 }
 
-/// The owner's PIN, padded with FF to 8 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Pin([u8; LENGTH]);
-opaque!(Pin);
-
-/// The owner's PUK, 8 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Puk([u8; LENGTH]);
-opaque!(Puk);
-
-/// The operator's secret of a card that is not enrolled yet, 16 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct TransportSecret([u8; 16]);
-opaque!(TransportSecret);
-
-/// What OPEN SESSION gives and RENEW and PUT HEAD ask for, 16 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Token([u8; 16]);
-opaque!(Token);
+secret! {
+    /// The owner's PIN, padded with FF to 8 bytes.
+    Pin, LENGTH
+}
+secret! {
+    /// The owner's PUK, 8 bytes.
+    Puk, LENGTH
+}
+secret! {
+    /// The operator's secret of a card that is not enrolled yet, 16 bytes.
+    TransportSecret, 16
+}
+secret! {
+    /// What OPEN SESSION gives and RENEW and PUT HEAD ask for, 16 bytes.
+    Token, 16
+}
 
 fn is_character(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric()
 }
 
-fn padded(text: &[u8], least: usize) -> Option<[u8; LENGTH]> {
-    let fits = (least..=LENGTH).contains(&text.len()) && text.iter().all(is_character);
-    fits.then(|| {
-        let mut bytes = [PAD; LENGTH];
-        bytes
-            .iter_mut()
-            .zip(text)
-            .for_each(|(to, from)| *to = *from);
-        bytes
-    })
+/// Whether these characters can be a PIN or PUK with this many at least.
+fn fits(text: &[u8], least: usize) -> bool {
+    (least..=LENGTH).contains(&text.len()) && text.iter().all(is_character)
+}
+
+/// Writes characters over the first bytes.
+fn write(to: &mut [u8; LENGTH], text: &[u8]) {
+    to.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
 }
 
 impl Pin {
     /// From what the owner typed, without a line end.
     pub fn parse(text: &[u8]) -> Result<Self, SecretError> {
-        padded(text, PIN_LEAST).map(Self).ok_or(SecretError::Pin)
+        if !fits(text, PIN_LEAST) {
+            return Err(SecretError::Pin);
+        }
+        let mut pin = Self::blank(PAD);
+        write(&mut pin.0, text);
+        Ok(pin)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &*self.0
     }
 }
 
@@ -97,25 +116,33 @@ impl PartialEq for Puk {
 impl Puk {
     /// From what the owner typed, without a line end.
     pub fn parse(text: &[u8]) -> Result<Self, SecretError> {
-        padded(text, LENGTH).map(Self).ok_or(SecretError::Puk)
+        if !fits(text, LENGTH) {
+            return Err(SecretError::Puk);
+        }
+        let mut puk = Self::blank(PAD);
+        write(&mut puk.0, text);
+        Ok(puk)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &*self.0
     }
 }
 
 impl TransportSecret {
     /// From its 16 bytes.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; 16]) -> Self {
+        let mut secret = Self::blank(0);
+        secret.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        secret
     }
 
     /// From 32 hexadecimal digits.
     pub fn parse(text: &[u8]) -> Result<Self, SecretError> {
-        let mut bytes = Zeroizing::new([0; 16]);
-        hex::decode_to_slice(text, &mut *bytes).map_err(|_| SecretError::Transport)?;
-        Ok(Self(*bytes))
+        let mut secret = Self::blank(0);
+        hex::decode_to_slice(text, &mut *secret.0).map_err(|_| SecretError::Transport)?;
+        Ok(secret)
     }
 
     /// The 16 bytes, for the applet's install parameter.
@@ -125,12 +152,15 @@ impl TransportSecret {
 }
 
 impl Token {
-    pub(crate) fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+    pub(crate) fn new(mut bytes: [u8; 16]) -> Self {
+        let mut token = Self::blank(0);
+        token.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        token
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &*self.0
     }
 }
 

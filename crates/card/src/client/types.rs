@@ -247,7 +247,6 @@ pub struct HeadRecord {
 }
 
 /// What OPEN SESSION answers.
-#[derive(Debug)]
 pub struct OpenedSession {
     /// The session's number, from 1.
     pub n: u32,
@@ -261,6 +260,17 @@ pub struct OpenedSession {
     pub unsettled: Slots,
     /// For RENEW and PUT HEAD, until the next SELECT.
     pub token: Token,
+}
+
+impl std::fmt::Debug for OpenedSession {
+    /// Without what opens the vault.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedSession")
+            .field("n", &self.n)
+            .field("head", &self.head)
+            .field("unsettled", &self.unsettled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What SIGN can sign for.

@@ -1,7 +1,7 @@
 //! Writes beneath a root: content goes to temporary files, one `syncfs` makes a batch durable, renames show it.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, chmodat, mkdirat, openat, renameat,
@@ -191,7 +191,8 @@ impl Applier {
         let now = Stat::of_path(self.root(), path).map_err(|e| ApplyError::io(path, e))?;
         // ctime moves with a rename of ours; size, mtime, inode and mode say enough here.
         let same = match (&now, expected) {
-            (None, None) => true,
+            // What is neither file, folder nor link is not looked at, but it is there.
+            (None, None) => !self.is_special(path)?,
             (Some((FoundKind::Dir, _)), Some(_)) => true,
             (Some((_, n)), Some(e)) => (n.size, n.mtime, n.ino) == (e.size, e.mtime, e.ino),
             _ => false,
@@ -200,6 +201,18 @@ impl Applier {
             Ok(())
         } else {
             Err(ApplyError::ChangedMeanwhile(path.clone()))
+        }
+    }
+
+    fn is_special(&self, path: &RelPath) -> Result<bool, ApplyError> {
+        match open_beneath(
+            self.root(),
+            path.as_bytes(),
+            OFlags::PATH | OFlags::NOFOLLOW,
+        ) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(false),
+            Err(e) => Err(ApplyError::io(path, e)),
         }
     }
 
@@ -251,7 +264,9 @@ impl Applier {
             Err(e) => return Err(io(e)),
         }
         // A umask may have taken bits away.
-        chmodat(&dir, &name[..], mode_bits(mode), AtFlags::empty()).map_err(io)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let fd = open_beneath(self.root(), path.as_bytes(), flags).map_err(io)?;
+        chmod_of(&fd, mode).map_err(io)?;
         self.stat(path)
     }
 
@@ -274,20 +289,42 @@ impl Applier {
                 Err(e) => return Err(io(e)),
             }
         };
+        // As with files: what appeared this very moment is not replaced.
+        let flags = match expected {
+            None => RenameFlags::NOREPLACE,
+            Some(_) => RenameFlags::empty(),
+        };
         let placed = open_parent(self.root(), path)
-            .and_then(|(dir, name)| renameat(self.work(work), &temp, &dir, &name[..]));
+            .and_then(|(dir, name)| renameat_with(self.work(work), &temp, &dir, &name[..], flags));
         if let Err(e) = placed {
             let _ = unlinkat(self.work(work), &temp, AtFlags::empty());
-            return Err(io(e));
+            return Err(match e {
+                Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
+                e => io(e),
+            });
         }
         self.stat(path)
     }
 
-    /// Sets a file's permission bits.
+    /// Sets a file's permission bits. A link that came in its place is not followed.
     pub fn chmod(&self, path: &RelPath, mode: u16) -> Result<Stat, ApplyError> {
         let io = |e| ApplyError::io(path, e);
-        let (dir, name) = open_parent(self.root(), path).map_err(io)?;
-        chmodat(&dir, &name[..], mode_bits(mode), AtFlags::empty()).map_err(io)?;
+        let fd = match open_beneath(
+            self.root(),
+            path.as_bytes(),
+            OFlags::PATH | OFlags::NOFOLLOW,
+        ) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
+                return Err(ApplyError::ChangedMeanwhile(path.clone()));
+            }
+            Err(e) => return Err(io(e)),
+        };
+        let kind = rustix::fs::fstat(&fd).map_err(io)?.st_mode;
+        if rustix::fs::FileType::from_raw_mode(kind) != rustix::fs::FileType::RegularFile {
+            return Err(ApplyError::ChangedMeanwhile(path.clone()));
+        }
+        chmod_of(&fd, mode).map_err(io)?;
         self.stat(path)
     }
 
@@ -393,6 +430,12 @@ fn times(mtime: i64) -> Timestamps {
     }
 }
 
+/// Sets the permission bits of what is open, and of nothing else: the descriptor may be one that only names it.
+pub(super) fn chmod_of(fd: &OwnedFd, mode: u16) -> Result<(), Errno> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    rustix::fs::chmod(path, mode_bits(mode))
+}
+
 pub(super) fn mode_bits(mode: u16) -> Mode {
     Mode::from_raw_mode(u32::from(mode) & 0o777)
 }
@@ -470,6 +513,38 @@ mod tests {
             std::fs::read_to_string(dir.path().join("x")).unwrap(),
             "edited by the user"
         );
+    }
+
+    #[test]
+    fn w_7_what_came_meanwhile_is_neither_followed_nor_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let target = outside.path().join("precious");
+        std::fs::write(&target, "p").unwrap();
+        let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions();
+        let before = mode(&target);
+        let mut a = Applier::new(open_root(dir.path()).unwrap(), Vec::new()).unwrap();
+        symlink(&target, dir.path().join("link")).unwrap();
+        assert!(a.chmod(&p("link"), 0o777).is_err());
+        symlink(outside.path(), dir.path().join("folder")).unwrap();
+        assert!(a.directory(&p("folder"), 0o777).is_err());
+        assert_eq!(mode(&target), before);
+        // A FIFO, or anything else, where nothing was.
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("fifo"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("file"), "mine").unwrap();
+        for there in ["fifo", "file"] {
+            let placed = a.symlink(&p(there), b"elsewhere", None);
+            assert_eq!(placed, Err(ApplyError::ChangedMeanwhile(p(there))));
+            assert!(write(&mut a, there, None, "theirs").is_err());
+        }
+        assert!(std::fs::read_link(dir.path().join("fifo")).is_err());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, OFlags, chmodat};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::apply::mode_bits;
+use super::apply::chmod_of;
 use super::{ApplyError, Stat, open_beneath};
 use crate::node::RelPath;
 
@@ -16,8 +16,7 @@ pub fn unlock_dir(root: BorrowedFd<'_>, path: Option<&RelPath>) -> Result<(), Ap
         return Ok(());
     };
     let shown = path.map_or_else(|| ".".to_owned(), ToString::to_string);
-    chmodat(&fd, c".", mode_bits(mode | 0o700), AtFlags::empty())
-        .map_err(|errno| ApplyError::Io { path: shown, errno })
+    chmod_of(&fd, mode | 0o700).map_err(|errno| ApplyError::Io { path: shown, errno })
 }
 
 /// Puts the permission bits of a directory back, if they are still what [`unlock_dir`] made of them.
@@ -28,7 +27,7 @@ pub fn lock_dir(root: BorrowedFd<'_>, path: Option<&RelPath>, mode: u16) -> Resu
     if now == mode | 0o700 {
         let shown = path.map_or_else(|| ".".to_owned(), ToString::to_string);
         let io = |errno| ApplyError::Io { path: shown, errno };
-        chmodat(&fd, c".", mode_bits(mode), AtFlags::empty()).map_err(io)?;
+        chmod_of(&fd, mode).map_err(io)?;
     }
     Ok(())
 }
