@@ -343,6 +343,23 @@ async fn b8_a_revoked_card_is_out_at_once() {
     c.key_object().await.unwrap();
 }
 
+/// A terminal that ejected through a newer session, because its card forgot the first one, has no card to lose.
+#[tokio::test]
+async fn b8_a_revoked_card_is_no_matter_of_the_terminal_that_ejected_it() {
+    let w = World::new().await;
+    let forgotten = w.open_a().await;
+    let newest = w.open_a().await;
+    let mut events = newest.connection.events().await.unwrap();
+    events.next().await.unwrap();
+    newest.connection.narrow(Narrow::Removed).await.unwrap();
+    w.server.order(Order::CardRevoke { card: w.card.id }).await;
+    assert_eq!(
+        events.next().await.unwrap(),
+        Some(ServerEvent::RekeyRequired)
+    );
+    refused(forgotten.connection.commits(0).await, Code::CardRevoked);
+}
+
 #[tokio::test]
 async fn m13_a_suspended_subscriber_is_out_at_once() {
     let w = World::new().await;

@@ -192,9 +192,14 @@ pub(super) fn revoke_card(
             card.0,
             rows::state_name(&KeyState::Revoked)?
         ])?;
+    // A terminal's newest session says whether the card is in it: one that the card forgot ends with its grant, while
+    // the terminal ejected through a newer one.
     let holders: Vec<TerminalId> = tx
         .prepare_cached(
-            "SELECT DISTINCT terminal FROM sessions WHERE subscriber = ?1 AND card = ?2 AND expires > ?3 AND scope <> ?4",
+            "SELECT terminal FROM sessions AS s
+             WHERE subscriber = ?1 AND card = ?2 AND expires > ?3 AND scope <> ?4
+               AND n = (SELECT max(n) FROM sessions
+                        WHERE subscriber = s.subscriber AND card = s.card AND terminal = s.terminal)",
         )?
         .query_map(
             params![sub.as_str(), card.0, now, rows::state_name(&Scope::Nothing)?],
