@@ -230,7 +230,10 @@ impl Ctx {
                     },
                     ..SyncOptions::default()
                 };
-                engine(self.run_sync(options, Some(job)).await)
+                let ended = self.run_sync(options, Some(job)).await;
+                // The folder may be a new one, which nobody watches: whoever deletes it at once must be seen.
+                self.collections_changed();
+                engine(ended)
             }
             Order::RemoveCollection { collection } => {
                 plain(self.remove_collection(&collection, job).await)
