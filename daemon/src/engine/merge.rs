@@ -70,6 +70,9 @@ fn by(report: Report, label: &str) -> Report {
     }
 }
 
+/// What of tails cannot be used, by collection.
+type Aside = Vec<(CollectionId, Report)>;
+
 impl Engine {
     /// Merges tails into the trees of the head, three-way by the base of each item.
     pub fn merge_tails(
@@ -158,7 +161,7 @@ impl Engine {
         label: &str,
         receiver: &dyn Fn() -> Receiver<'r>,
         roots: &BTreeMap<CollectionId, ObjectId>,
-    ) -> Result<Option<(MergedTails, Vec<(CollectionId, Report)>)>, EngineError> {
+    ) -> Result<Option<(MergedTails, Aside)>, EngineError> {
         let mut out = MergedTails::default();
         let referenced: Vec<PackRef> = tail
             .body
@@ -197,7 +200,7 @@ impl Engine {
     }
 
     /// Says what of tails cannot be used. It stays in the list until tails come again.
-    fn report_tails(&self, aside: Vec<(CollectionId, Report)>) -> Result<(), EngineError> {
+    fn report_tails(&self, aside: Aside) -> Result<(), EngineError> {
         if aside.is_empty() {
             return Ok(());
         }
