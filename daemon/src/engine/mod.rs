@@ -1,5 +1,6 @@
 //! Effects: everything that a decision of the core turns into. Blocking code on a thread of its own.
 
+mod agreed;
 mod answers;
 mod apply;
 mod cancel;

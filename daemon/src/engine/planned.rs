@@ -41,8 +41,8 @@ pub(super) struct Planned {
     pub(super) not_taken: Vec<Report>,
     /// Parts of the vault's tree that cannot be had now.
     pub(super) unknown: Vec<Report>,
-    /// Deletions here that the owner said yes to.
-    pub(super) agreed: u64,
+    /// Deletions here that the owner said yes to; zero of them where all were synced before they were asked about.
+    pub(super) agreed: Option<u64>,
 }
 
 impl Planned {

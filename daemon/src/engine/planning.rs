@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use simsync_sync::dir::{Stat, lock_dir, open_root};
-use simsync_sync::guard::{self, Alarm};
+use simsync_sync::guard::Alarm;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Side, plan};
 use simsync_vault::chunker::Chunker;
@@ -13,7 +13,7 @@ use simsync_vault::ids::ObjectId;
 use simsync_vault::treeops::{self, DirSource};
 
 use super::answers::Answer;
-use super::content::{Content, Held};
+use super::content::Content;
 use super::leaves::{node_of, path_of};
 use super::merge::aside_name;
 use super::objects::Objects;
@@ -69,9 +69,7 @@ impl Engine {
     ) -> Result<Planned, EngineError> {
         let root = collection.root.clone().unwrap_or_default();
         let answer = round.options.answer(&collection.id);
-        if answer.is_some() {
-            make_root(&root)?;
-        }
+        let begun_anew = answer.is_some() && make_root(&root)?;
         self.put_modes_back(&collection, &root);
         self.progress.step("scanning", 0);
         let mut state = self.scan(&collection, &root, answer.is_some())?;
@@ -110,7 +108,7 @@ impl Engine {
             },
         });
         if !agreed {
-            self.check_deletions(&collection, &state, &plan.apply)?;
+            self.check_deletions(round, &collection, &state, &plan.apply)?;
         }
         Ok(Planned {
             collection,
@@ -124,7 +122,8 @@ impl Engine {
             postponed: Vec::new(),
             not_taken: Vec::new(),
             unknown: objects.take_aside(),
-            agreed: if agreed { lost_here as u64 } else { 0 },
+            // A folder that is gone after all in it was deleted and synced is agreed to as well.
+            agreed: (agreed && (lost_here > 0 || begun_anew)).then_some(lost_here as u64),
         })
     }
 
@@ -191,49 +190,6 @@ impl Engine {
         Ok(out)
     }
 
-    /// A mass deletion by others is asked about, unless its owner said yes where it was made.
-    fn check_deletions(
-        &self,
-        collection: &Collection,
-        state: &LocalState,
-        apply: &Changes<Content>,
-    ) -> Result<(), EngineError> {
-        let gone = apply.iter().filter(|(_, node)| node.is_none());
-        let lost = guard::lost(
-            gone.filter_map(|(path, _)| state.rows.get(path).map(|r| Held::from(&r.node))),
-            apply.values().flatten().map(Held::from),
-        );
-        let come = apply
-            .iter()
-            .filter(|(path, node)| node.is_some() && !state.rows.contains_key(*path));
-        let left = state.rows.len().saturating_sub(lost) + come.count();
-        let Some(alarm) = guard::check(state.rows.len(), left, lost) else {
-            return Ok(());
-        };
-        let one = state.rows.len() == 1 && matches!(alarm, Alarm::RootEmpty { .. });
-        if one || self.agreed_since(collection)? >= lost as u64 {
-            return Ok(());
-        }
-        Err(guard_error(collection, alarm, true))
-    }
-
-    /// How many deletions their owner agreed to, in commits after the one that this terminal took last.
-    fn agreed_since(&self, collection: &Collection) -> Result<u64, EngineError> {
-        let mut agreed = 0u64;
-        for commit in self.store.newest_commits(u32::MAX)? {
-            if commit.root(&collection.id).unwrap_or(ObjectId::ZERO) == collection.base_root {
-                break;
-            }
-            let metadata = self.open_metadata(&commit)?;
-            let here = metadata
-                .agreed
-                .iter()
-                .filter(|a| a.collection == collection.id);
-            agreed = here.fold(agreed, |sum, a| sum.saturating_add(a.count));
-        }
-        Ok(agreed)
-    }
-
     /// The owner wants back what is gone here: then no row stands for it, and the vault has it.
     fn forget_what_is_gone(
         &self,
@@ -284,10 +240,11 @@ pub(super) fn guard_error(collection: &Collection, alarm: Alarm, remote: bool) -
     }
 }
 
-/// The owner answered for a collection whose folder is missing: it begins anew, empty.
-fn make_root(root: &Path) -> Result<(), EngineError> {
+/// The owner answered for a collection whose folder is missing: it begins anew, empty. Whether it was missing.
+fn make_root(root: &Path) -> Result<bool, EngineError> {
     match std::fs::create_dir(root) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(EngineError::io(root)(e)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(EngineError::io(root)(e)),
     }
 }

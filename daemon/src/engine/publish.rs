@@ -111,6 +111,7 @@ impl Draft {
             count,
         });
         agreed.sort_by_key(|a| a.collection);
+        self.needed = true;
     }
 
     /// There is something to commit besides what collections become.

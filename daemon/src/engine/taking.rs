@@ -119,8 +119,8 @@ impl Engine {
             self.store.set_applying(pk, None)?;
         }
         rows.extend(published_rows(p, &disk, &applied));
-        if p.agreed > 0 {
-            draft.agree(&p.collection.id, p.agreed);
+        if let Some(count) = p.agreed {
+            draft.agree(&p.collection.id, count);
         }
         draft.set(
             &p.collection,

@@ -12,6 +12,13 @@ pub fn deleted() -> Answers {
     }
 }
 
+fn said_yes() -> SyncOptions {
+    SyncOptions {
+        answers: deleted(),
+        ..SyncOptions::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn m1_m4_data_goes_from_a_to_b_and_back() {
     let (person, a, b) = Person::new().await;
@@ -98,9 +105,8 @@ async fn m4_a_missing_or_emptied_folder_deletes_nothing() {
     }
     let s = person.open(&a).await;
     let options = SyncOptions {
-        answers: deleted(),
         closing: true,
-        ..SyncOptions::default()
+        ..said_yes()
     };
     sync_with(&a, &s, options).await.unwrap();
     // And are not asked about a second time.
@@ -140,9 +146,8 @@ async fn m4_a_renamed_folder_is_no_mass_deletion_but_a_vanished_one_is() {
     assert_eq!(sync(&a, &s).await.published, 0);
     assert_eq!(a.outstanding(), [("mass-deletion", String::new())]);
     let options = SyncOptions {
-        answers: deleted(),
         closing: true,
-        ..SyncOptions::default()
+        ..said_yes()
     };
     sync_with(&a, &s, options).await.unwrap();
     assert_eq!(a.outstanding(), []);
@@ -175,12 +180,62 @@ async fn m4_deletions_that_nobody_agreed_to_are_asked_about_where_they_come_all_
     sync(&b, &s).await;
     assert_eq!(b.outstanding(), [("mass-deletion", String::new())]);
     assert_eq!(b.tree().len(), 30);
-    let options = SyncOptions {
-        answers: deleted(),
-        ..SyncOptions::default()
-    };
-    sync_with(&b, &s, options).await.unwrap();
+    sync_with(&b, &s, said_yes()).await.unwrap();
     assert_eq!((b.outstanding().len(), a.tree()), (0, b.tree()));
+}
+
+/// A folder that is deleted goes file by file, and some of it is synced before the rest is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn f_c_a_yes_is_to_all_that_went_before_and_to_nothing_that_goes_after() {
+    // How many of three go before the rest does; all three: only the empty folder is left to be asked about.
+    for first in 0..=3 {
+        let (person, a, b) = Person::new().await;
+        for i in 0..3 {
+            a.write(&format!("f{i}"), &format!("content {i}"));
+        }
+        let s = person.open(&a).await;
+        close(&a, &s).await;
+        let s = person.open(&b).await;
+        close(&b, &s).await;
+        let s = person.open(&a).await;
+        for i in 0..first {
+            std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+            assert_eq!(sync(&a, &s).await.published, 1, "{first}");
+        }
+        std::fs::remove_dir_all(a.data()).unwrap();
+        sync(&a, &s).await;
+        assert_eq!(a.outstanding(), [("root-missing", String::new())]);
+        sync_with(&a, &s, said_yes()).await.unwrap();
+        assert_eq!(a.outstanding(), []);
+        let s = person.open(&b).await;
+        close(&b, &s).await;
+        assert_eq!(b.outstanding(), [], "{first} went before");
+        assert!(b.tree().is_empty());
+    }
+
+    let (person, a, b) = Person::new().await;
+    for i in 0..40 {
+        a.write(&format!("f{i}"), &format!("content {i}"));
+    }
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    for i in 0..32 {
+        std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+        match i {
+            7 => sync_with(&a, &s, said_yes()).await.unwrap().published,
+            15 | 23 | 31 => sync(&a, &s).await.published,
+            _ => continue,
+        };
+    }
+    close(&a, &s).await;
+    assert_eq!((a.outstanding().len(), a.tree().len()), (0, 8));
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    assert_eq!(b.outstanding(), [("mass-deletion", String::new())]);
+    assert_eq!(b.tree().len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
