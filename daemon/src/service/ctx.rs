@@ -21,6 +21,7 @@ use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, no
 use crate::identity::{Pairing, Terminal};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
+use crate::watch::data::Roots;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,7 @@ pub struct Ctx {
     /// Only one delivery of tails at a time.
     pub delivering: Arc<tokio::sync::Mutex<()>>,
     /// Folders of the collections, for whoever watches them.
-    pub roots: tokio::sync::watch::Sender<Vec<std::path::PathBuf>>,
+    pub roots: tokio::sync::watch::Sender<Roots>,
     /// Whether ciphertext may be fetched ahead of the card. Each change is also the word to do it now.
     pub prefetching: tokio::sync::watch::Sender<bool>,
     /// PINs that cards refused.
@@ -163,7 +164,7 @@ impl Ctx {
             last_sync: std::sync::atomic::AtomicI64::new(0),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
-            roots: tokio::sync::watch::Sender::new(Vec::new()),
+            roots: tokio::sync::watch::Sender::default(),
             prefetching: tokio::sync::watch::Sender::new(true),
             refused: super::refused::Refused::default(),
             readers: Mutex::new(std::collections::BTreeSet::new()),
@@ -172,9 +173,21 @@ impl Ctx {
 
     /// Tells the watcher of data which folders count.
     pub fn collections_changed(&self) {
-        let roots = self.store.collections().unwrap_or_default();
-        self.roots
-            .send_replace(roots.into_iter().filter_map(|c| c.root).collect());
+        match self.store.collections() {
+            Ok(all) => {
+                let wanted = all.into_iter().filter_map(|c| c.root).collect();
+                self.roots.send_modify(|r| r.wanted = wanted);
+            }
+            Err(error) => tracing::error!(%error, "the folders to watch cannot be told"),
+        }
+    }
+
+    /// Tells the watcher of data which folders a sync found: they may be new, and gone again before anybody watched them.
+    pub fn roots_found(&self) {
+        match self.store.roots_in_place() {
+            Ok(found) => self.roots.send_modify(|r| r.found = found),
+            Err(error) => tracing::error!(%error, "the folders that a sync found cannot be told"),
+        }
     }
 
     /// Readers with a card in.

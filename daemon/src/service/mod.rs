@@ -38,6 +38,7 @@ use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem
 use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
 use crate::paths::Paths;
+use crate::watch::data::Roots;
 
 /// What is not where it should be is looked at again after this time, and after twice as long each time that it did not help.
 const MEND: Duration = Duration::from_secs(30);
@@ -64,7 +65,7 @@ pub struct Running {
     /// For watchers outside of it (inotify is within; logind and udev are beside): they send events here.
     pub events: mpsc::UnboundedSender<Event>,
     /// Folders of the collections, for the watcher of data.
-    pub roots: watch::Receiver<Vec<std::path::PathBuf>>,
+    pub roots: watch::Receiver<Roots>,
     /// Ends when it stopped.
     pub task: tokio::task::JoinHandle<()>,
 }

@@ -230,10 +230,7 @@ impl Ctx {
                     },
                     ..SyncOptions::default()
                 };
-                let ended = self.run_sync(options, Some(job)).await;
-                // The folder may be a new one, which nobody watches: whoever deletes it at once must be seen.
-                self.collections_changed();
-                engine(ended)
+                engine(self.run_sync(options, Some(job)).await)
             }
             Order::RemoveCollection { collection } => {
                 plain(self.remove_collection(&collection, job).await)

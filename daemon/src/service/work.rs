@@ -110,6 +110,7 @@ impl Ctx {
         // Also where it failed: some of it may have been written down before.
         self.tell_outstanding();
         let mut report = result.inspect_err(|_| self.emit(Event::SyncFailed))?;
+        self.roots_found();
         self.mark("synced");
         self.last_sync.store(now_ms(), Ordering::Relaxed);
         if closing || new_list || self.is_put_head_due() {

@@ -1,6 +1,7 @@
 //! The list of what is not where it should be.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use rusqlite::params;
 
@@ -82,6 +83,19 @@ impl Store {
         }
         tx.commit()?;
         Ok(())
+    }
+
+    /// Folders of the collections of which nothing as a whole is outstanding: a sync that went well found them in place.
+    pub fn roots_in_place(&self) -> Result<Vec<PathBuf>> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(
+            "SELECT root FROM collections WHERE root IS NOT NULL
+             AND pk NOT IN (SELECT collection FROM outstanding WHERE producer = ?1)",
+        )?;
+        let rows = stmt.query_map([Producer::Collection as i64], |r| r.get::<_, String>(0))?;
+        Ok(rows
+            .map(|root| root.map(PathBuf::from))
+            .collect::<rusqlite::Result<_>>()?)
     }
 
     /// The whole list, oldest first.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use inotify::{EventMask, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::mounts::Mounts;
 use super::tree::Tree;
@@ -19,12 +20,22 @@ const BUFFER: usize = 64 << 10;
 /// What is said where no folder can be watched.
 const NOT_WATCHED: &str = "folders cannot be watched; changes are found by the regular look: raise fs.inotify.max_user_instances with sysctl";
 
-/// A root that is not there, or was moved away, is looked for again after this time.
+/// A root that is not there, or was moved away, is looked for this often.
 const ROOT_BACK: Duration = Duration::from_secs(2);
 
-/// Watches the folders that `roots` names, for as long as somebody sends them, and emits [`Event::DataChanged`]; and
+/// Folders of the collections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// To be watched.
+    pub wanted: Vec<PathBuf>,
+    /// Those of them that the last sync found in place. One that is not watched and not there any more went in between, and no
+    /// event tells of that.
+    pub found: Vec<PathBuf>,
+}
+
+/// Watches the folders that `roots` wants, for as long as somebody sends them, and emits [`Event::DataChanged`]; and
 /// [`Event::WatchLimit`] when that begins or ends to be so.
-pub async fn run(roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event)) {
+pub async fn run(roots: watch::Receiver<Roots>, emit: impl Fn(Event)) {
     run_with(Inotify::init(), roots, emit).await;
 }
 
@@ -32,7 +43,7 @@ pub async fn run(roots: watch::Receiver<Vec<PathBuf>>, emit: impl Fn(Event)) {
 /// oftener then.
 async fn run_with(
     inotify: std::io::Result<Inotify>,
-    roots: watch::Receiver<Vec<PathBuf>>,
+    roots: watch::Receiver<Roots>,
     emit: impl Fn(Event),
 ) {
     let watched = match inotify {
@@ -48,15 +59,18 @@ async fn run_with(
 
 async fn watch_roots(
     mut inotify: Inotify,
-    mut roots: watch::Receiver<Vec<PathBuf>>,
+    mut roots: watch::Receiver<Roots>,
     emit: &impl Fn(Event),
 ) -> std::io::Result<()> {
     let ready = readiness(&inotify)?;
     let mut tree = Tree::new(inotify.watches());
     let mut mounts = Mounts::new();
     let mut buffer = vec![0; BUFFER];
-    let mut wanted = roots.borrow_and_update().clone();
+    let mut wanted = roots.borrow_and_update().wanted.clone();
     let mut limited = false;
+    // Not begun anew by other events, which may come oftener.
+    let mut look = tokio::time::interval(ROOT_BACK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         // First, so that what is mounted while the folders are walked is seen.
         mounts.below(&wanted);
@@ -69,10 +83,10 @@ async fn watch_roots(
             }
             let missing = tree.has_missing_roots();
             tokio::select! {
-                () = tokio::time::sleep(ROOT_BACK), if missing => {
-                    let (found, back) = tree.look_for_roots().await;
-                    tree = found;
-                    if back {
+                _ = look.tick(), if missing => {
+                    let (looked, changed) = tree.look_for_roots(Vec::new()).await;
+                    tree = looked;
+                    if changed {
                         emit(Event::DataChanged);
                     }
                 }
@@ -80,8 +94,18 @@ async fn watch_roots(
                     if changed.is_err() {
                         return Ok(());
                     }
-                    wanted = roots.borrow_and_update().clone();
-                    break;
+                    let now = roots.borrow_and_update().clone();
+                    if now.wanted != wanted {
+                        wanted = now.wanted;
+                        break;
+                    }
+                    if missing {
+                        let (looked, changed) = tree.look_for_roots(now.found).await;
+                        tree = looked;
+                        if changed {
+                            emit(Event::DataChanged);
+                        }
+                    }
                 }
                 () = mounts.changed(&wanted) => {
                     // No event tells of it: the watches are on what the mount hides, or went with it.
@@ -175,11 +199,20 @@ fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Resul
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use tokio::sync::mpsc;
 
+    fn wanted(roots: &[&Path]) -> Roots {
+        Roots {
+            wanted: roots.iter().map(|r| r.to_path_buf()).collect(),
+            found: Vec::new(),
+        }
+    }
+
     struct Rig {
-        roots: watch::Sender<Vec<PathBuf>>,
+        roots: watch::Sender<Roots>,
         events: mpsc::UnboundedReceiver<Event>,
         dir: tempfile::TempDir,
     }
@@ -187,7 +220,7 @@ mod tests {
     impl Rig {
         async fn start() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let (roots, rx) = watch::channel(vec![dir.path().to_owned()]);
+            let (roots, rx) = watch::channel(wanted(&[dir.path()]));
             let (tx, events) = mpsc::unbounded_channel();
             tokio::spawn(run(rx, move |e| tx.send(e).unwrap_or_default()));
             let mut rig = Self { roots, events, dir };
@@ -235,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn f_d_where_nothing_can_be_watched_that_is_told() {
-        let (_roots, rx) = watch::channel(vec![PathBuf::from("/")]);
+        let (_roots, rx) = watch::channel(wanted(&[Path::new("/")]));
         let (tx, mut events) = mpsc::unbounded_channel();
         let none = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
         run_with(Err(none), rx, move |e| tx.send(e).unwrap_or_default()).await;
@@ -261,7 +294,7 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let root = outer.path().join("root");
         let mut rig = Rig::start().await;
-        rig.roots.send(vec![root.clone()]).unwrap();
+        rig.roots.send(wanted(&[&root])).unwrap();
         rig.changed().await;
         // It comes, goes, and comes back, as another folder or the same one.
         std::fs::create_dir(&root).unwrap();
@@ -283,6 +316,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn f_d_a_root_that_came_and_went_between_two_looks_has_changed() {
+        let mut rig = Rig::start().await;
+        let missing = rig.dir.path().join("missing");
+        let mut roots = wanted(&[&missing]);
+        rig.roots.send(roots.clone()).unwrap();
+        rig.changed().await;
+        // A sync found it; nobody watched it.
+        roots.found = vec![missing];
+        rig.roots.send(roots.clone()).unwrap();
+        rig.changed().await;
+        // The next sync does not find it, which is no news.
+        roots.found.clear();
+        rig.roots.send(roots).unwrap();
+        drop(rig.roots);
+        while let Some(event) = rig.events.recv().await {
+            panic!("{event:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_work_folder_is_no_data_and_roots_can_change() {
         let mut rig = Rig::start().await;
         let root = rig.dir.path().to_owned();
@@ -291,7 +344,7 @@ mod tests {
         std::fs::write(work.join("part"), "1").unwrap();
         let other = tempfile::tempdir().unwrap();
         rig.roots
-            .send(vec![other.path().to_owned(), root.join("missing")])
+            .send(wanted(&[other.path(), &root.join("missing")]))
             .unwrap();
         // The first hint that comes is the one of the new roots: none came from the work folder.
         rig.changed().await;

@@ -75,12 +75,15 @@ impl Tree {
         }
     }
 
-    /// Whether a root is there again: whatever happened in it meanwhile counts.
-    pub(super) async fn look_for_roots(self) -> (Self, bool) {
-        let before = self.missing_roots().len();
+    /// Looks for roots that are not watched. Whether one is there again, for whatever happened in it meanwhile counts; or is
+    /// not there although it was `found`.
+    pub(super) async fn look_for_roots(self, found: Vec<PathBuf>) -> (Self, bool) {
+        let before = self.missing_roots();
         let tree = self.blocking(Self::add_missing_roots).await;
-        let back = tree.missing_roots().len() < before;
-        (tree, back)
+        let missing = tree.missing_roots();
+        let went = |root: &PathBuf| found.contains(root) && matches!(root.try_exists(), Ok(false));
+        let changed = missing.len() < before.len() || missing.iter().any(went);
+        (tree, changed)
     }
 
     /// Follows folders that went and came.
