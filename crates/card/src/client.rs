@@ -13,7 +13,7 @@ mod types;
 pub use error::CardError;
 pub use secrets::{Pin, Puk, SecretError, Token, TransportSecret};
 pub use types::{
-    Added, HeadRecord, Info, Lifecycle, ListedTerminal, OpenRequest, OpenedSession,
+    Added, HeadRecord, HeadWriter, Info, Lifecycle, ListedTerminal, OpenRequest, OpenedSession,
     Personalisation, PinState, Selected, SignDomain, SignedKeys, Slot, Slots, UnsettledSession,
 };
 

@@ -120,7 +120,7 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Head {
     epoch: u8,
-    sequence: u32,
+    sequence: u64,
     list: u32,
     hash: u8,
 }
@@ -260,7 +260,7 @@ impl Step {
             } => {
                 let mut data = token_of(known, *token).to_vec();
                 data.extend_from_slice(&u32::from(head.epoch).to_be_bytes());
-                data.extend_from_slice(&u64::from(head.sequence).to_be_bytes());
+                data.extend_from_slice(&head.sequence.to_be_bytes());
                 data.extend_from_slice(&[head.hash; 32]);
                 data.extend_from_slice(&head.list.to_be_bytes());
                 data.extend_from_slice(&[head.hash / 2; 32]);
@@ -361,13 +361,17 @@ fn mutated(command_: &Command, at: u8, bits: u8, cut: u8, le: u8) -> Command {
 }
 
 fn simple() -> impl Strategy<Value = Step> {
-    let head = (0u8..3, 0u32..3, 0u32..3, 0u8..3).prop_map(|(epoch, s, l, hash)| Head {
-        epoch,
-        // Small steps, and ones at the limit.
-        sequence: s * 65_536,
-        list: l * 65_536 + u32::from(hash),
-        hash,
-    });
+    let sequence = prop_oneof![8 => Just(0u64), 1 => Just(1), 1 => Just(1 << 32)];
+    let head =
+        (0u8..3, 0u64..3, sequence, 0u32..3, 0u8..3).prop_map(|(epoch, s, more, l, hash)| {
+            Head {
+                epoch,
+                // Small steps, ones at the limit, and what a first record may not have.
+                sequence: s * 1_024 + more,
+                list: l * 16 + u32::from(hash),
+                hash,
+            }
+        });
     // The first PIN and the right secret are the usual ones.
     let pin = || prop_oneof![6 => Just(0u8), 1 => 1u8..5];
     let right = || prop_oneof![5 => Just(1u8), 1 => Just(0u8)];

@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use crate::client::fields::Fields;
 use crate::client::{
-    CardError, FLAG_CLOSED, HeadRecord, Info, LABEL_MAX, Lifecycle, OpenedSession, SERVER_MAX,
-    Selected, SignedKeys, Slot, Slots, Token, VERSION,
+    CardError, FLAG_CLOSED, HeadRecord, HeadWriter, Info, LABEL_MAX, Lifecycle, OpenedSession,
+    SERVER_MAX, Selected, SignedKeys, Slot, Slots, Token, VERSION,
 };
 use crate::ids::{CardId, Hash, Point};
 use crate::text::CardKeys;
@@ -67,15 +67,20 @@ pub(super) fn read_slot(answer: &mut Fields<'_>) -> Result<Slot, CardError> {
     Slot::new(answer.u8()?).ok_or_else(|| answer.malformed("it names a slot above 15"))
 }
 
+/// OPEN SESSION's answer: there is a head record.
+const HEAD_IS_SET: u8 = 1;
+/// The same: its writer is told. Version 1.0 of the applet does not.
+const HEAD_HAS_WRITER: u8 = 2;
+
 pub(super) fn read_opened_session(answer: &mut Fields<'_>) -> Result<OpenedSession, CardError> {
     let n = answer.u32()?;
     let sig = answer.signature()?;
     let secret = Zeroizing::new(answer.take(32)?.to_vec());
-    let is_set = match answer.u8()? {
-        0 => false,
-        1 => true,
-        _ => return Err(answer.malformed("it does not say whether the head record is set")),
-    };
+    let about = answer.u8()?;
+    if about & !(HEAD_IS_SET | HEAD_HAS_WRITER) != 0 {
+        return Err(answer.malformed("it does not say whether the head record is set"));
+    }
+    let is_set = about & HEAD_IS_SET != 0;
     let head = HeadRecord {
         epoch: answer.u32()?,
         sequence: answer.u64()?,
@@ -84,11 +89,20 @@ pub(super) fn read_opened_session(answer: &mut Fields<'_>) -> Result<OpenedSessi
         list_hash: Hash(answer.array()?),
         closed: answer.u8()? & FLAG_CLOSED != 0,
     };
+    let writer = if about & HEAD_HAS_WRITER != 0 {
+        Some(HeadWriter {
+            terminal: answer.array()?,
+            n: answer.u32()?,
+        })
+    } else {
+        None
+    };
     Ok(OpenedSession {
         n,
         sig,
         secret,
         head: is_set.then_some(head),
+        writer: writer.filter(|_| is_set),
         unsettled: Slots(answer.u16()?),
         token: Token::new(answer.array()?),
     })

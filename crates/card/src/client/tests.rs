@@ -82,7 +82,14 @@ fn selected_answer() -> Vec<u8> {
     answer
 }
 
-fn session_answer(is_set: u8) -> Vec<u8> {
+fn session_answer(about: u8) -> Vec<u8> {
+    session_answer_by(
+        about,
+        &[0x77, 0x77, 0x77, 0x77, 0x77, 0x77, 0x77, 0x77, 0, 0, 0, 8],
+    )
+}
+
+fn session_answer_by(is_set: u8, writer: &[u8]) -> Vec<u8> {
     let mut answer = vec![0, 0, 0, 9];
     answer.extend(signature());
     answer.extend([0x5E; 32]);
@@ -91,7 +98,9 @@ fn session_answer(is_set: u8) -> Vec<u8> {
     answer.extend([0xAA; 32]);
     answer.extend([13, 14, 15, 16]);
     answer.extend([0xBB; 32]);
-    answer.extend([1, 0x80, 0x01]);
+    answer.push(1);
+    answer.extend(writer);
+    answer.extend([0x80, 0x01]);
     answer.extend([0x70; 16]);
     answer
 }
@@ -187,7 +196,7 @@ fn commands<T: Transport>() -> Vec<(&'static str, Run<T>, Vec<u8>)> {
                 let sig = Sig::from_der(&[0x30; 70]).unwrap();
                 a.open_session(&open_request(&sig)).map(drop)
             },
-            session_answer(1),
+            session_answer(3),
         ),
         (
             "RENEW",
@@ -332,29 +341,30 @@ fn the_pseudonym_is_recognised() {
 #[test]
 fn an_opened_session_has_its_head_or_none() {
     let sig = SecretKey::from_bytes(&[7; 32]).unwrap().sign(b"x");
-    let opened = applet(&session_answer(1), 0x9000)
+    let opened = applet(&session_answer(3), 0x9000)
         .open_session(&open_request(&sig))
         .unwrap();
     assert_eq!(opened.n, 9);
     assert_eq!(opened.secret.as_slice(), [0x5E; 32]);
     assert_eq!(opened.unsettled, Slots(0x8001));
-    assert_eq!(
-        opened.head,
-        Some(HeadRecord {
-            epoch: 0x0102_0304,
-            sequence: 0x0506_0708_090A_0B0C,
-            head: Hash([0xAA; 32]),
-            list_number: 0x0D0E_0F10,
-            list_hash: Hash([0xBB; 32]),
-            closed: true,
-        })
-    );
-    let opened = applet(&session_answer(0), 0x9000)
+    assert_eq!(opened.head, Some(head()));
+    let writer = HeadWriter {
+        terminal: [0x77; 8],
+        n: 8,
+    };
+    assert_eq!(opened.writer, Some(writer));
+    let opened = applet(&session_answer(2), 0x9000)
         .open_session(&open_request(&sig))
         .unwrap();
-    assert_eq!(opened.head, None);
+    assert_eq!((opened.head, opened.writer), (None, None));
+    // Version 1.0 of the applet does not say who wrote it.
+    let opened = applet(&session_answer_by(1, &[]), 0x9000)
+        .open_session(&open_request(&sig))
+        .unwrap();
+    assert_eq!((opened.head, opened.writer), (Some(head()), None));
+    assert_eq!(opened.unsettled, Slots(0x8001));
     assert!(
-        applet(&session_answer(2), 0x9000)
+        applet(&session_answer(4), 0x9000)
             .open_session(&open_request(&sig))
             .is_err()
     );

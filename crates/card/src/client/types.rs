@@ -246,6 +246,15 @@ pub struct HeadRecord {
     pub closed: bool,
 }
 
+/// Who put a head record, by the card's own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadWriter {
+    /// First 8 bytes of the terminal's ID.
+    pub terminal: [u8; 8],
+    /// Number of its session.
+    pub n: u32,
+}
+
 /// What OPEN SESSION answers.
 pub struct OpenedSession {
     /// The session's number, from 1.
@@ -256,6 +265,8 @@ pub struct OpenedSession {
     pub secret: Zeroizing<Vec<u8>>,
     /// The head that the card has seen, if any.
     pub head: Option<HeadRecord>,
+    /// Who put it, if there is one and the applet is of version 1.1 or newer.
+    pub writer: Option<HeadWriter>,
     /// Slots whose sessions were not settled before this one.
     pub unsettled: Slots,
     /// For RENEW and PUT HEAD, until the next SELECT.
@@ -268,6 +279,7 @@ impl std::fmt::Debug for OpenedSession {
         f.debug_struct("OpenedSession")
             .field("n", &self.n)
             .field("head", &self.head)
+            .field("writer", &self.writer)
             .field("unsettled", &self.unsettled)
             .finish_non_exhaustive()
     }

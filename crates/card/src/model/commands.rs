@@ -2,7 +2,7 @@
 //! data that comes with them goes unnoticed.
 
 use super::chip::Chip;
-use super::state::{Guarded, HEAD, Life, Memory, Open, Slot};
+use super::state::{Guarded, HEAD, Life, Memory, Open, Slot, WRITER};
 use super::*;
 use crate::ids::{CardId, Hash, Point, TerminalId};
 use crate::sign::{self, Sig};
@@ -10,8 +10,10 @@ use crate::text::{Domain, fields};
 
 const PIN_TRIES: u8 = 3;
 const PUK_TRIES: u8 = 10;
-/// PUT HEAD may lead sequence and list number up by so much.
-const STRIDE: u128 = 65_536;
+/// PUT HEAD: how far the sequence may go up at once.
+const STRIDE: u128 = 1024;
+/// PUT HEAD: how far the list number may go up at once.
+const LIST_STRIDE: u128 = 16;
 
 /// 6A80 unless there are `least` to 8 ASCII digits or letters, padded with FF to 8.
 fn form(value: &[u8], least: usize) -> Result<[u8; 8], u16> {
@@ -122,7 +124,7 @@ impl<C: Chip> Model<C> {
         } else {
             (0, 0, 0)
         };
-        let mut out = vec![1, 0, m.life as u8, pin, puk, state];
+        let mut out = vec![1, 1, m.life as u8, pin, puk, state];
         out.extend_from_slice(&challenge);
         if has_owner {
             let text = fields(&[&m.card.0, &m.subscriber, &challenge]);
@@ -384,8 +386,9 @@ impl<C: Chip> Model<C> {
             &[&n.to_be_bytes(), &id.0, &binding.0],
         );
         out.extend_from_slice(&self.chip.agree(&hpke));
-        out.push(u8::from(self.memory.head.is_some()));
+        out.push(2 | u8::from(self.memory.head.is_some()));
         out.extend_from_slice(&self.memory.head.unwrap_or([0; HEAD]));
+        out.extend_from_slice(&self.memory.writer);
         out.extend_from_slice(&before.to_be_bytes());
         out.extend_from_slice(&token);
         Ok(out)
@@ -408,16 +411,22 @@ impl<C: Chip> Model<C> {
     pub(super) fn put_head(&mut self, data: &[u8]) -> Answer {
         self.need(Life::Enrolled)?;
         length(data, 99, 99)?;
-        self.need_token(data)?;
+        let open = self.need_token(data)?;
+        let writer = writer(&open);
+        let restored = std::mem::take(&mut self.session.restored);
         let next: [u8; HEAD] = array(data, 16)?;
         // The last byte: flags, of which there is one.
         if next[HEAD - 1] & !1 != 0 {
             return Err(BAD_DATA);
         }
-        if self.memory.head.is_some_and(|old| !may_follow(&old, &next)) {
+        let may = match &self.memory.head {
+            Some(old) => may_follow(old, &next, restored),
+            None => may_begin(&next),
+        };
+        if !may {
             return Err(BAD_DATA);
         }
-        self.memory.head = Some(next);
+        self.memory.put_head(next, writer);
         self.memory
             .settle(u16::from_be_bytes(array(data, 16 + HEAD)?));
         Ok(Vec::new())
@@ -434,6 +443,7 @@ impl<C: Chip> Model<C> {
         };
         let mut out = Vec::new();
         self.signature(&mut out, domain, &[data]);
+        self.session.restored |= domain == Domain::Restore;
         Ok(out)
     }
 
@@ -453,17 +463,37 @@ impl<C: Chip> Model<C> {
     }
 }
 
-fn may_follow(old: &[u8; HEAD], next: &[u8; HEAD]) -> bool {
+/// Who puts a head record: the beginning of the terminal's ID, and N.
+pub(super) fn writer(open: &Open) -> [u8; WRITER] {
+    let mut out = [0; WRITER];
+    out[..8].copy_from_slice(&open.terminal.0[..8]);
+    out[8..].copy_from_slice(&open.n.to_be_bytes());
+    out
+}
+
+fn may_begin(next: &[u8; HEAD]) -> bool {
+    let small = |at: std::ops::Range<usize>, bits: u32| number(&next[at]) < 1 << bits;
+    small(0..4, 16) && small(4..12, 32) && small(44..48, 16)
+}
+
+fn may_follow(old: &[u8; HEAD], next: &[u8; HEAD], restored: bool) -> bool {
     let [epoch, sequence, head, list, list_hash] = [0..4, 4..12, 12..44, 44..48, 48..80];
     let at = |r: &std::ops::Range<usize>| (number(&old[r.clone()]), number(&next[r.clone()]));
     let same = |r: &std::ops::Range<usize>| old[r.clone()] == next[r.clone()];
-    let within = |r, most| {
+    let up = |r, most| {
         let (old, next) = at(r);
-        (old..=old + most).contains(&next)
+        next <= old + most
     };
-    within(&epoch, 1)
-        && within(&sequence, STRIDE)
-        && within(&list, STRIDE)
-        && !(same(&epoch) && same(&sequence) && !same(&head))
-        && (!same(&list) || same(&list_hash))
+    let down = |r| at(r).1 < at(r).0;
+    if !(up(&epoch, 1) && up(&sequence, STRIDE) && up(&list, LIST_STRIDE)) || down(&sequence) {
+        return false;
+    }
+    // The owner ended a record that nobody can prove.
+    if restored && !same(&sequence) {
+        return true;
+    }
+    let falls = down(&epoch) || down(&list);
+    let other_head = same(&epoch) && same(&sequence) && !same(&head);
+    let other_list = same(&list) && !same(&list_hash);
+    !(falls || other_head || other_list)
 }

@@ -1,6 +1,7 @@
 //! What a card may be after its power went in the middle of a command.
 
 use super::chip::Chip;
+use super::commands::writer;
 use super::state::HEAD;
 use super::{DONE, Model};
 use crate::apdu::Command;
@@ -34,7 +35,10 @@ impl<C: Chip + Clone> Model<C> {
             (0x00, 0x2C) | (0x80, 0x50) => m.puk.check(data.get(..8)?).ok()?,
             (0x80, 0x10 | 0x12 | 0x14) => m.transport.check(data.get(..16)?).ok()?,
             // The head first, then the slots.
-            (0x80, 0x44) => m.head = data.get(16..)?.first_chunk::<HEAD>().copied(),
+            (0x80, 0x44) => {
+                let head = *data.get(16..)?.first_chunk::<HEAD>()?;
+                m.put_head(head, writer(self.session.open.as_ref()?));
+            }
             _ => return None,
         }
         Some(model)

@@ -6,6 +6,8 @@ use crate::ids::{CardId, Point, TerminalId};
 pub(super) const SLOTS: usize = 16;
 /// Length of a head record.
 pub(super) const HEAD: usize = 81;
+/// Length of what names its writer.
+pub(super) const WRITER: usize = 12;
 
 /// How far a card's life has come; the byte that SELECT answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,7 @@ pub(super) struct Memory {
     pub(super) unsettled: [u32; SLOTS],
     pub(super) slots: [Option<Slot>; SLOTS],
     pub(super) head: Option<[u8; HEAD]>,
+    pub(super) writer: [u8; WRITER],
 }
 
 impl Memory {
@@ -106,6 +109,7 @@ impl Memory {
             unsettled: [0; SLOTS],
             slots: [const { None }; SLOTS],
             head: None,
+            writer: [0; WRITER],
         }
     }
 
@@ -114,6 +118,13 @@ impl Memory {
         (0..SLOTS)
             .filter(|i| self.unsettled[*i] != 0 && self.slots[*i].is_some())
             .fold(0, |map, i| map | 1 << i)
+    }
+
+    /// A record that is equal to the stored one is not written again.
+    pub(super) fn put_head(&mut self, head: [u8; HEAD], writer: [u8; WRITER]) {
+        if self.head != Some(head) {
+            (self.head, self.writer) = (Some(head), writer);
+        }
     }
 
     pub(super) fn settle(&mut self, map: u16) {
@@ -144,6 +155,8 @@ pub(super) struct Open {
 pub(super) struct Session {
     pub(super) verified: bool,
     pub(super) direct: bool,
+    /// "restore" was signed, and no PUT HEAD came after it.
+    pub(super) restored: bool,
     pub(super) challenge: Option<[u8; 16]>,
     pub(super) open: Option<Open>,
 }

@@ -1,8 +1,8 @@
 //! A card's whole life, by the client: every command once at least.
 
 use simsync_card::client::{
-    Applet, CardError, HeadRecord, Lifecycle, OpenRequest, OpenedSession, Personalisation, Pin,
-    PinState, Puk, Selected, SignDomain, Slot, Slots, TransportSecret,
+    Applet, CardError, HeadRecord, HeadWriter, Lifecycle, OpenRequest, OpenedSession,
+    Personalisation, Pin, PinState, Puk, Selected, SignDomain, Slot, Slots, TransportSecret,
 };
 use simsync_card::ids::{CardId, Hash, Point, SubscriberId, TerminalId};
 use simsync_card::sign::{self, SecretKey};
@@ -259,6 +259,11 @@ fn work<T: Transport>(applet: &mut Applet<T>, terminal: &Terminal, subscriber: &
     assert_eq!(unsettled[0].terminal, terminal.id().0[..8]);
     let second = terminal.open(applet, &selected, &binding);
     assert_eq!((second.n, second.head), (2, Some(head)));
+    let writer = HeadWriter {
+        terminal: terminal.id().0[..8].try_into().unwrap(),
+        n: 1,
+    };
+    assert_eq!(second.writer, Some(writer));
     let own = Slots::EMPTY.with(Slot::new(0).unwrap());
     assert_eq!(second.unsettled, own);
     let closing = HeadRecord {

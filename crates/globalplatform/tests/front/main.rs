@@ -69,7 +69,7 @@ fn installs_in_every_variant() {
         let selected = selected.unwrap_or_else(|e| panic!("{what}: {e}")).unwrap();
         assert_eq!(
             (selected.version, selected.lifecycle),
-            ((1, 0), Lifecycle::Installed)
+            ((1, 1), Lifecycle::Installed)
         );
         personalise(&desk, &card);
     }

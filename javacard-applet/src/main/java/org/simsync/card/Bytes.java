@@ -3,14 +3,9 @@ package org.simsync.card;
 /** Big-endian unsigned numbers and comparisons on byte arrays. */
 final class Bytes {
     /** The first number is smaller. */
-    static final byte BELOW = -1;
-    static final byte EQUAL = 0;
-    /** Larger by exactly one. */
-    static final byte NEXT = 1;
-    /** Larger by 2 to 65,536. */
-    static final byte NEAR = 2;
-    /** Larger by more than 65,536. */
-    static final byte FAR = 3;
+    static final short BELOW = -1;
+    /** Larger by so much, or more. */
+    static final short FAR = (short) 0x7FFF;
 
     private Bytes() {
     }
@@ -20,13 +15,12 @@ final class Bytes {
     }
 
     /**
-     * How far the first number is above the second, both of the given length in bytes: BELOW, EQUAL, NEXT, NEAR or FAR.
-     * The difference is never built as a whole, so no sum of a stored value and a limit can overflow.
+     * How far the first number is above the second, both of the given length in bytes: BELOW, 0 for equal, the difference,
+     * FAR. The difference is never built as a whole, so no sum of a stored value and a limit can overflow.
      */
-    static byte distance(byte[] a, short aOffset, byte[] b, short bOffset, short length) {
+    static short ahead(byte[] a, short aOffset, byte[] b, short bOffset, short length) {
         short borrow = 0;
         short low = 0;
-        short middle = 0;
         short high = 0;
         for (short i = (short) (length - 1); i >= 0; i--) {
             short minuend = unsigned(a[(short) (aOffset + i)]);
@@ -42,8 +36,6 @@ final class Bytes {
                 low = difference;
             } else if (fromEnd == 1) {
                 low = (short) (low | (short) (difference << 8));
-            } else if (fromEnd == 2) {
-                middle = difference;
             } else {
                 high = (short) (high | difference);
             }
@@ -51,13 +43,7 @@ final class Bytes {
         if (borrow != 0) {
             return BELOW;
         }
-        if (high != 0) {
-            return FAR;
-        }
-        if (middle == 0) {
-            return low == 0 ? EQUAL : low == 1 ? NEXT : NEAR;
-        }
-        return middle == 1 && low == 0 ? NEAR : FAR;
+        return high != 0 || low < 0 ? FAR : low;
     }
 
     /** Adds one; false, and all zeros left behind, when there is no larger number. */

@@ -11,8 +11,6 @@ final class Pairing {
     private static final short LABEL = Proto.LEN_POINT;
     private static final short ADD_MIN = (short) (Proto.LEN_POINT + 1 + Proto.LEN_HASH);
     private static final short ADD_MAX = (short) (ADD_MIN + Proto.LEN_TERMINAL_LABEL_MAX);
-    /** READ SESSIONS shows so much of a terminal's ID. */
-    private static final short LEN_SHORT_ID = 8;
 
     private final Ram ram;
     private final Io io;
@@ -89,7 +87,7 @@ final class Pairing {
             if (isUnsettled(slot)) {
                 out[end] = (byte) slot;
                 end = Util.arrayCopyNonAtomic(terminals.array(slot), Terminals.idAt(), out, (short) (end + 1),
-                        LEN_SHORT_ID);
+                        Proto.LEN_SHORT_ID);
                 end = sessions.copyUnsettled(slot, out, end);
             }
         }

@@ -3,7 +3,7 @@ package org.simsync.card;
 /** The numbers of docs/card.md: instructions, lengths, lifecycles, status words. */
 final class Proto {
     static final byte VERSION_MAJOR = 1;
-    static final byte VERSION_MINOR = 0;
+    static final byte VERSION_MINOR = 1;
 
     static final byte CLA_ISO = (byte) 0x00;
     static final byte CLA_OWN = (byte) 0x80;
@@ -55,9 +55,14 @@ final class Proto {
     static final short LEN_HASH = 32;
     static final short LEN_POINT = 65;
     static final short LEN_N = 4;
+    /** So much of a terminal's ID tells it from the card's others. */
+    static final short LEN_SHORT_ID = 8;
     static final short LEN_SIGNATURE_MIN = 8;
     static final short LEN_SIGNATURE_MAX = 72;
     static final short SLOTS = 16;
+
+    /** OPEN SESSION's answer: beside bit 0, the record is set. */
+    static final byte HEAD_HAS_WRITER = 2;
 
     /** The one bit of a head's flags. */
     static final byte FLAG_CLOSED = 1;

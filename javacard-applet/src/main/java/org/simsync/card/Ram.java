@@ -37,6 +37,7 @@ final class Ram {
     private static final byte DIRECT = 2;
     private static final byte CHALLENGED = 4;
     private static final byte OPEN = 8;
+    private static final byte RESTORED = 16;
 
     /** What a session opened; read with the offsets above. */
     final byte[] session;
@@ -98,6 +99,17 @@ final class Ram {
 
     void setOpen(boolean on) {
         set(OPEN, on);
+    }
+
+    void setRestored() {
+        set(RESTORED, true);
+    }
+
+    /** Whether "restore" was signed for the session; the answer is given once. */
+    boolean takeRestored() {
+        boolean restored = has(RESTORED);
+        set(RESTORED, false);
+        return restored;
     }
 
     private boolean has(byte bit) {

@@ -116,8 +116,8 @@ final class Twin {
         boolean firstIsRight = isRight(first);
         boolean secondIsRight = isRight(second);
         if (firstIsRight && secondIsRight) {
-            byte distance = Bytes.distance(first, (short) 0, second, (short) 0, LEN_COUNTER);
-            return distance == Bytes.BELOW ? SECOND : FIRST;
+            short ahead = Bytes.ahead(first, (short) 0, second, (short) 0, LEN_COUNTER);
+            return ahead == Bytes.BELOW ? SECOND : FIRST;
         }
         if (firstIsRight) {
             return FIRST;

@@ -78,7 +78,9 @@ final class Work {
         short end = Util.arrayCopyNonAtomic(ram.session, Ram.N, out, (short) 0, Proto.LEN_N);
         end = signSession(Texts.SESSION, in, BINDING, end);
         end = Util.arrayCopyNonAtomic(out, secretAt, out, end, Proto.LEN_HASH);
+        short headAt = end;
         end = head.copy(out, end);
+        out[headAt] = (byte) (out[headAt] | Proto.HEAD_HAS_WRITER);
         end = Util.setShort(out, end, unsettled);
         end = Util.arrayCopyNonAtomic(ram.session, Ram.TOKEN, out, end, Proto.LEN_TOKEN);
         ram.setOpen(true);
@@ -127,8 +129,9 @@ final class Work {
         rights.requireLifecycle(Proto.LIFE_ENROLLED);
         io.receive(apdu, PUT_LENGTH, PUT_LENGTH);
         rights.requireToken(ram.in, (short) 0);
+        boolean restored = ram.takeRestored();
         // The head first: a slot left unsettled by a cut is asked for again, a head that was never stored is not.
-        head.put(ram.in, Proto.LEN_TOKEN);
+        head.put(ram.in, Proto.LEN_TOKEN, restored, ram.session, Ram.TERMINAL, Ram.N);
         sessions.settle(Util.getShort(ram.in, BITMAP));
     }
 
@@ -140,6 +143,10 @@ final class Work {
         byte[] domain = p1 == SIGN_KEYOBJECT ? Texts.KEYOBJECT : p1 == SIGN_ERASE ? Texts.ERASE : Texts.RESTORE;
         short textEnd = texts.begin(domain);
         textEnd = texts.field(textEnd, ram.in, (short) 0, Proto.LEN_HASH);
-        io.reply(apdu, keys.sign(textEnd, ram.out, (short) 0));
+        short end = keys.sign(textEnd, ram.out, (short) 0);
+        if (domain == Texts.RESTORE) {
+            ram.setRestored();
+        }
+        io.reply(apdu, end);
     }
 }

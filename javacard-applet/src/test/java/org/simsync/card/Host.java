@@ -108,7 +108,7 @@ final class Host {
     Selected select() {
         ByteBuffer answer = ByteBuffer.wrap(card.send(0x00, 0xA4, 4, 0, FaultyCard.AID).ok(38));
         assertEquals(1, answer.get(), "major version");
-        assertEquals(0, answer.get(), "minor version");
+        assertEquals(1, answer.get(), "minor version");
         Selected selected = new Selected(answer.get(), answer.get(), answer.get(), answer.get(), take(answer, 16),
                 take(answer, 16));
         challenge = selected.challenge();
@@ -235,7 +235,7 @@ final class Host {
     // Sessions.
 
     /** What OPEN SESSION answers, checked as far as a host can. */
-    record Session(long n, byte[] token, int unsettled, boolean headIsSet, byte[] head) { }
+    record Session(long n, byte[] token, int unsettled, boolean headIsSet, byte[] head, byte[] writer) { }
 
     Answer tryOpen(byte[] id, byte[] binding, byte[] point, byte[] signature) {
         return card.send(0x80, 0x40, 0, 0, join(id, binding, point, signature));
@@ -255,12 +255,15 @@ final class Host {
         byte[] signature = takeLv(answer);
         assertSigned("session", signature, n, terminal.id, binding);
         assertArrayEquals(Crypto.agree(hpke.getPrivate(), kemPoint), take(answer, 32), "shared secret");
-        boolean headIsSet = answer.get() == 1;
+        byte about = answer.get();
+        boolean headIsSet = (about & 1) == 1;
+        assertEquals(2, about & ~1, "a writer follows");
         byte[] head = take(answer, Head.LENGTH);
+        byte[] writer = take(answer, Head.LEN_WRITER);
         int unsettled = answer.getShort() & 0xFFFF;
         byte[] token = take(answer, 16);
         assertFalse(answer.hasRemaining());
-        return new Session(ByteBuffer.wrap(n).getInt() & 0xFFFFFFFFL, token, unsettled, headIsSet, head);
+        return new Session(ByteBuffer.wrap(n).getInt() & 0xFFFFFFFFL, token, unsettled, headIsSet, head, writer);
     }
 
     /** SELECT, VERIFY, OPEN SESSION. */

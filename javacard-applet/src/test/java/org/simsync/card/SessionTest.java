@@ -251,7 +251,8 @@ class SessionTest {
         Host.Session session = host.openFresh(terminal);
         assertFalse(session.headIsSet());
         assertArrayEquals(new byte[Head.LENGTH], session.head());
-        byte[] head = Host.head(0x01020304L, 0x05060708090A0B0CL, 0xAB, 0x0D0E0F10L, 0xCD, 1);
+        assertArrayEquals(new byte[Head.LEN_WRITER], session.writer());
+        byte[] head = Host.head(0x0304L, 0x090A0B0CL, 0xAB, 0x0F10L, 0xCD, 1);
         host.putHead(session.token(), head, 0).ok();
         Host.Session next = host.openFresh(terminal);
         assertTrue(next.headIsSet());

@@ -21,7 +21,7 @@ public final class LoadFile {
     private static final int USAGE = 2;
     private static final int FORMAT_MINOR = 1;
     private static final int PACKAGE_MAJOR = 1;
-    private static final int PACKAGE_MINOR = 0;
+    private static final int PACKAGE_MINOR = 1;
     /** What the applet uses, in the versions of Java Card 3.0.4. */
     private static final CapFile.Import[] IMPORTS = {
         new CapFile.Import(JavaCardVersion.FRAMEWORK, 1, 5),

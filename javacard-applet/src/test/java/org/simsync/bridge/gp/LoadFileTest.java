@@ -72,7 +72,7 @@ class LoadFileTest {
     @Test
     void theComponentsSayWhatTheyMust() {
         Map<Integer, byte[]> components = Host.components();
-        assertEquals("010012DECAFFED010204000108F053494D53594E43", Host.text(components.get(CapFile.HEADER)));
+        assertEquals("010012DECAFFED010204010108F053494D53594E43", Host.text(components.get(CapFile.HEADER)));
         assertEquals("04001F03050107A0000000620101050107A0000000620102000107A0000000620001",
                 Host.text(components.get(CapFile.IMPORT)));
         assertEquals("03000D0109F053494D53594E43010001", Host.text(components.get(CapFile.APPLET)));

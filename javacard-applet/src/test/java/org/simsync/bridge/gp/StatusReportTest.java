@@ -56,7 +56,7 @@ class StatusReportTest {
     void loadFilesWithAndWithoutModules() throws BridgeException {
         Host host = new Host().open(1).installAll();
         String name = "4F" + Host.lv(Host.PACKAGE);
-        String plain = "4F08F053494D53594E43" + "9F700101" + "CE020100";
+        String plain = "4F08F053494D53594E43" + "9F700101" + "CE020101";
         assertEquals("E31C" + plain + DOMAIN_AID + "9000", ask(host, 0x20, 2, name));
         assertEquals("E327" + plain + "8409F053494D53594E4301" + DOMAIN_AID + "9000", ask(host, 0x10, 2, name));
         assertEquals("08F053494D53594E4301009000", ask(host, 0x20, 0, name));
