@@ -6,11 +6,14 @@ use simsync_card::sign::{self, SecretKey};
 use simsync_card::text::Domain;
 
 use crate::ids::{CollectionId, ObjectId, PackId, VaultId};
-use crate::signed::{FormatError, Signed, decode_versioned, encode};
+use crate::restore::Restore;
+use crate::signed::{FormatError, Signed, decode, decode_front, decode_versioned, encode};
 use crate::statement::SessionStatement;
 
-/// Newest format version of a commit's body.
-pub const COMMIT_VERSION: u8 = 1;
+/// Newest format version of a commit's body. Version 1 has no [`Restore`], and is what is written where there is none.
+pub const COMMIT_VERSION: u8 = 2;
+/// Version of commits without a [`Restore`].
+const PLAIN_VERSION: u8 = 1;
 
 /// A pack as a commit or tail names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,13 +47,13 @@ pub struct SessionRef {
 /// What a commit says in the clear.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitBody {
-    /// [`COMMIT_VERSION`].
+    /// [`CommitBody::version_with`] what the commit has.
     pub version: u8,
     /// The vault.
     pub vault: VaultId,
     /// Epoch of the keys that this commit writes with.
     pub epoch: u32,
-    /// 1 for the first commit; runs on across epochs.
+    /// 1 for the first commit; runs on across epochs, and after a [`Restore`] from what that ends.
     pub sequence: u64,
     /// Hash of the commit before; zeros for the first.
     pub previous: Hash,
@@ -74,6 +77,33 @@ pub struct CommitBody {
     pub tails_merged: Vec<SessionRef>,
     /// Sealed vault metadata: header, names and attributes of collections.
     pub metadata: Vec<u8>,
+    /// The owner's card ends a record that nobody can prove. Behind all other fields in the bytes.
+    #[serde(skip)]
+    pub restore: Option<Restore>,
+}
+
+impl CommitBody {
+    /// The format version that a commit is written in.
+    pub fn version_with(restore: Option<&Restore>) -> u8 {
+        restore.map_or(PLAIN_VERSION, |_| COMMIT_VERSION)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = encode(self);
+        if let Some(restore) = &self.restore {
+            bytes.extend(encode(restore));
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        if bytes.first() != Some(&COMMIT_VERSION) {
+            return decode_versioned(WHAT, COMMIT_VERSION, bytes);
+        }
+        let (mut body, rest): (Self, _) = decode_front(WHAT, bytes)?;
+        body.restore = Some(decode(WHAT, rest)?);
+        Ok(body)
+    }
 }
 
 /// A commit with its signature.
@@ -90,7 +120,7 @@ const WHAT: &str = "a commit";
 impl Commit {
     /// Signs `body` with the terminal's key.
     pub fn sign(body: CommitBody, key: &SecretKey) -> Self {
-        let bytes = encode(&body);
+        let bytes = body.encode();
         let sig = key.sign(&commit_text(&body.session.card, &Hash::of(&bytes)));
         Self {
             body,
@@ -101,7 +131,7 @@ impl Commit {
     /// Reads a commit and checks what needs no key: version, form, inner consistency.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         let signed = Signed::from_bytes(WHAT, bytes)?;
-        let body: CommitBody = decode_versioned(WHAT, COMMIT_VERSION, &signed.body)?;
+        let body = CommitBody::decode(&signed.body)?;
         let rule = |why: &str| FormatError::Rule {
             what: WHAT,
             why: why.to_owned(),
@@ -111,6 +141,11 @@ impl Commit {
         }
         if body.sequence == 0 || (body.sequence == 1) != (body.previous == Hash::ZERO) {
             return Err(rule("sequence and previous hash do not fit"));
+        }
+        if let Some(restore) = &body.restore
+            && restore.sequence.checked_add(1) != Some(body.sequence)
+        {
+            return Err(rule("it does not follow the record that it ends"));
         }
         if !body
             .roots

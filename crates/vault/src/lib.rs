@@ -13,6 +13,7 @@ pub mod keyobject;
 pub mod keys;
 pub mod metadata;
 pub mod pack;
+pub mod restore;
 pub mod seal;
 pub mod secret;
 pub mod signed;

@@ -86,16 +86,24 @@ pub(crate) fn decode<T: DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
 ) -> Result<T, FormatError> {
+    match decode_front(what, bytes)? {
+        (value, []) => Ok(value),
+        _ => Err(FormatError::Damaged(what)),
+    }
+}
+
+/// Reads one value from the beginning of `bytes`, and answers the rest; the length of all is checked first.
+pub(crate) fn decode_front<'a, T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), FormatError> {
     if bytes.len() > BODY_MAX {
         return Err(FormatError::TooLarge {
             what,
             max: BODY_MAX,
         });
     }
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        _ => Err(FormatError::Damaged(what)),
-    }
+    postcard::take_from_bytes(bytes).map_err(|_| FormatError::Damaged(what))
 }
 
 /// Reads a versioned body: the first byte is checked before the rest is looked at.

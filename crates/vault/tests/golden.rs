@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{CARD, VAULT, key_object, ring, rng, rng_from, statement, terminal};
-use simsync_card::ids::{Hash, TerminalId};
+use simsync_card::ids::{Hash, ServerId, TerminalId};
 use simsync_vault::chunker::ChunkerParams;
 use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
@@ -24,6 +24,7 @@ use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::keys::VaultKey;
 use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
 use simsync_vault::pack::{PackBuilder, open_object, read_index};
+use simsync_vault::restore::Restore;
 use simsync_vault::seal::Kind;
 use simsync_vault::tail::{Tail, TailBody};
 use simsync_vault::tree::{self, Directory, Entry, FileEntry};
@@ -197,6 +198,7 @@ fn a_commit() {
         closing: true,
         tails_merged: vec![SessionRef { card: CARD, n: 2 }],
         metadata: vec![1, 2, 3],
+        restore: None,
     };
     let commit = Commit::sign(body, &terminal());
     let stored = golden("commit", &commit.to_bytes());
@@ -205,6 +207,27 @@ fn a_commit() {
     let card = common::card_sig().point();
     assert!(read.verify(&terminal().point(), &card).is_ok());
     golden("commit-hash", &commit.hash().0);
+
+    let mut body = commit.body;
+    body.version = 2;
+    body.sequence = 70_001;
+    body.restore = Some(Restore {
+        server: ServerId([5; 16]),
+        head: Hash([6; 32]),
+        sequence: 70_000,
+        sig: common::card_sig().sign(b"restore"),
+    });
+    let commit = Commit::sign(body, &terminal());
+    let stored = golden("commit-2", &commit.to_bytes());
+    assert_eq!(Commit::from_bytes(&stored).unwrap(), commit);
+    let to_sign = Restore::to_sign(
+        &ServerId([5; 16]),
+        &Hash([6; 32]),
+        70_000,
+        &Hash([9; 32]),
+        2,
+    );
+    golden("restore-to-sign", &to_sign.0);
 }
 
 #[test]

@@ -420,6 +420,7 @@ fn commits_and_tails_need_terminal_and_card() {
         closing: false,
         tails_merged: vec![],
         metadata: vec![1, 2, 3],
+        restore: None,
     };
     let commit = Commit::sign(body.clone(), &terminal());
     let read = Commit::from_bytes(&commit.to_bytes()).unwrap();
@@ -435,10 +436,10 @@ fn commits_and_tails_need_terminal_and_card() {
         "a session that the card never opened"
     );
     let mut newer = commit.signed.clone();
-    newer.body[0] = 2;
+    newer.body[0] = 3;
     assert!(matches!(
         Commit::from_bytes(&newer.to_bytes()),
-        Err(FormatError::Newer { found: 2, .. })
+        Err(FormatError::Newer { found: 3, .. })
     ));
     let bytes = commit.to_bytes();
     for cut in 0..bytes.len() {

@@ -88,6 +88,7 @@ pub async fn put(call: &mut Call) -> Reply {
             subscriber: peer.subscriber,
             terminal: peer.terminal,
             session: grant.session,
+            server: call.app.server,
             commit,
             key_object,
             now: call.app.now(),

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use simsync_card::ids::{CardId, TerminalId};
+use simsync_card::ids::{CardId, Hash, ServerId, TerminalId};
 use simsync_protocol::api::{HeadInfo, SessionState};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{Commit, CommitBody, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, TerminalEntry, Wrap};
+use simsync_vault::restore;
 
 use super::{format_problem, keyobject, refuse};
 use crate::store::types::{
@@ -65,6 +66,7 @@ pub fn decide(
     new_list: Option<&(KeyObject, Vec<Wrap>)>,
     terminal: &TerminalId,
     grant_session: &SessionRef,
+    server: &ServerId,
     facts: &Facts,
 ) -> Result<Outcome, Problem> {
     let body = &commit.body;
@@ -79,7 +81,7 @@ pub fn decide(
             "something was revoked: this session must first make a new epoch (a key object with the next epoch)",
         );
     }
-    head_rules(body, facts)?;
+    head_rules(commit, card, server, facts)?;
     let list = list_rules(body, card, new_list, facts)?;
     let entry = author(body, list, facts)?;
     commit
@@ -175,13 +177,15 @@ fn superseded<T>() -> Result<T, Problem> {
 }
 
 /// Compare-and-set: it must follow the newest commit.
-fn head_rules(body: &CommitBody, facts: &Facts) -> Result<(), Problem> {
-    let (hash, sequence) = facts
-        .head
-        .as_ref()
-        .map_or((simsync_card::ids::Hash::ZERO, 0), |(h, _)| {
-            (h.hash, h.sequence)
-        });
+fn head_rules(
+    commit: &Commit,
+    card: &CardRow,
+    server: &ServerId,
+    facts: &Facts,
+) -> Result<(), Problem> {
+    let body = &commit.body;
+    let before = facts.head.as_ref().map(|(_, c)| c);
+    let hash = before.map_or(Hash::ZERO, Commit::hash);
     if body.previous != hash {
         let mut problem = Problem::new(
             Code::HeadMoved,
@@ -190,15 +194,9 @@ fn head_rules(body: &CommitBody, facts: &Facts) -> Result<(), Problem> {
         problem.head = facts.head.as_ref().map(|(h, _)| *h);
         return Err(problem);
     }
-    if Some(body.sequence) != sequence.checked_add(1) {
-        return refuse(
-            Code::ChainRefused,
-            format!("its sequence is {} after {sequence}", body.sequence),
-        );
-    }
-    if let Some((_, newest)) = &facts.head
-        && newest.body.vault != body.vault
-    {
+    restore::follows(commit, before.map(|c| &c.body), server, &card.keys.sig)
+        .map_err(|e| format_problem(&e))?;
+    if before.is_some_and(|c| c.body.vault != body.vault) {
         return refuse(Code::ChainRefused, "it belongs to another vault");
     }
     Ok(())

@@ -7,7 +7,7 @@ pub use packs::blobs;
 
 use std::sync::Arc;
 
-use simsync_card::ids::{Hash, SubscriberId, TerminalId};
+use simsync_card::ids::{Hash, ServerId, SubscriberId, TerminalId};
 use simsync_protocol::api::{MovingTo, ServerEvent, SessionState};
 use simsync_protocol::problem::Code;
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
@@ -311,6 +311,7 @@ impl Fixture {
             subscriber: self.sub.clone(),
             terminal: self.terminal.id(),
             session: self.session(commit.body.session.n),
+            server: ServerId([1; 16]),
             commit,
             key_object,
             now: 30,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use simsync_card::byte_id;
-use simsync_card::ids::{CardId, Hash, Point, SubscriberId, TerminalId};
+use simsync_card::ids::{CardId, Hash, Point, ServerId, SubscriberId, TerminalId};
 use simsync_card::text::CardKeys;
 use simsync_protocol::api::{HeadInfo, Revoked, SessionInfo, SessionState};
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
@@ -342,6 +342,8 @@ pub struct PutCommit {
     pub terminal: TerminalId,
     /// The session of its grant.
     pub session: SessionRef,
+    /// This server.
+    pub server: ServerId,
     /// The commit.
     pub commit: Commit,
     /// The key object that takes effect with it.

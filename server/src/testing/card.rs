@@ -80,6 +80,12 @@ impl SoftCard {
         self.sig.sign(&text::renew(&self.id, n, terminal, binding))
     }
 
+    /// Signature "restore" over 32 bytes.
+    pub fn sign_restore(&self, hash: &Hash) -> Sig {
+        self.sig
+            .sign(&text::Domain::Restore.text(&self.id, &[&hash.0]))
+    }
+
     /// SIGN "keyobject".
     pub fn sign_key_object(&self, body: KeyObjectBody) -> KeyObject {
         let (_, hash) = body.to_sign();

@@ -88,7 +88,7 @@ impl SoftVault {
     ) -> CommitBody {
         let list = list.or(self.key_object.as_ref()).expect("a key object");
         CommitBody {
-            version: simsync_vault::commit::COMMIT_VERSION,
+            version: CommitBody::version_with(None),
             vault: self.id,
             epoch: list.body.epoch,
             sequence: self.head.map_or(0, |h| h.sequence) + 1,
@@ -103,6 +103,7 @@ impl SoftVault {
             closing: false,
             tails_merged: Vec::new(),
             metadata: vec![0; 16],
+            restore: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod life;
 mod packs;
 mod pairing;
 mod program;
+mod restores;
 mod sessions;
 mod shares;
 mod stores;

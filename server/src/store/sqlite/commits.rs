@@ -115,6 +115,7 @@ pub(super) fn put(tx: &Tx<'_>, p: &PutCommit) -> Result<HeadInfo> {
         p.key_object.as_ref(),
         &p.terminal,
         &p.session,
+        &p.server,
         &facts,
     )?;
     match outcome {
