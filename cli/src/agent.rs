@@ -42,7 +42,11 @@ struct Object {
     secrets: Arc<Mutex<Secrets>>,
     cancelled: Arc<AtomicBool>,
     standing: Standing,
+    shown: Shown,
 }
+
+/// Secrets that were shown here and taken note of: `puk`, `recovery-code`.
+type Shown = Arc<Mutex<Vec<String>>>;
 
 impl Object {
     /// Runs what waits for a person where it holds nothing up.
@@ -83,7 +87,13 @@ impl Object {
     async fn show_secret(&self, what: String, secret: Fd<'_>) -> Result<bool, AgentError> {
         let fd = OwnedFd::try_from(secret)?;
         let text = read_shown(fd).ok_or(Refusal::Declined)?;
-        self.with(move |s| s.show(&what, &text)).await
+        let name = what.clone();
+        let noted = self.with(move |s| s.show(&what, &text)).await?;
+        if noted {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.push(name);
+        }
+        Ok(noted)
     }
 
     /// Tells the person to type the card's PIN on the reader. Details: reader, purpose (s), retry (b), seconds (u), tries_left (u).
@@ -168,27 +178,41 @@ pub struct Agent {
     secrets: Arc<Mutex<Secrets>>,
     cancelled: Arc<AtomicBool>,
     standing: Standing,
+    shown: Shown,
 }
 
 impl Agent {
-    /// Registers, if there is anything to give.
-    pub async fn register(client: &Client, secrets: Secrets) -> Outcome<Self> {
+    /// Whether this secret was shown here.
+    pub fn has_shown(&self, what: &str) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.iter().any(|s| s == what)
+    }
+
+    /// Registers, if there is anything to give; for prompts that nobody's order leads to, too, if this command waits for a card.
+    pub async fn register(client: &Client, secrets: Secrets, awaits_card: bool) -> Outcome<Self> {
         let cancelled = secrets.cancelled();
         let wanted = secrets.any();
         let agent = Self {
             secrets: Arc::new(Mutex::new(secrets)),
             cancelled: cancelled.clone(),
             standing: Standing::default(),
+            shown: Arc::default(),
         };
         if wanted {
             let object = Object {
                 secrets: agent.secrets.clone(),
                 cancelled,
                 standing: agent.standing.clone(),
+                shown: agent.shown.clone(),
             };
             client.connection().object_server().at(PATH, object).await?;
             let path = ObjectPath::from_static_str_unchecked(PATH);
-            client.call::<_, ()>("RegisterAgent", &(path,)).await?;
+            let method = if awaits_card {
+                "RegisterDefaultAgent"
+            } else {
+                "RegisterAgent"
+            };
+            client.call::<_, ()>(method, &(path,)).await?;
         }
         Ok(agent)
     }
@@ -246,6 +270,7 @@ mod tests {
             cancelled: secrets.cancelled(),
             secrets: Arc::new(Mutex::new(secrets)),
             standing: Standing::default(),
+            shown: Shown::default(),
         };
         let mut own = String::new();
         object.introspect_to_writer(&mut own, 2);

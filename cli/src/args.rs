@@ -136,6 +136,11 @@ pub struct PairArgs {
 /// `unpair`
 #[derive(Debug, Args)]
 pub struct UnpairArgs {
+    /// Forget the pairing on this terminal only, without card and server
+    ///
+    /// For a terminal that cannot leave in good order. Its files stay; what was not uploaded is in them and nowhere else.
+    #[arg(long)]
+    pub forget: bool,
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
@@ -271,6 +276,24 @@ pub enum ServerCommand {
     ///
     /// Ask its operator first. This terminal then finds it there, and tells every card at its next session.
     Confirm(ServerConfirmArgs),
+    /// Go on from what the server shows, where the card remembers more and nobody has it
+    ///
+    /// For a session that may only read since the card's record is not in the server's history: the server was set back, or a
+    /// terminal wrote into the card what never was. Put the card into every terminal that you used lately first: one that
+    /// has more than the server says so, and cannot go on after this. The vault gets a new key; then take out the terminal
+    /// that is to blame: simsync terminals remove.
+    AcceptRestored(AcceptRestoredArgs),
+}
+
+/// `server accept-restored`
+#[derive(Debug, Args)]
+pub struct AcceptRestoredArgs {
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// `server confirm`
@@ -381,6 +404,7 @@ impl Command {
             Self::Terminals(TerminalsCommand::Remove(_)) => "terminals remove",
             Self::Server(ServerCommand::Show) => "server show",
             Self::Server(ServerCommand::Confirm(_)) => "server confirm",
+            Self::Server(ServerCommand::AcceptRestored(_)) => "server accept-restored",
             Self::Card(CardCommand::Add(_)) => "card add",
             Self::Card(CardCommand::List) => "card list",
             Self::Card(CardCommand::Remove(_)) => "card remove",

@@ -26,6 +26,8 @@ pub enum Exit {
     Guard = 9,
     /// It was done, but not everything is where it should be.
     Partial = 10,
+    /// The server, or the card's record, is not what it was: nothing is written.
+    ReadOnly = 11,
 }
 
 /// Every exit code with what it means, for help and manual.
@@ -53,6 +55,10 @@ pub const MEANINGS: &[(Exit, &str)] = &[
         Exit::Partial,
         "it was done, but some of your files are not in sync: `simsync status` lists what is not",
     ),
+    (
+        Exit::ReadOnly,
+        "the server does not show what was seen before: nothing is written",
+    ),
 ];
 
 /// Codes that do not end with [`Exit::Failed`].
@@ -66,6 +72,7 @@ const TABLE: &[(Exit, &[&str])] = &[
             "no-such-card",
             "no-such-job",
             "no-server-move",
+            "nothing-to-accept",
             "usage",
         ],
     ),
@@ -154,15 +161,21 @@ const TABLE: &[(Exit, &[&str])] = &[
             "pin-must-change",
             "rekey-required",
             "review-waiting",
-            "rolled-back",
             "rule",
-            "server-forked",
             "server-moves",
             "server-not-trusted",
-            "server-rolled-back",
             "session-inactive",
             "session-locked",
             "session-unknown",
+        ],
+    ),
+    (
+        Exit::ReadOnly,
+        &[
+            "record-unproven",
+            "rolled-back",
+            "server-forked",
+            "server-rolled-back",
         ],
     ),
 ];

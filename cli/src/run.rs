@@ -69,7 +69,7 @@ impl<'a> Ordering<'a> {
                 }
             }
         }
-        let agent = Agent::register(&client, secrets).await?;
+        let agent = Agent::register(&client, secrets, self.await_card).await?;
         let follow = Follow {
             client: &client,
             output: self.output,
@@ -95,7 +95,13 @@ impl<'a> Ordering<'a> {
             });
             return Ok(None);
         }
-        follow.end(&path).await.map(Some)
+        let job = follow.end(&path).await?;
+        for (value, word, secret) in SHOWN {
+            if job.value(value) == word && !agent.has_shown(secret) {
+                return Err(not_shown(secret));
+            }
+        }
+        Ok(Some(job))
     }
 
     /// Gives the order as soon as a card is in. The agent is registered already, so the card need not be looked at twice.
@@ -135,6 +141,19 @@ impl<'a> Ordering<'a> {
             _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled; no card was put in")),
         }
     }
+}
+
+/// What a job says that it made, and the secret that was shown for it then.
+const SHOWN: [(&str, &str, &str); 1] = [("vault", "made", "recovery-code")];
+
+/// The daemon says that somebody took note of it, and that was not this command.
+fn not_shown(secret: &str) -> Failure {
+    Failure::new(
+        "not-shown",
+        format!(
+            "it was done, but the {secret} was not shown here: whatever DefaultAgent names in `simsync status` took note of it. If that is not your desktop's prompt, somebody else has it; make the vault anew: `simsync unpair`, a new card"
+        ),
+    )
 }
 
 fn wants_card(failure: &Failure) -> bool {

@@ -57,6 +57,7 @@ impl PadEntry {
             "enter" => " to enter the vault",
             "read" => " to see whose card it is",
             "add-terminal" => " to write this terminal onto the card",
+            "end-record" => " to go on from what the server shows",
             "set-server" => " to write the server's new address onto the card",
             "remove-terminal" => " to take a terminal off the card",
             "sign" => " to sign the list of your terminals and collections",

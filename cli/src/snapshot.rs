@@ -189,6 +189,8 @@ pub struct Snapshot {
     pub last_tail: BTreeMap<String, u64>,
     /// Somebody can be asked for a PIN.
     pub has_agent: bool,
+    /// The program that is asked where nobody's order leads to a prompt: at an insertion.
+    pub default_agent: Option<String>,
     /// Readers.
     pub readers: Vec<String>,
     /// Cards.
@@ -325,6 +327,7 @@ impl Snapshot {
             marks: get(p, "Marks"),
             last_tail: get(p, "LastTail"),
             has_agent: get(p, "HasAgent"),
+            default_agent: some_text(p, "DefaultAgent"),
             readers: of(objects, "org.simsync.SimSync1.Reader")
                 .map(|(_, p)| text(&p, "Name"))
                 .collect(),

@@ -148,6 +148,10 @@ async fn every_order(client: &Client, fake: &Fake) {
     });
     client.order("Unpair", &()).await;
     expect(Order::Unpair);
+    client.order("ForgetPairing", &()).await;
+    assert_eq!(fake.last_order(), Some(Order::ForgetPairing));
+    client.order("AcceptRestored", &()).await;
+    assert_eq!(fake.last_order(), Some(Order::AcceptRestored));
     client.order("Sync", &(sync,)).await;
     expect(Order::Sync {
         review: true,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bus_support::{Bus, DEADLINE, Fake};
 use futures_util::StreamExt;
 use simsyncd::api::{
-    AgentError, Agents, PadPurpose, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
+    AgentError, Agents, Caller, PadPurpose, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
 };
 use simsyncd::bus::names::{BUS_NAME, ROOT};
 use simsyncd::bus::{BusAgents, SECRET_MAX};
@@ -99,6 +99,16 @@ async fn register(
     path: &str,
     manner: Manner,
 ) -> Arc<Seen> {
+    register_by("RegisterAgent", conn, destination, path, manner).await
+}
+
+async fn register_by(
+    method: &str,
+    conn: &Connection,
+    destination: Option<&str>,
+    path: &str,
+    manner: Manner,
+) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     let agent = Agent {
         manner,
@@ -106,10 +116,34 @@ async fn register(
     };
     conn.object_server().at(path, agent).await.unwrap();
     let path = ObjectPath::try_from(path).unwrap();
-    conn.call_method(destination, ROOT, Some(MANAGER), "RegisterAgent", &(path,))
+    conn.call_method(destination, ROOT, Some(MANAGER), method, &(path,))
         .await
         .unwrap();
     seen
+}
+
+/// Calls a method of the manager that takes a path.
+async fn manage(conn: &Connection, method: &str, path: &str) -> zbus::Result<()> {
+    let path = ObjectPath::try_from(path).unwrap();
+    conn.call_method(Some(BUS_NAME), ROOT, Some(MANAGER), method, &(path,))
+        .await
+        .map(drop)
+}
+
+/// One for prompts that nobody's order leads to.
+async fn default_on(bus: &Bus, manner: Manner) -> (Connection, Arc<Seen>) {
+    let conn = bus.connect().await;
+    let method = "RegisterDefaultAgent";
+    let seen = register_by(method, &conn, Some(BUS_NAME), PATH, manner).await;
+    (conn, seen)
+}
+
+/// The program at the other end of this connection.
+fn by(conn: &Connection) -> Option<Caller> {
+    let name = conn.unique_name().map(|n| n.to_string());
+    Some(Caller(
+        name.unwrap_or_else(|| conn.server_guid().to_string()),
+    ))
 }
 
 async fn agent_on(bus: &Bus, manner: Manner) -> (Connection, Arc<Seen>) {
@@ -128,8 +162,16 @@ fn request() -> SecretRequest {
     }
 }
 
-async fn ask(fake: &Fake) -> Result<Secret, AgentError> {
-    tokio::time::timeout(DEADLINE, fake.agents.ask(request()))
+/// As for an order of the program at this connection.
+async fn ask(fake: &Fake, conn: &Connection) -> Result<Secret, AgentError> {
+    tokio::time::timeout(DEADLINE, fake.agents.ask(by(conn), request()))
+        .await
+        .expect("in time")
+}
+
+/// As at an insertion.
+async fn ask_default(fake: &Fake) -> Result<Secret, AgentError> {
+    tokio::time::timeout(DEADLINE, fake.agents.ask(None, request()))
         .await
         .expect("in time")
 }
@@ -153,15 +195,15 @@ async fn a_pin_comes_by_pipe_over_a_bus() {
     let bus = Bus::start();
     let fake = Fake::new();
     let _face = fake.on(&bus).await;
-    assert_eq!(ask(&fake).await, Err(AgentError::NoAgent));
+    assert_eq!(ask_default(&fake).await, Err(AgentError::NoAgent));
     let appeared = Arc::new(Notify::new());
     let told = appeared.clone();
     fake.agents.on_appear(move || told.notify_one());
-    let (_conn, seen) = agent_on(&bus, gives("4711")).await;
+    let (_conn, seen) = default_on(&bus, gives("4711")).await;
     tokio::time::timeout(DEADLINE, appeared.notified())
         .await
         .unwrap();
-    assert_eq!(*ask(&fake).await.unwrap(), "4711");
+    assert_eq!(*ask_default(&fake).await.unwrap(), "4711");
     let details = seen.details.lock().unwrap().pop().unwrap();
     assert_eq!(
         String::try_from(details["kind"].clone()).unwrap(),
@@ -229,7 +271,7 @@ async fn a_pin_comes_by_pipe_without_a_bus() {
     let fake = Fake::new();
     let (_face, conn) = fake.p2p().await;
     let _seen = register(&conn, None, PATH, gives("4711\n")).await;
-    assert_eq!(*ask(&fake).await.unwrap(), "4711");
+    assert_eq!(*ask(&fake, &conn).await.unwrap(), "4711");
     let path = ObjectPath::try_from(PATH).unwrap();
     conn.call_method(
         None::<&str>,
@@ -240,7 +282,7 @@ async fn a_pin_comes_by_pipe_without_a_bus() {
     )
     .await
     .unwrap();
-    assert!(!fake.agents.any());
+    assert!(!fake.agents.any(by(&conn).as_ref()));
 }
 
 #[tokio::test]
@@ -248,30 +290,108 @@ async fn the_newest_is_asked_first_and_older_ones_when_it_cannot() {
     let bus = Bus::start();
     let fake = Fake::new();
     let _face = fake.on(&bus).await;
-    let (_a, oldest) = agent_on(&bus, gives("old")).await;
-    let (_b, _) = agent_on(&bus, Manner::NotMine).await;
-    assert_eq!(*ask(&fake).await.unwrap(), "old");
+    let (conn, oldest) = agent_on(&bus, gives("old")).await;
+    let add = |path: &'static str, manner| register(&conn, Some(BUS_NAME), path, manner);
+    add("/second", Manner::NotMine).await;
+    assert_eq!(*ask(&fake, &conn).await.unwrap(), "old");
     // One that has no such object is passed over too.
-    let (stranger, _) = agent_on(&bus, Manner::NotMine).await;
-    let path = ObjectPath::try_from("/no/object").unwrap();
-    stranger
-        .call_method(
-            Some(BUS_NAME),
-            ROOT,
-            Some(MANAGER),
-            "RegisterAgent",
-            &(path,),
-        )
-        .await
-        .unwrap();
-    assert_eq!(*ask(&fake).await.unwrap(), "old");
-    let (_c, _) = agent_on(&bus, gives("new")).await;
-    assert_eq!(*ask(&fake).await.unwrap(), "new");
+    manage(&conn, "RegisterAgent", "/no/object").await.unwrap();
+    assert_eq!(*ask(&fake, &conn).await.unwrap(), "old");
     assert_eq!(oldest.details.lock().unwrap().len(), 2);
     // A no is a no: nobody else is asked.
-    let (_d, _) = agent_on(&bus, Manner::Declines).await;
-    assert_eq!(ask(&fake).await, Err(AgentError::Declined));
+    add("/declines", Manner::Declines).await;
+    assert_eq!(ask(&fake, &conn).await, Err(AgentError::Declined));
     assert_eq!(oldest.details.lock().unwrap().len(), 2);
+}
+
+/// What a program that nobody gave an order to gets to see: nothing.
+#[tokio::test]
+async fn w_5_what_an_order_asks_for_goes_to_its_callers_agent_and_the_default_one() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let words = || Secret::new("one two three".to_owned());
+    let (desktop, at_desktop) = default_on(&bus, gives("desktop")).await;
+    let (own, at_own) = agent_on(&bus, gives("own")).await;
+    // Newer than both, and again and again; also as one that wants to be the default.
+    let (_thief, stolen) = agent_on(&bus, gives("stolen")).await;
+    let (_second, second) = default_on(&bus, gives("stolen")).await;
+    assert_eq!(*ask(&fake, &own).await.unwrap(), "own");
+    assert_eq!(*ask_default(&fake).await.unwrap(), "desktop");
+    fake.agents.show(by(&own), "puk", words()).await.unwrap();
+    assert_eq!(at_own.shown.lock().unwrap().len(), 1);
+    // Whoever cannot answer hands on to the default one, and so does whoever has no agent.
+    manage(&own, "UnregisterAgent", PATH).await.unwrap();
+    register(&own, Some(BUS_NAME), "/cannot", Manner::NotMine).await;
+    assert_eq!(*ask(&fake, &own).await.unwrap(), "desktop");
+    fake.agents.show(by(&own), "puk", words()).await.unwrap();
+    assert_eq!(at_desktop.shown.lock().unwrap().len(), 1);
+    let nobody = bus.connect().await;
+    assert_eq!(*ask(&fake, &nobody).await.unwrap(), "desktop");
+    for seen in [&stolen, &second] {
+        assert!(seen.details.lock().unwrap().is_empty());
+        assert!(seen.shown.lock().unwrap().is_empty());
+    }
+    // With the default one gone, the next that asked to be it is, and status named it all along.
+    let shown = || async {
+        let proxy = zbus::Proxy::new(&nobody, BUS_NAME, ROOT, MANAGER)
+            .await
+            .unwrap();
+        proxy.get_property::<String>("DefaultAgent").await.unwrap()
+    };
+    let name = shown().await;
+    assert!(name.contains(&std::process::id().to_string()), "{name}");
+    desktop.close().await.unwrap();
+    until(|| second.details.lock().unwrap().is_empty() && fake.agents.any(None)).await;
+    let next = async {
+        while ask_default(&fake).await.ok().as_deref().map(String::as_str) != Some("stolen") {}
+    };
+    tokio::time::timeout(DEADLINE, next).await.unwrap();
+}
+
+#[tokio::test]
+async fn w_5_without_a_default_agent_no_other_is_asked() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let (own, _) = agent_on(&bus, Manner::NotMine).await;
+    let (_thief, stolen) = agent_on(&bus, gives("stolen")).await;
+    assert_eq!(ask(&fake, &own).await, Err(AgentError::NoAgent));
+    assert_eq!(ask_default(&fake).await, Err(AgentError::NoAgent));
+    let words = Secret::new("one two three".to_owned());
+    let shown = fake.agents.show(by(&own), "recovery-code", words).await;
+    assert_eq!(shown, Err(AgentError::NoAgent));
+    assert!(stolen.shown.lock().unwrap().is_empty());
+    assert!(!fake.agents.any(None) && fake.agents.any(by(&own).as_ref()));
+}
+
+/// One program with many agents, over many connections, takes no place from another.
+#[tokio::test]
+async fn w_5_one_programs_agents_lock_nobody_out() {
+    let bus = Bus::start();
+    let fake = Fake::new();
+    let _face = fake.on(&bus).await;
+    let mut kept = Vec::new();
+    let mut refused = 0;
+    for i in 0..40 {
+        let conn = bus.connect().await;
+        match manage(&conn, "RegisterAgent", &format!("/agent{i}")).await {
+            Ok(_) => kept.push(conn),
+            Err(error) => {
+                assert!(error.to_string().contains("this program"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((kept.len(), refused), (4, 36));
+    let mut other = std::process::Command::new("dbus-send");
+    other
+        .arg(format!("--bus={}", bus.address))
+        .args(["--print-reply", &format!("--dest={BUS_NAME}"), ROOT])
+        .args([&format!("{MANAGER}.RegisterAgent"), "objpath:/agent"]);
+    let other = tokio::task::spawn_blocking(move || other.output());
+    let other = other.await.unwrap().unwrap();
+    assert!(other.status.success(), "{other:?}");
 }
 
 #[tokio::test]
@@ -280,15 +400,16 @@ async fn an_agent_that_vanishes_is_forgotten() {
     let fake = Fake::new();
     let _face = fake.on(&bus).await;
     let (conn, seen) = agent_on(&bus, Manner::Silent).await;
-    let agents = fake.agents.clone();
-    let asking = tokio::spawn(async move { agents.ask(request()).await });
+    let (agents, caller) = (fake.agents.clone(), by(&conn));
+    let asking = tokio::spawn(async move { agents.ask(caller, request()).await });
     tokio::time::timeout(DEADLINE, seen.asked.notified())
         .await
         .unwrap();
+    let caller = by(&conn);
     conn.close().await.unwrap();
     let answer = tokio::time::timeout(DEADLINE, asking).await.unwrap();
     assert_eq!(answer.unwrap(), Err(AgentError::NoAgent));
-    until(|| !fake.agents.any()).await;
+    until(|| !fake.agents.any(caller.as_ref())).await;
 }
 
 #[tokio::test]
@@ -299,7 +420,7 @@ async fn what_is_no_pin_is_not_taken() {
     let too_long = vec![b'1'; SECRET_MAX + 1];
     for data in [too_long, Vec::new(), vec![0xff]] {
         let (conn, _) = agent_on(&bus, Manner::Gives(data)).await;
-        assert_eq!(ask(&fake).await, Err(AgentError::Declined));
+        assert_eq!(ask(&fake, &conn).await, Err(AgentError::Declined));
         conn.close().await.unwrap();
     }
 }
@@ -311,8 +432,8 @@ async fn who_takes_too_long_is_timed_out_and_told() {
     let fake = Fake::with_agents(BusAgents::default().with_deadline(short));
     let _face = fake.on(&bus).await;
     for manner in [Manner::Silent, Manner::Endless] {
-        let (_conn, seen) = agent_on(&bus, manner).await;
-        assert_eq!(ask(&fake).await, Err(AgentError::TimedOut));
+        let (conn, seen) = agent_on(&bus, manner).await;
+        assert_eq!(ask(&fake, &conn).await, Err(AgentError::TimedOut));
         tokio::time::timeout(DEADLINE, seen.cancelled.notified())
             .await
             .unwrap();
@@ -324,9 +445,9 @@ async fn a_question_that_is_dropped_is_withdrawn() {
     let bus = Bus::start();
     let fake = Fake::new();
     let _face = fake.on(&bus).await;
-    let (_conn, seen) = agent_on(&bus, Manner::Silent).await;
-    let agents = fake.agents.clone();
-    let asking = tokio::spawn(async move { agents.ask(request()).await });
+    let (conn, seen) = agent_on(&bus, Manner::Silent).await;
+    let (agents, caller) = (fake.agents.clone(), by(&conn));
+    let asking = tokio::spawn(async move { agents.ask(caller, request()).await });
     tokio::time::timeout(DEADLINE, seen.asked.notified())
         .await
         .unwrap();
@@ -342,23 +463,17 @@ async fn secrets_are_shown_by_descriptor() {
     let fake = Fake::new();
     let _face = fake.on(&bus).await;
     let words = || Secret::new("one two three".to_owned());
-    assert_eq!(
-        fake.agents.show("recovery-code", words()).await,
-        Err(AgentError::NoAgent)
-    );
-    let (_a, older) = agent_on(&bus, gives("")).await;
-    let (_b, _) = agent_on(&bus, Manner::NotMine).await;
-    fake.agents.show("recovery-code", words()).await.unwrap();
+    let (conn, older) = agent_on(&bus, gives("")).await;
+    register(&conn, Some(BUS_NAME), "/second", Manner::NotMine).await;
+    let show = |what| fake.agents.show(by(&conn), what, words());
+    show("recovery-code").await.unwrap();
     let shown = older.shown.lock().unwrap().pop().unwrap();
     assert_eq!(
         shown,
         ("recovery-code".to_owned(), "one two three".to_owned())
     );
-    let (_c, _) = agent_on(&bus, Manner::Declines).await;
-    assert_eq!(
-        fake.agents.show("puk", words()).await,
-        Err(AgentError::Declined)
-    );
+    register(&conn, Some(BUS_NAME), "/third", Manner::Declines).await;
+    assert_eq!(show("puk").await, Err(AgentError::Declined));
 }
 
 /// One that tells the person to type the PIN on the reader.
@@ -389,18 +504,18 @@ impl PadAgent {
     }
 }
 
-async fn pad_agent_on(
-    bus: &Bus,
+async fn pad_agent_at(
+    conn: &Connection,
+    path: &str,
     instead: Option<fn() -> Result<Fd<'static>, Error>>,
-) -> (Connection, Arc<Seen>) {
-    let conn = bus.connect().await;
+) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     let agent = PadAgent {
         seen: seen.clone(),
         instead,
     };
-    conn.object_server().at(PATH, agent).await.unwrap();
-    let path = ObjectPath::try_from(PATH).unwrap();
+    conn.object_server().at(path, agent).await.unwrap();
+    let path = ObjectPath::try_from(path).unwrap();
     conn.call_method(
         Some(BUS_NAME),
         ROOT,
@@ -410,10 +525,10 @@ async fn pad_agent_on(
     )
     .await
     .unwrap();
-    (conn, seen)
+    seen
 }
 
-async fn show_pad(fake: &Fake) -> Result<PadShown, AgentError> {
+async fn show_pad(fake: &Fake, conn: &Connection) -> Result<PadShown, AgentError> {
     let request = PadRequest {
         reader: "Reader 00".to_owned(),
         purpose: PadPurpose::Sign,
@@ -421,7 +536,7 @@ async fn show_pad(fake: &Fake) -> Result<PadShown, AgentError> {
         retry: true,
         seconds: 30,
     };
-    tokio::time::timeout(DEADLINE, fake.agents.show_pad(request))
+    tokio::time::timeout(DEADLINE, fake.agents.show_pad(by(conn), request))
         .await
         .expect("in time")
 }
@@ -430,18 +545,20 @@ async fn show_pad(fake: &Fake) -> Result<PadShown, AgentError> {
 async fn the_newest_agent_that_knows_pin_pads_tells_the_person() {
     let (bus, fake) = (Bus::start(), Fake::new());
     let _face = fake.on(&bus).await;
-    assert!(matches!(show_pad(&fake).await, Err(AgentError::NoAgent)));
+    let conn = bus.connect().await;
+    let nobody = show_pad(&fake, &conn).await;
+    assert!(matches!(nobody, Err(AgentError::NoAgent)));
     // One that only knows prompts, one that has the PIN already, one that answers with a file: the next one is told.
-    let (_conn, told) = pad_agent_on(&bus, None).await;
-    let (_older, _) = agent_on(&bus, gives("1234")).await;
+    let told = pad_agent_at(&conn, "/told", None).await;
+    register(&conn, Some(BUS_NAME), "/prompts", gives("1234")).await;
     let not_mine = || Err(Error::NotMine("a script gives it".to_owned()));
-    let (_script, script) = pad_agent_on(&bus, Some(not_mine)).await;
+    let script = pad_agent_at(&conn, "/script", Some(not_mine)).await;
     let file = || {
         let file = std::fs::File::open("/dev/null").unwrap();
         Ok(Fd::from(OwnedFd::from(file)))
     };
-    let (_odd, odd) = pad_agent_on(&bus, Some(file)).await;
-    let mut shown = show_pad(&fake).await.unwrap();
+    let odd = pad_agent_at(&conn, "/odd", Some(file)).await;
+    let mut shown = show_pad(&fake, &conn).await.unwrap();
     for seen in [&script, &odd] {
         assert_eq!(seen.details.lock().unwrap().len(), 1);
     }
@@ -470,7 +587,7 @@ async fn the_newest_agent_that_knows_pin_pads_tells_the_person() {
     tokio::time::timeout(DEADLINE, told.cancelled.notified())
         .await
         .unwrap();
-    drop(show_pad(&fake).await.unwrap());
+    drop(show_pad(&fake, &conn).await.unwrap());
     tokio::time::timeout(DEADLINE, told.cancelled.notified())
         .await
         .unwrap();
@@ -480,9 +597,11 @@ async fn the_newest_agent_that_knows_pin_pads_tells_the_person() {
 async fn an_agent_may_decline_for_the_person() {
     let (bus, fake) = (Bus::start(), Fake::new());
     let _face = fake.on(&bus).await;
-    let (_older, older) = pad_agent_on(&bus, None).await;
+    let conn = bus.connect().await;
+    let older = pad_agent_at(&conn, "/older", None).await;
     let declined = || Err(Error::Declined("no".to_owned()));
-    let (_conn, _) = pad_agent_on(&bus, Some(declined)).await;
-    assert!(matches!(show_pad(&fake).await, Err(AgentError::Declined)));
+    pad_agent_at(&conn, "/declines", Some(declined)).await;
+    let said = show_pad(&fake, &conn).await;
+    assert!(matches!(said, Err(AgentError::Declined)));
     assert!(older.details.lock().unwrap().is_empty());
 }

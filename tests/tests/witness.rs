@@ -96,7 +96,7 @@ fn writes_nothing(rig: &Rig, terminal: &Terminal) {
     );
     write(terminal, "while distrusted.txt", "kept here");
     let refused = terminal.simsync(&["sync"], &Secrets::default()).unwrap();
-    assert_eq!(refused.code, 9, "{}", refused.json);
+    assert_eq!(refused.code, 11, "{}", refused.json);
     assert_eq!((head(rig), rig.server.packs()), (before, packs));
     std::fs::remove_file(terminal.data.join("while distrusted.txt")).unwrap();
     assert_eq!(tree::snapshot(&terminal.data).unwrap(), files);
@@ -143,7 +143,7 @@ fn b2_the_card_alone_catches_a_rollback_on_a_terminal_that_saw_nothing() {
     replace(&mut rig, &old, "newer");
     b.wire.set_down(false);
 
-    finds(&mut rig, &b, &person, "server-rolled-back");
+    finds(&mut rig, &b, &person, "record-unproven");
     writes_nothing(&rig, &b);
 }
 
@@ -189,7 +189,7 @@ fn b2_a_server_that_shows_two_histories_is_caught_at_the_next_insertion() {
     pull(&mut rig, &a, &person).unwrap();
     // Showing everybody the first one again helps no more: the card was given the second.
     replace(&mut rig, &first, "second");
-    finds(&mut rig, &a, &person, "server-rolled-back");
+    finds(&mut rig, &a, &person, "record-unproven");
     writes_nothing(&rig, &a);
 }
 

@@ -274,12 +274,13 @@ fn in_sync(snapshot: Option<&Snapshot>) -> Check {
     if s.state == "read-only" {
         let why = s.reasons.iter().find(|r| !r.code.is_empty());
         let sentence = why.map_or("nothing is written", |r| r.sentence.as_str());
-        return Check::bad(
-            "in sync",
-            Finding::Failed,
-            sentence,
-            "ask the server's operator",
-        );
+        let unproven = why.is_some_and(|r| r.code == "record-unproven");
+        let remedy = if unproven {
+            "put the card into your other terminals; if none has more than the server, `simsync server accept-restored`"
+        } else {
+            "ask the server's operator"
+        };
+        return Check::bad("in sync", Finding::Failed, sentence, remedy);
     }
     if s.need_attention > 0 {
         let sentence = format!("{} of your paths are not, and need you", s.need_attention);

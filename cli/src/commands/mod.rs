@@ -50,6 +50,9 @@ pub async fn run(common: &Common, command: Command, output: &Output) -> Outcome<
             terminals::remove(common, output, &args).await
         }
         Command::Server(ServerCommand::Show) => server::show(common, output).await,
+        Command::Server(ServerCommand::AcceptRestored(args)) => {
+            server::accept_restored(common, output, &args).await
+        }
         Command::Server(ServerCommand::Confirm(args)) => {
             server::confirm(common, output, &args).await
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use simsync_shell::visible;
 
-use crate::args::{Common, ServerConfirmArgs};
+use crate::args::{AcceptRestoredArgs, Common, ServerConfirmArgs};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -90,6 +90,35 @@ pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs)
                 "This terminal looks for the server at {} once it has left its old place, and tells each card then.",
                 visible(job.value("server"))
             )
+        });
+    }
+    Ok(())
+}
+
+/// Goes on from what the server shows, where nobody can prove what the card remembers.
+pub async fn accept_restored(
+    common: &Common,
+    output: &Output,
+    args: &AcceptRestoredArgs,
+) -> Outcome<()> {
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let snapshot = client.snapshot().await?;
+    let why = snapshot
+        .reasons
+        .iter()
+        .find(|r| r.code == "record-unproven");
+    let question = format!(
+        "{}\nPut the card into every other terminal that you used lately first: one that has more than the server cannot go on after this.\nGo on from what the server shows?",
+        why.map_or(String::new(), |r| r.sentence.clone())
+    );
+    let ordering = Ordering {
+        yes: args.yes,
+        question: Some(question.trim_start()),
+        ..Ordering::new(common, output, &args.secrets)
+    };
+    if let Some(job) = ordering.give("AcceptRestored", &()).await? {
+        output.result("job", &job, || {
+            "The vault goes on from what the server shows, with a new key. If a terminal is to blame, take it out: simsync terminals remove".to_owned()
         });
     }
     Ok(())

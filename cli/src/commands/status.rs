@@ -171,6 +171,9 @@ fn facts(s: &Snapshot) -> String {
     if let Some(subscriber) = &s.subscriber {
         rows.push(row("Subscriber", subscriber.clone()));
     }
+    if let Some(agent) = &s.default_agent {
+        rows.push(row("Asks at an insertion", agent.clone()));
+    }
     if let Some(server) = &s.server {
         let online = match s.online {
             Some(true) => "",

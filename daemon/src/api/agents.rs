@@ -51,6 +51,8 @@ pub enum PadPurpose {
     RemoveTerminal,
     /// To sign the list of terminals, cards and collections.
     Sign,
+    /// To end a record of the card that nobody can prove.
+    EndRecord,
     /// To write the server's new address onto the card.
     SetServer,
     /// To change the PIN: the present one, and the new one twice.
@@ -67,6 +69,7 @@ impl PadPurpose {
             Self::AddTerminal => "add-terminal",
             Self::RemoveTerminal => "remove-terminal",
             Self::Sign => "sign",
+            Self::EndRecord => "end-record",
             Self::SetServer => "set-server",
             Self::Change => "change",
         }
@@ -123,6 +126,10 @@ impl PadShown {
     }
 }
 
+/// Whose order something is asked for. Nothing that it needs, and no secret that it makes, goes to another program's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(pub String);
+
 /// Why an agent gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AgentError {
@@ -139,14 +146,28 @@ pub enum AgentError {
     TimedOut,
 }
 
-/// Somebody who can ask the person.
+/// Somebody who can ask the person: the agents of the caller whose order it is, then the default agent; where nobody gave an
+/// order, the default agent alone.
 pub trait Agents: Send + Sync {
     /// Asks for a secret. Dropping the future cancels the prompt.
-    fn ask(&self, request: SecretRequest) -> BoxFuture<'_, Result<Secret, AgentError>>;
+    fn ask(
+        &self,
+        by: Option<Caller>,
+        request: SecretRequest,
+    ) -> BoxFuture<'_, Result<Secret, AgentError>>;
     /// Shows a secret that was made (a new PUK, the recovery code) and answers once it was taken note of.
-    fn show(&self, what: &'static str, secret: Secret) -> BoxFuture<'_, Result<(), AgentError>>;
+    fn show(
+        &self,
+        by: Option<Caller>,
+        what: &'static str,
+        secret: Secret,
+    ) -> BoxFuture<'_, Result<(), AgentError>>;
     /// Tells the person to type the PIN on the reader. [`AgentError::NoAgent`]: nobody can tell; ask for the PIN instead.
-    fn show_pad(&self, request: PadRequest) -> BoxFuture<'_, Result<PadShown, AgentError>>;
-    /// Whether anybody is registered.
-    fn any(&self) -> bool;
+    fn show_pad(
+        &self,
+        by: Option<Caller>,
+        request: PadRequest,
+    ) -> BoxFuture<'_, Result<PadShown, AgentError>>;
+    /// Whether there is anybody to be asked.
+    fn any(&self, by: Option<&Caller>) -> bool;
 }

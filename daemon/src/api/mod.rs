@@ -11,7 +11,7 @@ use simsync_protocol::api::MovingTo;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use agents::{
-    AgentError, Agents, Message, PadPurpose, PadRequest, PadShown, Secret, SecretKind,
+    AgentError, Agents, Caller, Message, PadPurpose, PadRequest, PadShown, Secret, SecretKind,
     SecretRequest,
 };
 
@@ -172,6 +172,8 @@ pub enum Order {
     },
     /// Undo the pairing, in good order.
     Unpair,
+    /// Forget the pairing here, without telling anybody.
+    ForgetPairing,
     /// Sync now.
     Sync {
         /// Show what would be taken and wait for [`Order::Confirm`].
@@ -213,6 +215,8 @@ pub enum Order {
     },
     /// One step of adding a card: which one, the cards in the readers say.
     AddCard,
+    /// Go on from what the server shows, where nobody can prove what the card remembers.
+    AcceptRestored,
     /// Take a lost card out of the vault.
     RemoveCard {
         /// Card ID, or its first characters.
@@ -369,7 +373,7 @@ pub struct VaultCard {
 /// What the service is told and asked.
 pub enum Request {
     /// Start a job.
-    Order(Order, oneshot::Sender<Result<Job, Failure>>),
+    Order(Order, Option<Caller>, oneshot::Sender<Result<Job, Failure>>),
     /// The newest commits, newest first, at most this many.
     Log(u32, oneshot::Sender<Result<Vec<LogEntry>, Failure>>),
     /// What is not where it should be.
@@ -407,9 +411,9 @@ impl Handle {
         rx.await.map_err(|_| stopping())?
     }
 
-    /// Starts a job.
-    pub async fn order(&self, order: Order) -> Result<Job, Failure> {
-        self.ask(|tx| Request::Order(order, tx)).await
+    /// Starts a job. What it asks for goes to the caller's agents.
+    pub async fn order(&self, order: Order, by: Option<Caller>) -> Result<Job, Failure> {
+        self.ask(|tx| Request::Order(order, by, tx)).await
     }
 
     /// A job that runs, by its number.

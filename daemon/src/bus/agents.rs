@@ -17,7 +17,7 @@ use super::error::{BusError, BusResult};
 use super::names::{AGENT_INTERFACE, ERROR_PREFIX};
 use super::secret_fd;
 use crate::api::{
-    AgentError, Agents, Failure, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
+    AgentError, Agents, Caller, Failure, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
 };
 
 mod pad;
@@ -26,8 +26,10 @@ mod pad;
 pub const ASK_DEADLINE: Duration = Duration::from_secs(120);
 /// How long an agent may take to withdraw a prompt.
 const CANCEL_DEADLINE: Duration = Duration::from_secs(5);
+/// Most agents of one program.
+const AGENTS_OF_ONE: usize = 4;
 /// Most agents at once.
-const AGENTS_MAX: usize = 32;
+const AGENTS_MAX: usize = 1_024;
 
 #[derive(Clone)]
 struct Agent {
@@ -36,6 +38,25 @@ struct Agent {
     /// None without a bus in between.
     owner: Option<OwnedUniqueName>,
     path: OwnedObjectPath,
+    /// The process that it belongs to, where the bus tells.
+    process: Option<u32>,
+    /// It asked to be the one for prompts that nobody's order leads to.
+    is_default: bool,
+}
+
+impl Agent {
+    fn caller(&self) -> Caller {
+        caller(&self.conn, self.owner.as_ref().map(|o| o.as_ref()).as_ref())
+    }
+}
+
+/// Whoever speaks to us over this connection.
+pub(super) fn caller(conn: &Connection, sender: Option<&UniqueName<'_>>) -> Caller {
+    Caller(match sender {
+        Some(name) => name.to_string(),
+        // Nobody else is on a connection without a bus.
+        None => conn.server_guid().to_string(),
+    })
 }
 
 #[derive(Default)]
@@ -43,9 +64,18 @@ struct Inner {
     next: AtomicU64,
     /// Oldest first.
     agents: Mutex<Vec<Agent>>,
-    any: watch::Sender<bool>,
+    shown: watch::Sender<Shown>,
     on_appear: OnceLock<Box<dyn Fn() + Send + Sync>>,
     deadline: OnceLock<Duration>,
+}
+
+/// What is shown of the agents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Whether anybody is registered.
+    pub(super) any: bool,
+    /// The program that prompts go to which nobody's order leads to; empty if there is none.
+    pub(super) default: String,
 }
 
 /// Agents that registered over D-Bus. Clones share them.
@@ -61,7 +91,7 @@ enum Answer<T> {
 }
 
 impl BusAgents {
-    /// Calls this whenever an agent registers. The first one set counts.
+    /// Calls this whenever a default agent registers. The first one set counts.
     pub fn on_appear(&self, callback: impl Fn() + Send + Sync + 'static) {
         // A second callback would be a mistake in main; the first stays.
         let _ = self.0.on_appear.set(Box::new(callback));
@@ -81,28 +111,37 @@ impl BusAgents {
         self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the list, and tells those who look on whether anybody is left.
+    /// Changes the list, and tells those who look on.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Agent>) -> T) -> T {
         let mut list = self.list();
         let out = change(&mut list);
-        let any = !list.is_empty();
-        self.0
-            .any
-            .send_if_modified(|known| std::mem::replace(known, any) != any);
+        let default = list.iter().find(|a| a.is_default);
+        let now = Shown {
+            any: !list.is_empty(),
+            default: default.map(program).unwrap_or_default(),
+        };
+        self.0.shown.send_if_modified(|known| {
+            *known != now && {
+                *known = now;
+                true
+            }
+        });
         out
     }
 
-    /// Whether anybody is registered, as it changes.
-    pub(super) fn presence(&self) -> watch::Receiver<bool> {
-        self.0.any.subscribe()
+    /// What is shown of the agents, as it changes.
+    pub(super) fn shown(&self) -> watch::Receiver<Shown> {
+        self.0.shown.subscribe()
     }
 
-    /// Registers an agent; once more makes it the newest.
+    /// Registers an agent; once more makes it the newest of its program's. Of those that ask to be the default the first one
+    /// is it, for as long as it is there.
     pub async fn register(
         &self,
         conn: &Connection,
         sender: Option<&UniqueName<'_>>,
         path: &ObjectPath<'_>,
+        is_default: bool,
     ) -> BusResult<()> {
         if path.len() > OBJECT_PATH_MAX {
             return Err(BusError::bad_argument(format!(
@@ -115,22 +154,30 @@ impl BusAgents {
             conn: conn.clone(),
             owner: owner.clone(),
             path: path.to_owned().into(),
+            process: process_of(conn, owner.as_ref()).await,
+            is_default,
         };
         let entered = self.change(|list| {
             list.retain(|a| a.owner != owner || a.path.as_str() != path.as_str());
-            let room = list.len() < AGENTS_MAX;
-            if room {
-                list.push(agent);
+            let same = |a: &&Agent| match (a.process, agent.process) {
+                (Some(one), Some(other)) => one == other,
+                _ => a.owner == agent.owner,
+            };
+            let own = list.iter().filter(same).count();
+            if own >= AGENTS_OF_ONE {
+                return Err(format!(
+                    "this program has {own} agents registered already; end one of them"
+                ));
             }
-            room
+            if list.len() >= AGENTS_MAX {
+                return Err(format!(
+                    "{AGENTS_MAX} agents are registered already; end one of them"
+                ));
+            }
+            list.push(agent);
+            Ok(())
         });
-        if !entered {
-            return Err(Failure::new(
-                "busy",
-                format!("{AGENTS_MAX} agents are registered already; end one of them"),
-            )
-            .into());
-        }
+        entered.map_err(|sentence| Failure::new("busy", sentence))?;
         // It may have vanished before it was in the list, and then nobody tells.
         if let Some(owner) = owner
             && conn.is_bus()
@@ -139,7 +186,7 @@ impl BusAgents {
             self.vanished(&owner);
             return Ok(());
         }
-        if let Some(callback) = self.0.on_appear.get() {
+        if let (Some(callback), true) = (self.0.on_appear.get(), is_default) {
             callback();
         }
         Ok(())
@@ -178,16 +225,26 @@ impl BusAgents {
         });
     }
 
-    fn newest_first(&self) -> Vec<Agent> {
-        self.list().iter().rev().cloned().collect()
+    /// Who is asked, in this order: the caller's own agents, the newest first, then the default one.
+    fn asked(&self, by: Option<&Caller>) -> Vec<Agent> {
+        let list = self.list();
+        let own = |a: &&Agent| by.is_some_and(|by| a.caller() == *by);
+        let mut out: Vec<Agent> = list.iter().rev().filter(own).cloned().collect();
+        let default = list.iter().find(|a| a.is_default);
+        out.extend(default.filter(|a| !own(a)).cloned());
+        out
     }
 
     fn drop_agent(&self, agent: &Agent) {
         self.change(|list| list.retain(|a| a.number != agent.number));
     }
 
-    async fn request(&self, request: &SecretRequest) -> Result<Secret, AgentError> {
-        for agent in self.newest_first() {
+    async fn request(
+        &self,
+        by: Option<&Caller>,
+        request: &SecretRequest,
+    ) -> Result<Secret, AgentError> {
+        for agent in self.asked(by) {
             match self.request_of(&agent, request).await {
                 Answer::Given(secret) => return Ok(secret),
                 Answer::Next => {}
@@ -239,9 +296,14 @@ impl BusAgents {
         }
     }
 
-    async fn show_all(&self, what: &'static str, secret: &Secret) -> Result<(), AgentError> {
+    async fn show_all(
+        &self,
+        by: Option<&Caller>,
+        what: &'static str,
+        secret: &Secret,
+    ) -> Result<(), AgentError> {
         let until = tokio::time::Instant::now() + self.deadline();
-        for agent in self.newest_first() {
+        for agent in self.asked(by) {
             let pipe = match secret_fd::filled_pipe(secret) {
                 Ok(pipe) => pipe,
                 Err(error) => {
@@ -339,6 +401,24 @@ async fn cancel(agent: Agent) {
     let _ = tokio::time::timeout(CANCEL_DEADLINE, call).await;
 }
 
+/// The process behind a name on the bus.
+async fn process_of(conn: &Connection, owner: Option<&OwnedUniqueName>) -> Option<u32> {
+    let owner = owner.filter(|_| conn.is_bus())?;
+    let bus = zbus::fdo::DBusProxy::new(conn).await.ok()?;
+    let name = owner.as_ref().into();
+    bus.get_connection_unix_process_id(name).await.ok()
+}
+
+/// How an agent's program is named to the owner.
+fn program(agent: &Agent) -> String {
+    let Some(process) = agent.process else {
+        return agent.caller().0;
+    };
+    let exe = std::fs::read_link(format!("/proc/{process}/exe"));
+    let name = exe.map_or_else(|_| String::new(), |p| format!(" ({})", p.display()));
+    super::text::carried(&format!("process {process}{name}"))
+}
+
 async fn has_owner(conn: &Connection, name: &OwnedUniqueName) -> bool {
     let Ok(bus) = zbus::fdo::DBusProxy::new(conn).await else {
         return true;
@@ -379,19 +459,32 @@ fn details(request: &SecretRequest, deadline: Duration) -> HashMap<&'static str,
 }
 
 impl Agents for BusAgents {
-    fn ask(&self, request: SecretRequest) -> BoxFuture<'_, Result<Secret, AgentError>> {
-        Box::pin(async move { self.request(&request).await })
+    fn ask(
+        &self,
+        by: Option<Caller>,
+        request: SecretRequest,
+    ) -> BoxFuture<'_, Result<Secret, AgentError>> {
+        Box::pin(async move { self.request(by.as_ref(), &request).await })
     }
 
-    fn show(&self, what: &'static str, secret: Secret) -> BoxFuture<'_, Result<(), AgentError>> {
-        Box::pin(async move { self.show_all(what, &secret).await })
+    fn show(
+        &self,
+        by: Option<Caller>,
+        what: &'static str,
+        secret: Secret,
+    ) -> BoxFuture<'_, Result<(), AgentError>> {
+        Box::pin(async move { self.show_all(by.as_ref(), what, &secret).await })
     }
 
-    fn show_pad(&self, request: PadRequest) -> BoxFuture<'_, Result<PadShown, AgentError>> {
-        Box::pin(async move { self.show_pad_message(&request).await })
+    fn show_pad(
+        &self,
+        by: Option<Caller>,
+        request: PadRequest,
+    ) -> BoxFuture<'_, Result<PadShown, AgentError>> {
+        Box::pin(async move { self.show_pad_message(by.as_ref(), &request).await })
     }
 
-    fn any(&self) -> bool {
-        !self.list().is_empty()
+    fn any(&self, by: Option<&Caller>) -> bool {
+        !self.asked(by).is_empty()
     }
 }

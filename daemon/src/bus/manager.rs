@@ -7,7 +7,7 @@ use simsync_protocol::api::MovingTo;
 use zbus::message::Header;
 use zbus::{Connection, ObjectPath, OwnedObjectPath, interface};
 
-use super::agents::BusAgents;
+use super::agents::{BusAgents, caller};
 use super::args;
 use super::error::{BusError, BusResult};
 use super::job;
@@ -57,8 +57,15 @@ impl Manager {
         self.shown.get().clone()
     }
 
-    async fn order(&self, conn: &Connection, order: Order) -> BusResult<OwnedObjectPath> {
-        let job = self.handle.order(order).await.map_err(BusError::from)?;
+    async fn order(
+        &self,
+        conn: &Connection,
+        header: &Header<'_>,
+        order: Order,
+    ) -> BusResult<OwnedObjectPath> {
+        let by = caller(conn, header.sender());
+        let job = self.handle.order(order, Some(by)).await;
+        let job = job.map_err(BusError::from)?;
         job::serve(conn, job).await
     }
 }
@@ -73,7 +80,22 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<(), BusError> {
-        self.agents.register(conn, header.sender(), &path).await
+        self.agents
+            .register(conn, header.sender(), &path, false)
+            .await
+    }
+
+    /// The same, for a program that asks to be given prompts which nobody's order leads to, at an insertion for example. The
+    /// first one is, for as long as it is there; DefaultAgent names it.
+    async fn register_default_agent(
+        &self,
+        path: ObjectPath<'_>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<(), BusError> {
+        self.agents
+            .register(conn, header.sender(), &path, true)
+            .await
     }
 
     /// Takes an agent of the caller's back.
@@ -89,9 +111,10 @@ impl Manager {
     #[zbus(out_args("job"))]
     async fn unlock(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::Unlock).await
+        self.order(conn, &header, Order::Unlock).await
     }
 
     /// Pairs this terminal with the card that is in. Options: label (s).
@@ -99,20 +122,32 @@ impl Manager {
     async fn pair(
         &self,
         mut options: args::Options,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         let label = args::take_line(&mut options, "label", args::LABEL_MAX)?;
         args::none_left(&options)?;
-        self.order(conn, Order::Pair { label }).await
+        self.order(conn, &header, Order::Pair { label }).await
     }
 
     /// Undoes the pairing, in good order.
     #[zbus(out_args("job"))]
     async fn unpair(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::Unpair).await
+        self.order(conn, &header, Order::Unpair).await
+    }
+
+    /// Forgets the pairing on this terminal alone; neither card, server nor the other terminals are told.
+    #[zbus(out_args("job"))]
+    async fn forget_pairing(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, &header, Order::ForgetPairing).await
     }
 
     /// Syncs now. Options: review (b), allow_deletions (b).
@@ -120,6 +155,7 @@ impl Manager {
     async fn sync(
         &self,
         mut options: args::Options,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         let order = Order::Sync {
@@ -127,16 +163,17 @@ impl Manager {
             allow_deletions: args::take_bool(&mut options, "allow_deletions")?,
         };
         args::none_left(&options)?;
-        self.order(conn, order).await
+        self.order(conn, &header, order).await
     }
 
     /// Uploads everything and closes the session; the card can be taken then.
     #[zbus(out_args("job"))]
     async fn eject(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::Eject).await
+        self.order(conn, &header, Order::Eject).await
     }
 
     /// Registers a collection on this terminal: a new one, or one of the vault by its name or ID.
@@ -146,6 +183,7 @@ impl Manager {
         attribute: String,
         name: String,
         path: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the attribute", &attribute, args::ATTRIBUTE_MAX)?;
@@ -156,7 +194,7 @@ impl Manager {
             name,
             path,
         };
-        self.order(conn, order).await
+        self.order(conn, &header, order).await
     }
 
     /// Answers for a collection of which much is missing here, by its name or ID: deleted (it is gone on purpose) or give-back.
@@ -165,6 +203,7 @@ impl Manager {
         &self,
         collection: String,
         answer: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the collection", &collection, args::NAME_MAX)?;
@@ -181,7 +220,7 @@ impl Manager {
             collection,
             deleted,
         };
-        self.order(conn, order).await
+        self.order(conn, &header, order).await
     }
 
     /// Stops syncing a collection here, by its name or ID. Its files stay.
@@ -189,10 +228,11 @@ impl Manager {
     async fn remove_collection(
         &self,
         collection: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the collection", &collection, args::NAME_MAX)?;
-        self.order(conn, Order::RemoveCollection { collection })
+        self.order(conn, &header, Order::RemoveCollection { collection })
             .await
     }
 
@@ -200,18 +240,20 @@ impl Manager {
     #[zbus(out_args("job"))]
     async fn change_card_pin(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::ChangeCardPin).await
+        self.order(conn, &header, Order::ChangeCardPin).await
     }
 
     /// Changes this terminal's PIN.
     #[zbus(out_args("job"))]
     async fn change_terminal_pin(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::ChangeTerminalPin).await
+        self.order(conn, &header, Order::ChangeTerminalPin).await
     }
 
     /// Stops waiting for a terminal's unfinished upload: its ID, the ID's beginning, or its label.
@@ -219,10 +261,11 @@ impl Manager {
     async fn forget(
         &self,
         terminal: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
-        self.order(conn, Order::Forget { terminal }).await
+        self.order(conn, &header, Order::Forget { terminal }).await
     }
 
     /// One step of adding a card, the one that the cards in the readers allow: the new card tells its keys, or the card in
@@ -230,9 +273,10 @@ impl Manager {
     #[zbus(out_args("job"))]
     async fn add_card(
         &self,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, Order::AddCard).await
+        self.order(conn, &header, Order::AddCard).await
     }
 
     /// Agrees that the server moves: the address and the pin of ServerMovesTo, as they were shown.
@@ -241,6 +285,7 @@ impl Manager {
         &self,
         address: String,
         ca_pin: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         let bad = |e: &dyn std::fmt::Display| BusError::bad_argument(e.to_string());
@@ -252,7 +297,18 @@ impl Manager {
                 .parse()
                 .map_err(|e| bad(&e))?,
         };
-        self.order(conn, Order::ConfirmServer { to }).await
+        self.order(conn, &header, Order::ConfirmServer { to }).await
+    }
+
+    /// Goes on from what the server shows where the card's record is ahead of it and nobody can prove that: with the PIN, a
+    /// new key of the vault, and the card's signature. For a session that may only read.
+    #[zbus(out_args("job"))]
+    async fn accept_restored(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] conn: &Connection,
+    ) -> Result<OwnedObjectPath, BusError> {
+        self.order(conn, &header, Order::AcceptRestored).await
     }
 
     /// Takes a lost card out of the vault, by its ID or the ID's beginning: a new key without it, and revoked at the server.
@@ -260,10 +316,11 @@ impl Manager {
     async fn remove_card(
         &self,
         card: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the card", &card, args::TERMINAL_MAX)?;
-        self.order(conn, Order::RemoveCard { card }).await
+        self.order(conn, &header, Order::RemoveCard { card }).await
     }
 
     /// Takes a lost terminal off the card and out of the vault: its ID, the ID's beginning, or its label.
@@ -271,10 +328,12 @@ impl Manager {
     async fn remove_terminal(
         &self,
         terminal: String,
+        #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
-        self.order(conn, Order::RemoveTerminal { terminal }).await
+        self.order(conn, &header, Order::RemoveTerminal { terminal })
+            .await
     }
 
     /// The person's cards: card (s), in_use (b), used_here (b).
@@ -474,7 +533,12 @@ impl Manager {
     /// Whether anybody is registered who can ask for a PIN.
     #[zbus(property)]
     async fn has_agent(&self) -> bool {
-        use crate::api::Agents;
-        self.agents.any()
+        self.agents.shown().borrow().any
+    }
+
+    /// The program that prompts go to which nobody's order leads to; empty if there is none.
+    #[zbus(property)]
+    async fn default_agent(&self) -> String {
+        self.agents.shown().borrow().default.clone()
     }
 }

@@ -68,7 +68,7 @@ pub async fn run_with_connection(
 ) -> Result<Face, FaceError> {
     let mut status = handle.status.clone();
     let first = status.borrow_and_update().clone();
-    let mut asked = agents.presence();
+    let mut asked = agents.shown();
     let server = conn.object_server();
     server.at(names::ROOT, ObjectManager).await?;
     let root = zbus::ObjectPath::from_static_str_unchecked(names::ROOT);

@@ -5,7 +5,7 @@ use simsync_protocol::problem::Code as ServerCode;
 use simsync_sync::dir::{ApplyError, ScanError};
 use simsync_sync::guard::Alarm;
 use simsync_sync::node::BadPath;
-use simsync_vault::head::{Verdict, WitnessKind};
+use simsync_vault::head::Verdict;
 use simsync_vault::keys::KeyError;
 use simsync_vault::pack::PackError;
 use simsync_vault::seal::SealError;
@@ -203,35 +203,20 @@ impl EngineError {
     }
 }
 
-fn witness_name(w: WitnessKind) -> &'static str {
-    match w {
-        WitnessKind::Card => "the card",
-        WitnessKind::Terminal => "this terminal",
-    }
-}
-
 fn verdict_sentence(v: &Verdict) -> String {
     match v {
-        Verdict::Continue => "the server is as expected".to_owned(),
-        Verdict::RolledBack {
-            witness,
-            seen,
-            shown,
-        } => format!(
-            "the server is behind {}: it shows state {shown}, but state {seen} was seen; it was restored from a backup or rolled back. Nothing is written; ask its operator",
-            witness_name(*witness)
+        Verdict::Continue | Verdict::Ended => "the server is as expected".to_owned(),
+        Verdict::RolledBack { seen, shown } => format!(
+            "the server is behind this terminal: it shows state {shown}, but state {seen} was seen; it was restored from a backup or rolled back. Nothing is written; ask its operator"
         ),
-        Verdict::Fork { witness, sequence } => format!(
-            "the server shows another history than {} saw at state {sequence}. Nothing is written; ask its operator",
-            witness_name(*witness)
+        Verdict::Fork { sequence } => format!(
+            "the server shows another history than this terminal saw at state {sequence}. Nothing is written; ask its operator"
         ),
-        Verdict::ListRolledBack {
-            witness,
-            seen,
-            shown,
-        } => format!(
-            "the server shows an older list of keys ({shown}) than {} saw ({seen}). Nothing is written; ask its operator",
-            witness_name(*witness)
+        Verdict::ListRolledBack { seen, shown } => format!(
+            "the server shows an older list of keys ({shown}) than this terminal saw ({seen}). Nothing is written; ask its operator"
+        ),
+        Verdict::Unproven { seen, shown } => format!(
+            "the card remembers state {seen} of your data, which nothing that the server shows (up to state {shown}) leads to. Nothing is written"
         ),
     }
 }

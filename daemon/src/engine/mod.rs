@@ -33,7 +33,7 @@ mod written;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use simsync_card::ids::TerminalId;
+use simsync_card::ids::{ServerId, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_protocol::client::{ClientError, Connection};
 use simsync_vault::statement::SessionStatement;
@@ -61,6 +61,8 @@ pub struct EngineConfig {
     pub tail_items: usize,
     /// This terminal's label, for names of kept-aside versions.
     pub label: String,
+    /// The server that this terminal is paired at.
+    pub server: Option<ServerId>,
 }
 
 /// How far a job is; read by whoever shows it.

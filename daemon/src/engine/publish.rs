@@ -3,12 +3,11 @@
 use simsync_card::ids::Hash;
 use simsync_protocol::api::{B64, NewKeyObject};
 use simsync_sync::node::RelPath;
-use simsync_vault::commit::{
-    COMMIT_VERSION, CollectionRoot, Commit, CommitBody, PackRef, SessionRef,
-};
+use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
+use simsync_vault::restore::Restore;
 
 use super::merge::MergedTails;
 use super::sync::SyncOptions;
@@ -38,6 +37,7 @@ pub struct Draft {
     merged: MergedTails,
     packs: Vec<PackRef>,
     closing: bool,
+    restore: Option<(Restore, Hash)>,
     needed: bool,
     /// What to write down afterwards.
     pub collections: Vec<DraftCollection>,
@@ -61,6 +61,7 @@ impl Draft {
             merged,
             packs: Vec::new(),
             closing: options.closing,
+            restore: options.restore.clone(),
             collections: Vec::new(),
         };
         for (id, root) in draft.merged.roots.clone() {
@@ -165,12 +166,23 @@ impl Engine {
         let mut tails: Vec<SessionRef> = draft.merged.named.clone();
         tails.sort_unstable();
         tails.dedup();
+        let previous = draft.head.as_ref().map_or(Hash::ZERO, Commit::hash);
+        let restore = draft.restore.clone();
+        if restore
+            .as_ref()
+            .is_some_and(|(_, after)| *after != previous)
+        {
+            // The card signed for the head of before. The owner gives the order once more.
+            return Err(EngineError::Busy);
+        }
+        let restore = restore.map(|(restore, _)| restore);
+        let head = draft.head.as_ref().map_or(0, |h| h.body.sequence);
         let body = CommitBody {
-            version: COMMIT_VERSION,
+            version: CommitBody::version_with(restore.as_ref()),
             vault,
             epoch,
-            sequence: draft.head.as_ref().map_or(0, |h| h.body.sequence) + 1,
-            previous: draft.head.as_ref().map_or(Hash::ZERO, Commit::hash),
+            sequence: restore.as_ref().map_or(head, |r| r.sequence) + 1,
+            previous,
             roots: draft.roots.clone(),
             packs_added: draft.packs.clone(),
             packs_dropped: Vec::new(),
@@ -181,6 +193,7 @@ impl Engine {
             closing: draft.closing,
             tails_merged: tails,
             metadata: sealed,
+            restore,
         };
         let commit = Commit::sign(body, &self.key);
         let new_list = || {

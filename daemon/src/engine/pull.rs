@@ -10,6 +10,7 @@ use simsync_vault::commit::{Commit, SessionRef};
 use simsync_vault::head::{Link, Verdict, Witness, judge};
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::{KeyObject, Wrap};
+use simsync_vault::restore;
 use simsync_vault::signed::FormatError;
 use simsync_vault::tail::Tail;
 
@@ -96,11 +97,9 @@ impl Engine {
         let (sequence, previous, list) = last.map_or((0, Hash::ZERO, 0), |l| {
             (l.body.sequence, l.hash(), l.body.list_number)
         });
-        if Some(body.sequence) != sequence.checked_add(1) || body.previous != previous {
-            return Err(EngineError::Head(Verdict::Fork {
-                witness: simsync_vault::head::WitnessKind::Terminal,
-                sequence,
-            }));
+        let jumps = Some(body.sequence) != sequence.checked_add(1);
+        if (jumps && body.restore.is_none()) || body.previous != previous {
+            return Err(EngineError::Head(Verdict::Fork { sequence }));
         }
         if body.list_number < list {
             return Err(rule("the list number falls"));
@@ -131,6 +130,11 @@ impl Engine {
             .recipient(&body.session.card)
             .ok_or_else(|| rule("a commit is under a card that its key object does not name"))?;
         commit.verify(&terminal.key, &card.keys.sig)?;
+        let server = self
+            .config
+            .server
+            .ok_or_else(|| rule("it is not known of which server it is"))?;
+        restore::follows(commit, last.map(|l| &l.body), &server, &card.keys.sig)?;
         let changed = |id: &CollectionId| last.and_then(|l| l.root(id)) != commit.root(id);
         let foreign = body
             .roots
@@ -201,19 +205,14 @@ impl Engine {
     pub fn check_head(&self, head: Option<(u64, Hash)>) -> Result<(), EngineError> {
         let witness = self.store.witness()?;
         let (sequence, hash) = head.unwrap_or((0, Hash::ZERO));
-        let kind = simsync_vault::head::WitnessKind::Terminal;
         if sequence < witness.sequence {
             return Err(EngineError::Head(Verdict::RolledBack {
-                witness: kind,
                 seen: witness.sequence,
                 shown: sequence,
             }));
         }
         if sequence == witness.sequence && sequence > 0 && hash != witness.head {
-            return Err(EngineError::Head(Verdict::Fork {
-                witness: kind,
-                sequence,
-            }));
+            return Err(EngineError::Head(Verdict::Fork { sequence }));
         }
         Ok(())
     }
@@ -227,12 +226,7 @@ impl Engine {
             card.sequence.min(own.sequence)
         };
         let mut chain: Vec<Link> = self.store.links_from(from)?;
-        chain.extend(new.iter().map(|c| Link {
-            sequence: c.body.sequence,
-            hash: c.hash(),
-            list_number: c.body.list_number,
-            list_hash: c.body.list_hash,
-        }));
+        chain.extend(new.iter().map(Link::from));
         // A list counts once a commit names it; this terminal may have read the newest one ahead of its commit.
         let named = Witness {
             list_number: own

@@ -1,10 +1,12 @@
 //! One sync: take what others wrote, give what was written here, in one commit.
 
+use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::Commit;
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::metadata::Metadata;
+use simsync_vault::restore::Restore;
 use simsync_vault::tail::Tail;
 
 use super::answers::{Answer, Answers};
@@ -32,6 +34,9 @@ pub struct SyncOptions {
         simsync_vault::keyobject::KeyObject,
         Vec<simsync_vault::keyobject::Wrap>,
     )>,
+    /// The commit ends a card's record that nobody can prove; it must follow the commit with this hash. Together with a key
+    /// object of the next epoch.
+    pub restore: Option<(Restore, Hash)>,
     /// Show what would be taken, and ask.
     pub review: bool,
 }

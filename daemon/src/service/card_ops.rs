@@ -305,36 +305,17 @@ pub fn renew(card: &mut OpenCard<'_>, token: &Token, binding: &Hash) -> Result<S
     Ok(applet.renew(token, binding)?)
 }
 
-/// PUT HEAD, in steps when the card is far behind.
+/// PUT HEAD: first the records that lead a card up which is far behind, then the newest.
 pub fn put_head(
     card: &mut OpenCard<'_>,
     token: &Token,
-    before: Option<(u32, u64, u32)>,
+    steps: &[HeadRecord],
     record: &HeadRecord,
     settle: Slots,
 ) -> Result<(), CardError> {
-    /// What the card takes in one step.
-    const STEP: u32 = 65_536;
     let mut applet = transaction(card)?;
-    if let Some((mut epoch, mut sequence, mut list)) = before {
-        loop {
-            let far = record.epoch > epoch + 1
-                || record.sequence > sequence + u64::from(STEP)
-                || record.list_number > list + STEP;
-            if !far {
-                break;
-            }
-            epoch = record.epoch.min(epoch + 1);
-            sequence = record.sequence.min(sequence + u64::from(STEP));
-            list = record.list_number.min(list + STEP);
-            let step = HeadRecord {
-                epoch,
-                sequence,
-                list_number: list,
-                ..*record
-            };
-            applet.put_head(token, &step, Slots(0))?;
-        }
+    for step in steps {
+        applet.put_head(token, step, Slots::EMPTY)?;
     }
     Ok(applet.put_head(token, record, settle)?)
 }

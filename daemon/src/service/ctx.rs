@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Parts;
 use super::jobs::Jobs;
-use crate::api::Agents;
+use crate::api::{Agents, Caller};
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
 use crate::core::Event;
@@ -93,6 +93,8 @@ pub struct Ctx {
     engine_config: Arc<EngineConfig>,
     /// When the last sync ended well, milliseconds since 1970; 0 if never.
     pub last_sync: std::sync::atomic::AtomicI64,
+    /// Who ordered last that a session be opened, and has not heard yet how that went.
+    unlocker: Mutex<Option<(u64, Caller)>>,
     /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
     pub pad_turn: tokio::sync::Mutex<()>,
     /// Only one delivery of tails at a time.
@@ -141,6 +143,7 @@ impl Ctx {
             pack_target: config.pack_target,
             tail_items: TAIL_ITEMS_MAX,
             label: config.label.clone(),
+            server: None,
         });
         Ok(Arc::new(Self {
             paths,
@@ -162,6 +165,7 @@ impl Ctx {
             last_tail: Mutex::new(BTreeMap::new()),
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
+            unlocker: Mutex::default(),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::default(),
@@ -190,6 +194,21 @@ impl Ctx {
         }
     }
 
+    /// Who ordered that a session be opened: what the opening asks for goes there.
+    pub fn unlocker(&self) -> Option<Caller> {
+        lock(&self.unlocker).as_ref().map(|(_, by)| by.clone())
+    }
+
+    /// Somebody ordered that a session be opened, by this job.
+    pub fn set_unlocker(&self, job: u64, by: Option<Caller>) {
+        *lock(&self.unlocker) = by.map(|by| (job, by));
+    }
+
+    /// The job has ended.
+    pub fn clear_unlocker(&self, job: u64) {
+        lock(&self.unlocker).take_if(|(of, _)| *of == job);
+    }
+
     /// Readers with a card in.
     pub fn card_readers(&self) -> Vec<String> {
         lock(&self.readers).iter().cloned().collect()
@@ -208,6 +227,8 @@ impl Ctx {
 
     /// Writes this terminal's file.
     pub fn set_terminal(&self, terminal: Option<Terminal>) -> std::io::Result<()> {
+        // Held while it is written: two writers would take the same new file, and one undo what the other changed.
+        let mut held = lock(&self.terminal);
         match &terminal {
             Some(t) => t.save(&self.paths.terminal)?,
             None => match std::fs::remove_file(&self.paths.terminal) {
@@ -215,22 +236,29 @@ impl Ctx {
                 _ => {}
             },
         }
-        *lock(&self.terminal) = terminal;
+        *held = terminal;
+        Ok(())
+    }
+
+    /// Changes this terminal's file as it is now, if there is one.
+    pub fn update_terminal(&self, change: impl FnOnce(&mut Terminal)) -> std::io::Result<()> {
+        let mut held = lock(&self.terminal);
+        let Some(mut terminal) = held.clone() else {
+            return Ok(());
+        };
+        change(&mut terminal);
+        terminal.save(&self.paths.terminal)?;
+        *held = Some(terminal);
         Ok(())
     }
 
     /// Changes what this terminal's file says of its pairing, if there is one.
     pub fn update_pairing(&self, change: impl FnOnce(&mut Pairing)) -> std::io::Result<()> {
-        let mut held = lock(&self.terminal);
-        let Some(mut terminal) = held.clone() else {
-            return Ok(());
-        };
-        if let Some(pairing) = terminal.pairing.as_mut() {
-            change(pairing);
-            terminal.save(&self.paths.terminal)?;
-            *held = Some(terminal);
-        }
-        Ok(())
+        self.update_terminal(|t| {
+            if let Some(pairing) = &mut t.pairing {
+                change(pairing);
+            }
+        })
     }
 
     /// Whether pairing got as far as the server's certificate.
@@ -308,6 +336,7 @@ impl Ctx {
             store: self.store.clone(),
             config: Arc::new(EngineConfig {
                 label: self.label(),
+                server: self.pairing().ok().map(|(_, p)| p.server_id),
                 ..(*self.engine_config).clone()
             }),
             key: self.key()?,

@@ -20,7 +20,6 @@ use simsync_card::text::{self};
 use simsync_protocol::api::{OpenSessionRequest, Revoked};
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
-use simsync_vault::head::Verdict;
 use simsync_vault::ids::VaultId;
 use simsync_vault::keyobject::{
     FLAG_REKEY_REQUIRED, KEY_OBJECT_VERSION, KeyObject, KeyObjectBody, RECOVERY_ID, Recipient,
@@ -147,7 +146,7 @@ impl Ctx {
         card: &TrustedCard,
         opened: &Opened,
     ) -> Result<(), Failure> {
-        let witness = super::opening::witness_of(&opened.session);
+        let witness = super::opening::witness_of(opened.session.head.as_ref());
         loop {
             let known = self
                 .store
@@ -166,7 +165,7 @@ impl Ctx {
             }
         }
         let verdict = engine.judge_card(&witness, &[]).map_err(|e| failure(&e))?;
-        if verdict != Verdict::Continue {
+        if !verdict.may_write() {
             return Err(failure(&EngineError::Head(verdict)));
         }
         let objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
@@ -194,7 +193,11 @@ impl Ctx {
         let vk = VaultKey::generate(&mut rng);
         let code = RecoveryCode::generate(&mut rng);
         self.agents
-            .show("recovery-code", Secret::new(code.words()))
+            .show(
+                super::secrets::asker(),
+                "recovery-code",
+                Secret::new(code.words()),
+            )
             .await
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let recovery = code.keys();

@@ -87,28 +87,46 @@ impl Ctx {
         mut status: tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
     ) {
         tokio::spawn(async move {
-            loop {
-                let now = status.borrow_and_update().clone();
-                let looking = now.cards.iter().any(|c| c.state == "looking");
-                match now.state.as_str() {
-                    state if state == "opening" || looking => tokio::select! {
-                        changed = status.changed() => if changed.is_err() { return },
-                        control = job.next_control() => {
-                            if control != Some(crate::api::JobControl::Confirm) { return }
-                        }
-                    },
-                    _ if now.session.is_some() => {
-                        return job.done(std::collections::BTreeMap::new());
+            let id = job.id();
+            self.tell_opening(job, &mut status).await;
+            self.clear_unlocker(id);
+        });
+    }
+
+    async fn tell_opening(
+        &self,
+        job: super::jobs::JobHandle,
+        status: &mut tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
+    ) {
+        loop {
+            let now = status.borrow_and_update().clone();
+            let looking = now.cards.iter().any(|c| c.state == "looking");
+            match now.state.as_str() {
+                state if state == "opening" || looking => tokio::select! {
+                    changed = status.changed() => if changed.is_err() { return },
+                    control = job.next_control() => {
+                        if control != Some(crate::api::JobControl::Confirm) { return }
                     }
-                    _ => {
-                        let reason = now.reasons.first().cloned();
-                        let reason = reason.unwrap_or_else(|| {
-                            Reason::new("no-card", "no card of yours is in; put it in")
-                        });
-                        return job.failed(crate::api::Failure::new(&reason.code, reason.sentence));
-                    }
+                },
+                "read-only" => {
+                    let reason = now.reasons.first().cloned();
+                    let why = reason
+                        .unwrap_or_else(|| Reason::new("rolled-back", "the server is not trusted"));
+                    let sentence =
+                        format!("the session is open for reading only: {}", why.sentence);
+                    return job.failed(crate::api::Failure::new(&why.code, sentence));
+                }
+                _ if now.session.is_some() => {
+                    return job.done(std::collections::BTreeMap::new());
+                }
+                _ => {
+                    let reason = now.reasons.first().cloned();
+                    let reason = reason.unwrap_or_else(|| {
+                        Reason::new("no-card", "no card of yours is in; put it in")
+                    });
+                    return job.failed(crate::api::Failure::new(&reason.code, reason.sentence));
                 }
             }
-        });
+        }
     }
 }

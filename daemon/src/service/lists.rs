@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use simsync_card::client::SignDomain;
+use simsync_card::ids::Hash;
+use simsync_card::sign::Sig;
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
 use super::card_pin::CardPin;
@@ -67,9 +69,25 @@ impl Ctx {
         &self,
         reader: &str,
         body: KeyObjectBody,
-        mut pin: Option<CardPin>,
+        pin: Option<CardPin>,
     ) -> Result<(KeyObject, CardPin), Failure> {
         let (_, hash) = body.to_sign();
+        let (sig, pin) = self
+            .sign_on_card(reader, SignDomain::KeyObject, PadPurpose::Sign, &hash, pin)
+            .await?;
+        Ok((KeyObject::from_parts(body, sig), pin))
+    }
+
+    /// VERIFY and SIGN; the PIN is asked for where it is not given, and again while the card has tries. Answers it, too.
+    pub(super) async fn sign_on_card(
+        &self,
+        reader: &str,
+        domain: SignDomain,
+        purpose: PadPurpose,
+        hash: &Hash,
+        mut pin: Option<CardPin>,
+    ) -> Result<(Sig, CardPin), Failure> {
+        let hash = *hash;
         let mut tries = None;
         loop {
             let mut pin = match pin.take() {
@@ -77,12 +95,12 @@ impl Ctx {
                 None => self.card_pin(tries, tries.is_some(), reader).await?,
             };
             let signed = self
-                .with_card_pin(reader, &mut pin, PadPurpose::Sign, move |card, pin| {
-                    card_ops::sign(card, pin, SignDomain::KeyObject, &hash)
+                .with_card_pin(reader, &mut pin, purpose, move |card, pin| {
+                    card_ops::sign(card, pin, domain, &hash)
                 })
                 .await;
             match signed {
-                Ok(sig) => return Ok((KeyObject::from_parts(body, sig), pin.proven())),
+                Ok(sig) => return Ok((sig, pin.proven())),
                 Err(e) => match e.tries_left() {
                     Some(left) => tries = Some(left),
                     None => return Err(e.into()),

@@ -8,6 +8,7 @@ mod ctx;
 mod entering;
 mod jobs;
 mod keeping;
+mod leaving;
 mod link;
 mod lists;
 mod moving;
@@ -18,6 +19,7 @@ mod quiet;
 mod reasons;
 mod refused;
 mod rekey;
+mod restoring;
 mod secrets;
 mod slots;
 mod spare;
@@ -33,7 +35,7 @@ use tokio::sync::{mpsc, watch};
 pub use ctx::{Ctx, StartError};
 use quiet::Quiet;
 
-use crate::api::{Agents, Handle, Order, Request, Status};
+use crate::api::{Agents, Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
@@ -146,7 +148,7 @@ struct Service {
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
     /// Orders that wait or run, by number.
-    orders: HashMap<u64, (Order, jobs::JobHandle)>,
+    orders: HashMap<u64, (Order, jobs::JobHandle, Option<Caller>)>,
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
     quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
@@ -271,7 +273,10 @@ impl Service {
             Work::Tail => self.ctx.clone().start_tail(),
             Work::Compare => self.ctx.clone().start_compare(),
             Work::Order(id) => match self.orders.get(&id) {
-                Some((order, job)) => self.ctx.clone().start_order(id, order.clone(), job.clone()),
+                Some((order, job, by)) => {
+                    let ctx = self.ctx.clone();
+                    ctx.start_order(id, order.clone(), job.clone(), by.clone());
+                }
                 None => {
                     let outcome = crate::core::Outcome::Cancelled;
                     let _ = self.ctx.events.send(Event::WorkEnded { work, outcome });
@@ -330,8 +335,8 @@ impl Service {
     /// Answers whether the daemon is to end.
     fn request(&mut self, request: Request) -> bool {
         match request {
-            Request::Order(order, reply) => {
-                let _ = reply.send(self.order(order));
+            Request::Order(order, by, reply) => {
+                let _ = reply.send(self.order(order, by));
             }
             Request::Log(limit, reply) => {
                 let _ = reply.send(self.ctx.log(limit));
@@ -355,18 +360,23 @@ impl Service {
         false
     }
 
-    fn order(&mut self, order: Order) -> Result<crate::api::Job, crate::api::Failure> {
+    fn order(
+        &mut self,
+        order: Order,
+        by: Option<Caller>,
+    ) -> Result<crate::api::Job, crate::api::Failure> {
         orders::admissible(&order, &self.state)?;
         let job = self.ctx.jobs.create(orders::kind(&order));
         let public = job.public();
         let id = job.id();
         if order == Order::Unlock {
             // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
+            self.ctx.set_unlocker(id, by);
             self.handle(Event::UserUnlock);
             self.publish();
             self.ctx.clone().watch_unlock(job, self.status.subscribe());
         } else {
-            self.orders.insert(id, (order, job));
+            self.orders.insert(id, (order, job, by));
             self.handle(Event::UserOrder(id));
         }
         Ok(public)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simsync_card::client::{OpenedSession, Pin, Selected};
+use simsync_card::client::{HeadRecord, OpenedSession, Pin, Selected};
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
@@ -21,6 +21,7 @@ use super::card_pin::{CardPin, PinError};
 use super::connecting::Prepared;
 use super::ctx::Live;
 use super::reasons::{card_reason, engine_failure, server_failure};
+use super::secrets::on_behalf;
 use crate::api::{PadPurpose, Reason};
 use crate::card::CardError;
 use crate::config::SimTrigger;
@@ -29,6 +30,27 @@ use crate::engine::{Engine, EngineError, Session};
 
 /// How long a card may take for one of our transactions, another program's included.
 pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How a session is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opens {
+    /// With the card's PIN.
+    WithPin,
+    /// In the same power-up as the one before, without it.
+    Again,
+    /// With the PIN; and a record of the card that nobody can prove is ended.
+    AndEnds,
+}
+
+/// What came of a session that the card opened.
+pub(super) enum Taken {
+    /// The vault's keys are here.
+    Open(Verdict),
+    /// The server is not trusted: nothing is written.
+    ReadOnly(Reason),
+    /// Another terminal made a new epoch meanwhile: with the newest wrap, once more.
+    KeysChanged,
+}
 
 impl Ctx {
     /// SELECT, and whose card it is.
@@ -76,7 +98,8 @@ impl Ctx {
 
     /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
     pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
-        if !self.is_paired() || !self.agents.any() || self.live().is_some() {
+        if !self.is_paired() || !self.agents.any(self.unlocker().as_ref()) || self.live().is_some()
+        {
             return self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
         }
         let (looked_tx, looked_rx) = tokio::sync::oneshot::channel();
@@ -101,7 +124,9 @@ impl Ctx {
 
     /// Opens a session and reports how it went.
     pub async fn open_session(self: Arc<Self>, reader: String, card: CardId, again: bool) {
-        match self.try_open(&reader, card, again).await {
+        let how = if again { Opens::Again } else { Opens::WithPin };
+        let opening = on_behalf(self.unlocker(), self.try_open(&reader, card, how));
+        match opening.await {
             Ok(read_only) => self.emit(Event::Opened { reader, read_only }),
             Err(why) => self.emit(Event::OpenFailed { reader, why }),
         }
@@ -111,7 +136,7 @@ impl Ctx {
         self: &Arc<Self>,
         reader: &str,
         card: CardId,
-        again: bool,
+        how: Opens,
     ) -> Result<Option<Reason>, OpenFailure> {
         let (terminal, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
         let key = self
@@ -119,7 +144,7 @@ impl Ctx {
             .await
             .map_err(OpenFailure::NotGiven)?;
         // The connection is made and the nonce fetched while the PIN is typed.
-        let (prepared, pin) = if again {
+        let (prepared, pin) = if how == Opens::Again {
             (self.prepare(&pairing).await, None)
         } else {
             let ask = async {
@@ -223,25 +248,32 @@ impl Ctx {
                 conn: prepared.conn.clone(),
                 card,
             };
-            match self
-                .take_over(&engine, reader, session, &answer, opened, (&object, &wrap))
-                .await?
-            {
-                Some(None) if answer.rekey_required || self.is_rekey_flagged() => {
+            let used = (&object, &wrap);
+            let taken = self
+                .take_over(reader, session, &answer, opened, used, how)
+                .await?;
+            match taken {
+                Taken::Open(verdict) if how == Opens::AndEnds => {
+                    self.end_record(reader, typed.clone(), &verdict)
+                        .await
+                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)))?;
+                    return Ok(None);
+                }
+                Taken::Open(_) if answer.rekey_required || self.is_rekey_flagged() => {
                     self.rekey(reader, typed.clone())
                         .await
                         .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)))?;
                     self.tell_card(reader, &card.id, typed.as_ref()).await;
                     return Ok(None);
                 }
-                Some(None) => {
+                Taken::Open(_) => {
                     self.tell_card(reader, &card.id, typed.as_ref()).await;
                     self.tidy_slots(reader, &card.id, typed.as_ref()).await;
                     return Ok(None);
                 }
-                Some(read_only) => return Ok(read_only),
-                // Another terminal re-keyed meanwhile: once more, with the newest wrap, without the PIN.
-                None => {
+                Taken::ReadOnly(reason) => return Ok(Some(reason)),
+                // Without the PIN.
+                Taken::KeysChanged => {
                     prepared = self
                         .prepare(&pairing)
                         .await
@@ -362,19 +394,19 @@ impl Ctx {
         }
     }
 
-    /// Checks everything that the server said, opens the vault's keys and keeps the session. None: the keys changed, open
-    /// again.
+    /// Checks everything that the server said, opens the vault's keys and keeps the session.
     pub(super) async fn take_over(
         &self,
-        engine: &Engine,
         reader: &str,
         session: Session,
         answer: &SessionAnswer,
         opened: Opened,
         used: (&KeyObject, &Wrap),
-    ) -> Result<Option<Option<Reason>>, OpenFailure> {
+        how: Opens,
+    ) -> Result<Taken, OpenFailure> {
         let fail = |e: EngineError| engine_failure(&e);
-        let card_record = witness_of(&opened.session);
+        let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
+        let card_record = witness_of(opened.session.head.as_ref());
         let checked = engine
             .accept_key_objects(&session.card, &answer.key_objects, &answer.wraps)
             .and_then(|()| engine.verify_commits(&answer.commits));
@@ -395,7 +427,7 @@ impl Ctx {
                     commits = engine.verify_commits(&more.commits).map_err(fail)?;
                     got = commits.len();
                 }
-                match self.judge(engine, &card_record, answer, &commits) {
+                match self.judge(&engine, &card_record, answer, &commits, how) {
                     Ok(verdict) | Err(EngineError::Head(verdict)) => verdict,
                     Err(e) => return Err(fail(e)),
                 }
@@ -403,10 +435,17 @@ impl Ctx {
             Err(EngineError::Head(verdict)) => verdict,
             Err(e) => return Err(fail(e)),
         };
-        if verdict != Verdict::Continue {
-            let reason = super::reasons::engine_reason(&EngineError::Head(verdict));
+        let reason = match &verdict {
+            verdict if verdict.may_write() => None,
+            Verdict::Unproven { .. } if how == Opens::AndEnds => None,
+            Verdict::Unproven { .. } => Some(self.unproven(&verdict, opened.session.writer)),
+            other => Some(super::reasons::engine_reason(&EngineError::Head(
+                other.clone(),
+            ))),
+        };
+        if let Some(reason) = reason {
             self.keep_live(reader, session, opened);
-            return Ok(Some(Some(reason)));
+            return Ok(Taken::ReadOnly(reason));
         }
         let objects = self.store.key_objects().map_err(|e| fail(e.into()))?;
         let newest = objects
@@ -416,7 +455,7 @@ impl Ctx {
             return Err(fail(EngineError::NotInVault));
         }
         if newest.body.epoch != used.0.body.epoch {
-            return Ok(None);
+            return Ok(Taken::KeysChanged);
         }
         let vk = VaultKey::unwrap_with_card(used.0, used.1, &opened.session.secret)
             .map_err(|e| fail(e.into()))?;
@@ -425,7 +464,7 @@ impl Ctx {
             .put(Box::new(ring), opened.generation)
             .map_err(|_| OpenFailure::Gone)?;
         self.keep_live(reader, session, opened);
-        Ok(Some(None))
+        Ok(Taken::Open(verdict))
     }
 
     pub(super) fn judge(
@@ -434,9 +473,11 @@ impl Ctx {
         card: &Witness,
         answer: &SessionAnswer,
         commits: &[Commit],
+        how: Opens,
     ) -> Result<Verdict, EngineError> {
         let verdict = engine.judge_card(card, commits)?;
-        if verdict == Verdict::Continue {
+        let ends = how == Opens::AndEnds && matches!(verdict, Verdict::Unproven { .. });
+        if verdict.may_write() || ends {
             for commit in commits {
                 engine.keep_commit(commit)?;
             }
@@ -486,8 +527,8 @@ pub(super) async fn go_on(
 }
 
 /// The card's record as a witness.
-pub fn witness_of(opened: &OpenedSession) -> Witness {
-    opened.head.map_or(Witness::EMPTY, |h| Witness {
+pub fn witness_of(record: Option<&HeadRecord>) -> Witness {
+    record.map_or(Witness::EMPTY, |h| Witness {
         epoch: h.epoch,
         sequence: h.sequence,
         head: h.head,

@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simsync_card::client::Selected;
-use simsync_card::ids::TerminalId;
-use simsync_card::status::Status;
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
-use simsync_vault::keyobject::KeyObjectBody;
 
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
+use super::reasons::{UNPROVEN, engine_reason, outcome_of};
 use super::reasons::{card_reason, server_reason};
-use super::reasons::{engine_reason, outcome_of};
+use super::secrets::on_behalf;
 use super::{Ctx, card_ops, card_pin};
-use crate::api::{Failure, Order, SecretKind};
+use crate::api::{Caller, Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
 use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
-use crate::identity::Pairing;
 
 pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
 
@@ -28,6 +23,7 @@ pub fn kind(order: &Order) -> &'static str {
         Order::Unlock => "unlock",
         Order::Pair { .. } => "pair",
         Order::Unpair => "unpair",
+        Order::ForgetPairing => "forget-pairing",
         Order::Sync { .. } => "sync",
         Order::Eject => "eject",
         Order::AddCollection { .. } => "add-collection",
@@ -38,6 +34,7 @@ pub fn kind(order: &Order) -> &'static str {
         Order::Forget { .. } => "forget",
         Order::AddCard => "add-card",
         Order::ConfirmServer { .. } => "confirm-server",
+        Order::AcceptRestored => "accept-restored",
         Order::RemoveCard { .. } => "remove-card",
         Order::RemoveTerminal { .. } => "remove-terminal",
     }
@@ -97,6 +94,7 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             need_pairing()?;
             need_card()
         }
+        Order::ForgetPairing => need_pairing(),
         // Begun before: no session opens any more, and none is needed.
         Order::Unpair if state.leaving => need_card(),
         // The new card is read; or, if all cards in are known, one of them signs.
@@ -123,6 +121,22 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
                 ))
             }
         }
+        Order::AcceptRestored => match &state.session {
+            SessionPhase::Open {
+                read_only: Some(r), ..
+            } if r.code != UNPROVEN => Err(Failure::from(r.clone())),
+            SessionPhase::Open { read_only, .. } => {
+                if read_only.is_some() || state.card_untold.is_some() {
+                    Ok(())
+                } else {
+                    Err(Failure::new(
+                        "nothing-to-accept",
+                        "the card's record and the server agree; there is nothing to accept",
+                    ))
+                }
+            }
+            _ => need_session(),
+        },
         Order::Unpair
         | Order::Sync { .. }
         | Order::Eject
@@ -137,13 +151,13 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
 
 impl Ctx {
     /// Runs an order as work.
-    pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle) {
+    pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
                 Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
             );
-            let result = self.run_order(order, &job).await;
+            let result = on_behalf(by, self.run_order(order, &job)).await;
             let outcome = match &result {
                 Ok(_) if syncs => Outcome::Done,
                 Ok(_) => Outcome::Aside,
@@ -179,6 +193,7 @@ impl Ctx {
                 Err(f) => Err(f),
             }),
             Order::Unpair => plain(self.unpair(job).await),
+            Order::ForgetPairing => plain(self.forget_here()),
             Order::Sync {
                 review,
                 allow_deletions,
@@ -240,6 +255,7 @@ impl Ctx {
             Order::Forget { terminal } => plain(self.forget(&terminal).await),
             Order::AddCard => plain(self.add_card().await),
             Order::ConfirmServer { to } => plain(self.confirm_server(&to)),
+            Order::AcceptRestored => plain(self.accept_restored().await),
             Order::RemoveCard { card } => plain(self.remove_card(&card).await),
             Order::RemoveTerminal { terminal } => plain(self.remove_terminal(&terminal).await),
         }
@@ -307,14 +323,14 @@ impl Ctx {
         let new = self
             .ask(SecretKind::NewTerminalPin, None, false, None)
             .await?;
-        let (terminal_new, result) = tokio::task::spawn_blocking(move || {
+        let (resealed, result) = tokio::task::spawn_blocking(move || {
             let r = terminal.reseal(&key, &new, &mut crate::engine::fresh_rng());
             (terminal, r)
         })
         .await
         .map_err(|_| Failure::new("internal", "sealing failed"))?;
         result.map_err(|e| Failure::new("terminal-pin-short", e.to_string()))?;
-        self.set_terminal(Some(terminal_new))
+        self.update_terminal(|t| t.key = resealed.key)
             .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
         Ok(BTreeMap::new())
     }
@@ -379,108 +395,6 @@ impl Ctx {
             "sessions".to_owned(),
             sessions.len().to_string(),
         )]))
-    }
-
-    /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
-    pub(super) async fn unpair(self: &Arc<Self>, job: &JobHandle) -> Done {
-        let (_, pairing) = self.pairing()?;
-        if let Some(own) = self.terminal_id()
-            && pairing.leaving
-        {
-            let reader = self.any_card()?;
-            self.check_own_card(&reader, &pairing).await?;
-            return self.finish_leaving(&reader, own).await;
-        }
-        // The long part, and the last that can be cancelled.
-        let report = self
-            .run_sync(SyncOptions::default(), Some(job))
-            .await
-            .map_err(|e| Failure::from(engine_reason(&e)))?;
-        // Nothing of this terminal goes up any more: what stays behind is said.
-        let left = report.outstanding.all();
-        let own = self
-            .terminal_id()
-            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
-        let reader = match &*self.live() {
-            Some(l) => l.reader.clone(),
-            None => {
-                return Err(Failure::new(
-                    "locked",
-                    "no session is open; run `simsync unlock`",
-                ));
-            }
-        };
-        let leave = |body: &mut KeyObjectBody| {
-            body.terminals.retain(|t| t.id() != own);
-            body.flags |= simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
-            Ok(Vec::new())
-        };
-        let options = SyncOptions {
-            closing: true,
-            ..SyncOptions::default()
-        };
-        // Before the server can have it: whether it does is not known where its answer does not come.
-        self.note_leaving(true)?;
-        if let Err(failure) = self.commit_key_object(leave, options, None).await {
-            if matches!(failure.code.as_str(), "offline" | "cancelled") {
-                self.emit(Event::Leaving);
-            } else {
-                self.note_leaving(false)?;
-            }
-            return Err(failure);
-        }
-        self.emit(Event::Leaving);
-        let mut values = self.finish_leaving(&reader, own).await?;
-        values.insert("left".to_owned(), left.to_string());
-        Ok(values)
-    }
-
-    fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
-        self.update_pairing(|p| p.leaving = leaving)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))
-    }
-
-    /// Another card would say that it does not know this terminal, and that would pass for done.
-    async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
-        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
-        let selected = looked.map_err(|e| card_reason(&e))?;
-        let cards = self.known_cards(pairing);
-        let is_own = |s: &Selected| cards.iter().any(|c| s.is_card_of(c, &pairing.subscriber));
-        if selected.as_ref().is_some_and(is_own) {
-            return Ok(());
-        }
-        Err(Failure::new(
-            "card-not-paired",
-            "not paired with this card; put yours in",
-        ))
-    }
-
-    /// The vault names this terminal no more, or the server is told to see to that: it and the card are told, then what is here
-    /// is forgotten. Each may have been told before, and the answer was lost.
-    async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
-        let (terminal, pairing) = self.pairing()?;
-        // What the server is asked with.
-        self.unsealed_key(&terminal).await?;
-        let mut pin = self.card_pin(None, false, reader).await?;
-        match self.remove_from_card(reader, &mut pin, own).await {
-            Ok(()) => {}
-            Err(e) if e.status() == Some(Status::NotFound) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let told = match self.connect(&pairing).await {
-            Ok(conn) => conn.revoke_terminal(own).await,
-            Err(e) => Err(e),
-        };
-        match told {
-            Ok(()) => {}
-            Err(e) if e.code() == Some(Code::TerminalRevoked) => {}
-            Err(e) => return Err(server_reason(&e).into()),
-        }
-        // The session first: its end is still noted in what is forgotten then.
-        self.wipe();
-        self.emit(Event::SessionClosed);
-        self.forget_pairing()?;
-        Ok(BTreeMap::new())
     }
 }
 

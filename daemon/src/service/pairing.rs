@@ -73,7 +73,7 @@ impl Ctx {
         // 2. The card's PIN, and everything that the card says of itself.
         let (mut pin, view) = self.read_card(reader).await?;
         // 1. This terminal's key.
-        let (mut terminal, key) = self.own_key(&view.info).await?;
+        let (terminal, key) = self.own_key(&view.info).await?;
         let card = TrustedCard {
             id: view.info.card,
             keys: view.keys,
@@ -101,13 +101,15 @@ impl Ctx {
                 let mut p = self
                     .join(reader, &mut pin, &view.info, card, &key, &label)
                     .await?;
-                // The same person's: what this terminal knows of the vault stays.
-                if let Some(before) = &terminal.pairing {
-                    p.complete = before.complete;
-                    p.known_cards.clone_from(&before.known_cards);
-                }
-                terminal.pairing = Some(p.clone());
-                self.save(&terminal)?;
+                let joined = self.update_terminal(|t| {
+                    // The same person's: what this terminal knows of the vault stays.
+                    if let Some(before) = &t.pairing {
+                        p.complete = before.complete;
+                        p.known_cards.clone_from(&before.known_cards);
+                    }
+                    t.pairing = Some(p.clone());
+                });
+                joined.map_err(|e| self.not_saved(&e))?;
                 self.set_conn(None);
                 let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
                 (p, done)
@@ -119,11 +121,8 @@ impl Ctx {
             Err(f) if f.code == "terminal-revoked" => return Err(self.discard_revoked()),
             other => other?,
         };
-        terminal.pairing = Some(Pairing {
-            complete: true,
-            ..pairing.clone()
-        });
-        self.save(&terminal)?;
+        self.update_pairing(|p| p.complete = true)
+            .map_err(|e| self.not_saved(&e))?;
         let mut result = BTreeMap::new();
         result.insert("subscriber".to_owned(), pairing.subscriber.to_string());
         result.insert("terminal".to_owned(), terminal.id().to_string());
@@ -151,13 +150,9 @@ impl Ctx {
             .collect()
     }
 
-    pub(super) fn save(&self, terminal: &Terminal) -> Result<(), Failure> {
-        self.set_terminal(Some(terminal.clone())).map_err(|e| {
-            Failure::new(
-                "cannot-write",
-                format!("{}: {e}", self.paths.terminal.display()),
-            )
-        })
+    fn not_saved(&self, error: &std::io::Error) -> Failure {
+        let file = self.paths.terminal.display();
+        Failure::new("cannot-write", format!("{file}: {error}"))
     }
 
     /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
@@ -216,7 +211,7 @@ impl Ctx {
             .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
         self.agents
-            .show("puk", puk_text)
+            .show(super::secrets::asker(), "puk", puk_text)
             .await
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let n = new.clone();
@@ -275,7 +270,8 @@ impl Ctx {
             match made {
                 Ok(Ok((terminal, key))) => {
                     self.forget_vault()?;
-                    self.save(&terminal)?;
+                    self.set_terminal(Some(terminal.clone()))
+                        .map_err(|e| self.not_saved(&e))?;
                     self.set_key(Some(key));
                     let key = self
                         .key()
@@ -365,39 +361,6 @@ impl Ctx {
             next_server: None,
             told_cards: None,
         })
-    }
-
-    /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.
-    pub(super) fn forget_pairing(&self) -> Result<(), Failure> {
-        self.set_key(None);
-        self.set_conn(None);
-        self.set_terminal(None)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
-        self.forget_vault()?;
-        self.emit(Event::Pairing(false));
-        Ok(())
-    }
-
-    /// What was known of a vault belongs to the key that entered it: another key begins anew.
-    fn forget_vault(&self) -> Result<(), Failure> {
-        self.store
-            .forget_vault()
-            .map_err(|e| Failure::new("store", e.to_string()))?;
-        self.collections_changed();
-        if let Err(e) = std::fs::remove_file(&self.paths.spare)
-            && e.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(error = %e, "left behind");
-        }
-        for dir in [&self.paths.outbox, &self.paths.packs] {
-            let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            for file in files {
-                if let Err(e) = std::fs::remove_file(file.path()) {
-                    tracing::warn!(error = %e, path = %file.path().display(), "left behind");
-                }
-            }
-        }
-        Ok(())
     }
 
     /// A revoked key is never accepted again: the next pairing makes a new one.

@@ -94,6 +94,9 @@ pub(super) fn card_failure(e: &CardError) -> OpenFailure {
     }
 }
 
+/// A card's record that nothing proves.
+pub const UNPROVEN: &str = "record-unproven";
+
 /// A failure of the engine as the owner reads it.
 pub fn engine_reason(e: &EngineError) -> Reason {
     let code = match e {
@@ -101,6 +104,7 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         EngineError::Server(e) => return server_reason(e),
         EngineError::Store(_) => "store",
         EngineError::Head(Verdict::Fork { .. }) => "server-forked",
+        EngineError::Head(Verdict::Unproven { .. }) => UNPROVEN,
         EngineError::Head(_) => "server-rolled-back",
         EngineError::Format(_)
         | EngineError::Key(_)

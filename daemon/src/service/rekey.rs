@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use simsync_card::ids::CardId;
+use simsync_card::ids::{CardId, Hash};
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
 use simsync_vault::keys::VaultKey;
+use simsync_vault::restore::Restore;
 
 use super::Ctx;
 use super::card_pin::CardPin;
@@ -45,6 +46,17 @@ impl Ctx {
         pin: Option<CardPin>,
         without: &Revoked,
     ) -> Result<(), Failure> {
+        self.new_epoch_after(reader, pin, without, None).await
+    }
+
+    /// The same; where a record of the card is ended, in the commit that says so.
+    pub(super) async fn new_epoch_after(
+        self: &Arc<Self>,
+        reader: &str,
+        pin: Option<CardPin>,
+        without: &Revoked,
+        restore: Option<(Restore, Hash)>,
+    ) -> Result<(), Failure> {
         let mut objects = self.store.key_objects().map_err(failure)?;
         let newest = objects
             .last()
@@ -69,6 +81,7 @@ impl Ctx {
         self.keys.advance(&objects).map_err(failure)?;
         let options = SyncOptions {
             key_object: Some((object, wraps)),
+            restore,
             ..SyncOptions::default()
         };
         let result = self.run_sync(options, None).await;
@@ -112,4 +125,80 @@ pub(super) fn next_epoch(
         wraps.push(wrap);
     }
     Ok((body, wraps))
+}
+
+#[cfg(test)]
+mod tests {
+    use simsync_card::ids::TerminalId;
+    use simsync_card::sign::SecretKey;
+    use simsync_card::text::CardKeys;
+    use simsync_vault::ids::VaultId;
+    use simsync_vault::keyobject::{Recipient, TerminalEntry};
+
+    use super::*;
+
+    fn key(n: u8) -> SecretKey {
+        SecretKey::from_bytes(&[n; 32]).unwrap()
+    }
+
+    fn recipient(n: u8) -> Recipient {
+        let point = key(n + 1).point();
+        Recipient {
+            id: CardId([n; 16]),
+            keys: CardKeys {
+                sig: point,
+                kem: point,
+            },
+            wrap_hash: Hash([n; 32]),
+        }
+    }
+
+    fn terminal(n: u8) -> TerminalEntry {
+        TerminalEntry {
+            key: key(n).point(),
+            label: format!("terminal {n}"),
+            collections: Vec::new(),
+        }
+    }
+
+    /// What the server says was revoked: everything.
+    #[test]
+    fn w_8_the_server_takes_neither_the_recovery_code_nor_the_card_in_use_out() {
+        let (old, new) = (
+            VaultKey::generate(&mut fresh_rng()),
+            VaultKey::generate(&mut fresh_rng()),
+        );
+        let own = CardId([1; 16]);
+        let body = KeyObjectBody {
+            version: 1,
+            vault: VaultId([9; 16]),
+            list_number: 4,
+            epoch: 2,
+            recipients: vec![recipient(1), recipient(2), recipient(0)],
+            check: old.check(),
+            outbox_key: old.outbox().1,
+            previous_key: vec![1],
+            terminals: vec![terminal(5), terminal(6)],
+            flags: FLAG_REKEY_REQUIRED,
+            previous: Hash([7; 32]),
+            signer: own,
+        };
+        assert_eq!(body.recipients[2].id, RECOVERY_ID);
+        let before = KeyObject::from_parts(body, key(1).sign(b"not looked at"));
+        let revoked = Revoked {
+            cards: vec![own, CardId([2; 16]), RECOVERY_ID],
+            terminals: vec![TerminalId::of(&key(6).point())],
+        };
+        let (body, wraps) = next_epoch(&before, own, &revoked, &old, &new).unwrap();
+        let left: Vec<CardId> = body.recipients.iter().map(|r| r.id).collect();
+        assert_eq!(left, [own, RECOVERY_ID]);
+        assert_eq!(body.terminals, [terminal(5)]);
+        assert_eq!((body.epoch, body.list_number), (3, 5));
+        assert_eq!(body.flags & FLAG_REKEY_REQUIRED, 0);
+        // Each gets the new key, and none the old one's wrap.
+        assert_eq!((body.check, wraps.len()), (new.check(), 2));
+        for (recipient, wrap) in body.recipients.iter().zip(&wraps) {
+            assert_eq!(recipient.wrap_hash, wrap.hash());
+        }
+    }
 }

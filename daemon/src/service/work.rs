@@ -7,16 +7,28 @@ use std::time::{Duration, Instant};
 use simsync_card::client::{HeadRecord, Slot, Slots};
 use simsync_card::ids::TerminalId;
 use simsync_vault::commit::SessionRef;
+use simsync_vault::head::{self, Witness};
 
 use super::ctx::Live;
 use super::jobs::JobHandle;
-use super::opening::CARD_DEADLINE;
+use super::opening::{CARD_DEADLINE, Opens, witness_of};
 use super::orders::report_values;
 use super::reasons::{card_reason, engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};
 use crate::api::Reason;
 use crate::core::{CARD_BUSY, Event, Outcome, Work};
 use crate::engine::{EngineError, ReviewEntry, Session, SyncOptions, SyncReport, now_ms};
+
+fn record_of(w: &Witness, closed: bool) -> HeadRecord {
+    HeadRecord {
+        epoch: w.epoch,
+        sequence: w.sequence,
+        head: w.head,
+        list_number: w.list_number,
+        list_hash: w.list_hash,
+        closed,
+    }
+}
 
 impl Ctx {
     /// The session for the engine, if one is open.
@@ -237,7 +249,7 @@ impl Ctx {
         let Some((reader, card)) = session.filter(|_| forgotten) else {
             return;
         };
-        match self.try_open(&reader, card, true).await {
+        match self.try_open(&reader, card, Opens::Again).await {
             Ok(_) => tracing::info!("the card had forgotten the session; it is open anew"),
             Err(error) => tracing::warn!(?error, "the card has forgotten the session"),
         }
@@ -254,10 +266,12 @@ impl Ctx {
             ),
             None => return Ok(()),
         };
-        let w = self
-            .store
-            .witness()
-            .map_err(|e| Reason::new("store", e.to_string()))?;
+        let (steps, w) = self
+            .steps_for(record.as_ref())
+            .map_err(|e| engine_reason(&e))?;
+        let Some(w) = w else {
+            return Ok(());
+        };
         if closing {
             let own = self
                 .card
@@ -273,18 +287,10 @@ impl Ctx {
                 .map(|u| u.slot);
             settle = own_slot.map_or(settle, |s| settle.with(s));
         }
-        let new = HeadRecord {
-            epoch: w.epoch,
-            sequence: w.sequence,
-            head: w.head,
-            list_number: w.list_number,
-            list_hash: w.list_hash,
-            closed: closing,
-        };
-        let before = record.map(|r| (r.epoch, r.sequence, r.list_number));
+        let new = record_of(&w, closing);
         self.card
             .run(&reader, CARD_DEADLINE, move |card| {
-                card_ops::put_head(card, &token, before, &new, settle)
+                card_ops::put_head(card, &token, &steps, &new, settle)
             })
             .await
             .map_err(|e| card_reason(&e))?;
@@ -295,6 +301,30 @@ impl Ctx {
             live.unsettled.retain(|u| !settle.contains(u.slot));
         }
         Ok(())
+    }
+
+    /// What leads a card up from its record to the newest commit, and that; none before the first commit.
+    fn steps_for(
+        &self,
+        record: Option<&HeadRecord>,
+    ) -> Result<(Vec<HeadRecord>, Option<Witness>), EngineError> {
+        let before = witness_of(record);
+        let chain = self.store.links_from(before.sequence)?;
+        let mut at = before;
+        let mut steps = Vec::new();
+        let first = || head::first_step(&chain);
+        let mut next = record.map_or_else(first, |_| head::step_up(&at, &chain));
+        while let Some(step) = next {
+            steps.push(record_of(&step, false));
+            at = step;
+            next = head::step_up(&at, &chain);
+        }
+        let newest = chain.last().map(Witness::from);
+        if newest == Some(at) {
+            // It is put by itself, with the slots.
+            steps.pop();
+        }
+        Ok((steps, newest))
     }
 
     /// The terminal whose ID begins with these bytes, among all that key objects ever named.

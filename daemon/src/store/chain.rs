@@ -206,27 +206,13 @@ impl Store {
     /// The verified chain from a sequence number on, oldest first.
     pub fn links_from(&self, sequence: u64) -> Result<Vec<Link>> {
         let conn = self.lock();
-        let mut stmt = conn.prepare_cached(
-            "SELECT sequence, hash, list_number, list_hash FROM commits
-             WHERE sequence >= ?1 ORDER BY sequence",
-        )?;
+        let mut stmt = conn
+            .prepare_cached("SELECT bytes FROM commits WHERE sequence >= ?1 ORDER BY sequence")?;
         let from = i64::try_from(sequence).unwrap_or(i64::MAX);
-        let rows = stmt.query_map([from], |r| {
-            Ok((
-                r.get::<_, i64>(0)?,
-                r.get::<_, Vec<u8>>(1)?,
-                r.get(2)?,
-                r.get::<_, Vec<u8>>(3)?,
-            ))
-        })?;
-        rows.map(|row| {
-            let (sequence, h, list_number, lh) = row?;
-            Ok(Link {
-                sequence: u64::try_from(sequence).unwrap_or(0),
-                hash: hash(&h)?,
-                list_number,
-                list_hash: hash(&lh)?,
-            })
+        let rows = stmt.query_map([from], |r| r.get::<_, Vec<u8>>(0))?;
+        rows.map(|bytes| {
+            let commit = Commit::from_bytes(&bytes?).map_err(|e| damaged(&e.to_string()))?;
+            Ok(Link::from(&commit))
         })
         .collect()
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use simsyncd::api::{
-    Agents, CardStatus, CollectionStatus, ConflictEntry, Failure, Handle, Job, JobControl,
+    Agents, Caller, CardStatus, CollectionStatus, ConflictEntry, Failure, Handle, Job, JobControl,
     JobStatus, LogEntry, Order, OutstandingEntry, Reason, Request, Secret, SecretKind,
     SecretRequest, Status, TerminalStatus,
 };
@@ -180,7 +180,7 @@ async fn serve(
     let mut number = 0;
     while let Some(request) = requests.recv().await {
         match request {
-            Request::Order(order, reply) => {
+            Request::Order(order, by, reply) => {
                 orders.lock().unwrap().push(order);
                 let plan = {
                     let mut plans = plans.lock().unwrap();
@@ -203,7 +203,7 @@ async fn serve(
                 };
                 *last_job.lock().unwrap() = Some(status.clone());
                 let _ = reply.send(Ok(job));
-                tokio::spawn(run(plan, status, rx, agents.clone()));
+                tokio::spawn(run(plan, status, rx, agents.clone(), by));
             }
             Request::Log(limit, reply) => {
                 let entry = LogEntry {
@@ -286,6 +286,7 @@ async fn run(
     status: watch::Sender<JobStatus>,
     mut control: mpsc::Receiver<JobControl>,
     agents: Arc<BusAgents>,
+    by: Option<Caller>,
 ) {
     let end = |state: &str| status.send_modify(|s| s.state = state.to_owned());
     let fail = |failure: Failure| {
@@ -317,7 +318,7 @@ async fn run(
         }
         Plan::Ask(wanted) => {
             for (kind, right) in wanted {
-                if let Err(failure) = ask(&agents, kind, right).await {
+                if let Err(failure) = ask(&agents, by.clone(), kind, right).await {
                     return fail(failure);
                 }
             }
@@ -325,7 +326,7 @@ async fn run(
         }
         Plan::Show(what, secret) => {
             let secret = Secret::new(secret.to_owned());
-            match agents.show(what, secret).await {
+            match agents.show(by, what, secret).await {
                 Ok(()) => end("done"),
                 Err(e) => fail(Failure::new("declined", e.to_string())),
             }
@@ -333,7 +334,12 @@ async fn run(
     }
 }
 
-async fn ask(agents: &BusAgents, kind: SecretKind, right: &str) -> Result<(), Failure> {
+async fn ask(
+    agents: &BusAgents,
+    by: Option<Caller>,
+    kind: SecretKind,
+    right: &str,
+) -> Result<(), Failure> {
     for retry in [false, true] {
         let request = SecretRequest {
             kind,
@@ -342,7 +348,7 @@ async fn ask(agents: &BusAgents, kind: SecretKind, right: &str) -> Result<(), Fa
             reader: Some("Reader 00".to_owned()),
             hint: None,
         };
-        match agents.ask(request).await {
+        match agents.ask(by.clone(), request).await {
             Ok(given) if *given == right => return Ok(()),
             Ok(_) => {}
             Err(e) => {

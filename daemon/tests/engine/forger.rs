@@ -110,6 +110,7 @@ impl<'a> Forger<'a> {
             session: self.session.statement.clone(),
             closing: false,
             tails_merged: Vec::new(),
+            restore: None,
             ..head.body
         }
     }

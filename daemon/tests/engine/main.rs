@@ -7,6 +7,7 @@
 )]
 
 mod apart;
+mod chain;
 mod forger;
 mod hostile;
 mod local;

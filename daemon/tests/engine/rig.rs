@@ -34,7 +34,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn new(soft: SoftTerminal, label: &str) -> Self {
+    pub fn new(soft: SoftTerminal, label: &str, server: simsync_card::ids::ServerId) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for sub in ["data", "notes", "packs", "outbox"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
@@ -46,6 +46,7 @@ impl Terminal {
                 pack_target: 64 << 10,
                 tail_items: TAIL_ITEMS_MAX,
                 label: label.to_owned(),
+                server: Some(server),
             }),
             key: Arc::new(soft.key.clone()),
             keys: KeyCell::default(),
@@ -160,7 +161,8 @@ impl Person {
         let (mut a, mut b) = (SoftTerminal::new(&seed), SoftTerminal::new(&seed));
         a.pair(&client, &subscriber, &card).await.unwrap();
         b.pair(&client, &subscriber, &card).await.unwrap();
-        let (a, b) = (Terminal::new(a, "A"), Terminal::new(b, "B"));
+        let id = server.app().server;
+        let (a, b) = (Terminal::new(a, "A", id), Terminal::new(b, "B", id));
         let mut rng = fresh_rng();
         let vault = VaultId(seed.id());
         let vk = VaultKey::generate(&mut rng);

@@ -10,19 +10,20 @@ use tokio::net::unix::pipe;
 use zbus::{Fd, Variant};
 
 use super::{Answer, BusAgents, Prompt, cancel};
-use crate::api::{AgentError, Message, PadRequest, PadShown};
+use crate::api::{AgentError, Caller, Message, PadRequest, PadShown};
 use crate::bus::text;
 
 /// How long an agent may take to show a message.
 const SHOW_DEADLINE: Duration = Duration::from_secs(5);
 
 impl BusAgents {
-    /// Has the newest agent that can tell the person. One that knows nothing of PIN pads is passed over.
+    /// Has an agent tell the person. One that knows nothing of PIN pads is passed over.
     pub(super) async fn show_pad_message(
         &self,
+        by: Option<&Caller>,
         request: &PadRequest,
     ) -> Result<PadShown, AgentError> {
-        for agent in self.newest_first() {
+        for agent in self.asked(by) {
             let until = tokio::time::Instant::now() + SHOW_DEADLINE;
             let prompt = Prompt::new(&agent);
             let body = (details(request),);

@@ -1,0 +1,167 @@
+//! Leaving: in good order, with everybody told; or at once, with nobody told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use simsync_card::client::Selected;
+use simsync_card::ids::TerminalId;
+use simsync_card::status::Status;
+use simsync_protocol::problem::Code;
+use simsync_vault::keyobject::KeyObjectBody;
+
+use super::jobs::JobHandle;
+use super::opening::CARD_DEADLINE;
+use super::orders::Done;
+use super::reasons::{card_reason, engine_reason, server_reason};
+use super::{Ctx, card_ops};
+use crate::api::Failure;
+use crate::core::Event;
+use crate::engine::SyncOptions;
+use crate::identity::Pairing;
+
+impl Ctx {
+    /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
+    pub(super) async fn unpair(self: &Arc<Self>, job: &JobHandle) -> Done {
+        let (_, pairing) = self.pairing()?;
+        if let Some(own) = self.terminal_id()
+            && pairing.leaving
+        {
+            let reader = self.any_card()?;
+            self.check_own_card(&reader, &pairing).await?;
+            return self.finish_leaving(&reader, own).await;
+        }
+        // The long part, and the last that can be cancelled.
+        let report = self
+            .run_sync(SyncOptions::default(), Some(job))
+            .await
+            .map_err(|e| Failure::from(engine_reason(&e)))?;
+        // Nothing of this terminal goes up any more: what stays behind is said.
+        let left = report.outstanding.all();
+        let own = self
+            .terminal_id()
+            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
+        let reader = match &*self.live() {
+            Some(l) => l.reader.clone(),
+            None => {
+                return Err(Failure::new(
+                    "locked",
+                    "no session is open; run `simsync unlock`",
+                ));
+            }
+        };
+        let leave = |body: &mut KeyObjectBody| {
+            body.terminals.retain(|t| t.id() != own);
+            body.flags |= simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
+            Ok(Vec::new())
+        };
+        let options = SyncOptions {
+            closing: true,
+            ..SyncOptions::default()
+        };
+        // Before the server can have it: whether it does is not known where its answer does not come.
+        self.note_leaving(true)?;
+        if let Err(failure) = self.commit_key_object(leave, options, None).await {
+            if matches!(failure.code.as_str(), "offline" | "cancelled") {
+                self.emit(Event::Leaving);
+            } else {
+                self.note_leaving(false)?;
+            }
+            return Err(failure);
+        }
+        self.emit(Event::Leaving);
+        let mut values = self.finish_leaving(&reader, own).await?;
+        values.insert("left".to_owned(), left.to_string());
+        Ok(values)
+    }
+
+    fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
+        self.update_pairing(|p| p.leaving = leaving)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))
+    }
+
+    /// Another card would say that it does not know this terminal, and that would pass for done.
+    async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
+        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        let selected = looked.map_err(|e| card_reason(&e))?;
+        let cards = self.known_cards(pairing);
+        let is_own = |s: &Selected| cards.iter().any(|c| s.is_card_of(c, &pairing.subscriber));
+        if selected.as_ref().is_some_and(is_own) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "card-not-paired",
+            "not paired with this card; put yours in",
+        ))
+    }
+
+    /// The vault names this terminal no more, or the server is told to see to that: it and the card are told, then what is here
+    /// is forgotten. Each may have been told before, and the answer was lost.
+    async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
+        let (terminal, pairing) = self.pairing()?;
+        // What the server is asked with.
+        self.unsealed_key(&terminal).await?;
+        let mut pin = self.card_pin(None, false, reader).await?;
+        match self.remove_from_card(reader, &mut pin, own).await {
+            Ok(()) => {}
+            Err(e) if e.status() == Some(Status::NotFound) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let told = match self.connect(&pairing).await {
+            Ok(conn) => conn.revoke_terminal(own).await,
+            Err(e) => Err(e),
+        };
+        match told {
+            Ok(()) => {}
+            Err(e) if e.code() == Some(Code::TerminalRevoked) => {}
+            Err(e) => return Err(server_reason(&e).into()),
+        }
+        // The session first: its end is still noted in what is forgotten then.
+        self.wipe();
+        self.emit(Event::SessionClosed);
+        self.forget_pairing()?;
+        Ok(BTreeMap::new())
+    }
+
+    /// Forgets the pairing here, and nothing else: neither card, server nor the other terminals are told. For a terminal that
+    /// cannot leave in good order.
+    pub(super) fn forget_here(&self) -> Done {
+        let label = self.label();
+        self.wipe();
+        self.emit(Event::SessionClosed);
+        self.forget_pairing()?;
+        Ok(BTreeMap::from([("label".to_owned(), label)]))
+    }
+
+    /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.
+    pub(super) fn forget_pairing(&self) -> Result<(), Failure> {
+        self.set_key(None);
+        self.set_conn(None);
+        self.set_terminal(None)
+            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+        self.forget_vault()?;
+        self.emit(Event::Pairing(false));
+        Ok(())
+    }
+
+    /// What was known of a vault belongs to the key that entered it: another key begins anew.
+    pub(super) fn forget_vault(&self) -> Result<(), Failure> {
+        self.store
+            .forget_vault()
+            .map_err(|e| Failure::new("store", e.to_string()))?;
+        self.collections_changed();
+        if let Err(e) = std::fs::remove_file(&self.paths.spare)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(error = %e, "left behind");
+        }
+        for dir in [&self.paths.outbox, &self.paths.packs] {
+            let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            for file in files {
+                if let Err(e) = std::fs::remove_file(file.path()) {
+                    tracing::warn!(error = %e, path = %file.path().display(), "left behind");
+                }
+            }
+        }
+        Ok(())
+    }
+}
