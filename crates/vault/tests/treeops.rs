@@ -154,3 +154,56 @@ fn f_b1_a_listing_that_cannot_be_had_hides_its_folder_only() {
             .all(|(p, why)| p == "bad" && *why == Why::Missing)
     );
 }
+
+/// A chain of folders named `d`, so many below the root, that no update of ours would have made; the last one holds a file.
+fn chain(dirs: &mut Dirs, depth: usize) -> ObjectId {
+    let keys = common::ring();
+    let mut listing = Directory::default();
+    let Some(Leaf::File(leaf)) = file() else {
+        unreachable!("a file")
+    };
+    listing
+        .entries
+        .insert(b"f".to_vec(), simsync_vault::tree::Entry::File(leaf));
+    for _ in 0..depth {
+        let (id, bytes) = listing.to_object(&keys);
+        dirs.known.insert(id, bytes);
+        let folder = simsync_vault::tree::Entry::Directory { mode: 0o755, id };
+        listing = Directory::default();
+        listing.entries.insert(b"d".to_vec(), folder);
+    }
+    let (id, bytes) = listing.to_object(&keys);
+    dirs.known.insert(id, bytes);
+    id
+}
+
+#[test]
+fn w_8_a_chain_of_folders_is_followed_so_deep_and_no_deeper() {
+    let file_below = |depth: usize| format!("{}/f", vec!["d"; depth].join("/")).into_bytes();
+    let too_deep = |depth: usize| [(vec!["d"; depth].join("/"), Why::Deep)];
+    let mut dirs = Dirs::default();
+    let most = chain(&mut dirs, DEPTH_MAX);
+    let more = chain(&mut dirs, DEPTH_MAX + 1);
+
+    let all = treeops::diff(&ObjectId::ZERO, &most, &mut dirs).unwrap();
+    assert_eq!(all.len(), DEPTH_MAX + 1);
+    assert_eq!(dirs.aside, []);
+    let all = treeops::diff(&ObjectId::ZERO, &more, &mut dirs).unwrap();
+    assert_eq!(all.len(), DEPTH_MAX + 1);
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+
+    dirs.aside.clear();
+    let path = file_below(DEPTH_MAX);
+    let found = treeops::lookup(&most, [&path[..]], &mut dirs).unwrap();
+    assert_eq!(found[&path], file());
+    assert_eq!(dirs.aside, []);
+    let path = file_below(DEPTH_MAX + 1);
+    let found = treeops::lookup(&more, [&path[..]], &mut dirs).unwrap();
+    assert!(found.is_empty());
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+
+    dirs.aside.clear();
+    let same = dirs.update(usize::MAX, more, &LeafChanges::from([(path, None)]));
+    assert_eq!(same, more);
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+}
