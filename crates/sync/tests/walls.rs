@@ -292,6 +292,19 @@ fn w_8_nothing_is_put_in_the_place_of_something_else() {
 }
 
 #[test]
+fn w_8_what_is_no_file_is_not_moved_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = applier(dir.path());
+    let (fifo, kind) = (dir.path().join("fifo"), rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, Mode::RUSR, 0).unwrap();
+    changed(
+        a.rename_unchanged(&p("fifo"), &p("to"), None, 0o600, 1),
+        "fifo",
+    );
+    assert!(fifo.exists());
+}
+
+#[test]
 fn w_8_a_folder_is_locked_again_only_as_it_was_left() {
     let (dir, root) = linked();
     let real = dir.path().join("real");
