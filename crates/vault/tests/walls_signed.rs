@@ -184,6 +184,32 @@ fn w_8_nothing_may_follow_a_body_and_its_version_is_known() {
 }
 
 #[test]
+fn w_8_a_body_has_one_form_only() {
+    // The length of the body, and the epoch within it, with an idle byte at their end.
+    let commit = Commit::sign(commit_body(), &terminal());
+    let bytes = commit.to_bytes();
+    let idle = |bytes: &[u8], at: usize| {
+        let mut out = bytes.to_vec();
+        out[at] |= 0x80;
+        out.insert(at + 1, 0);
+        out
+    };
+    assert!(bytes[0] & 0x80 != 0 && bytes[1] & 0x80 == 0);
+    assert!(matches!(
+        Commit::from_bytes(&idle(&bytes, 1)),
+        Err(FormatError::Damaged(_))
+    ));
+    let mut signed = commit.signed;
+    let epoch = 1 + 16;
+    assert_eq!(u32::from(signed.body[epoch]), commit.body.epoch);
+    signed.body = idle(&signed.body, epoch);
+    assert!(matches!(
+        Commit::from_bytes(&signed.to_bytes()),
+        Err(FormatError::Damaged(_))
+    ));
+}
+
+#[test]
 fn w_8_a_session_statement_holds_for_its_own_values_only() {
     let card = card_sig().point();
     statement().verify(&card).unwrap();
