@@ -12,14 +12,30 @@ use simsync_vault::chunker::{CHUNK_MAX, Chunker, ChunkerParams};
 use simsync_vault::commit::PackRef;
 use simsync_vault::hpke::{self, KemSecret};
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
-use simsync_vault::item::{Change, ITEM_MAX, Item, ItemContext, SEGMENT, split_items};
+use simsync_vault::item::{Change, ITEM_MAX, Item, ItemContext, PART, SEGMENT, split_items};
 use simsync_vault::keys::KeyRing;
 use simsync_vault::metadata::Metadata;
 use simsync_vault::pack::{HEADER, IndexEntry, PackBuilder, PackError, read_index};
 use simsync_vault::seal::{self, Kind, OVERHEAD, PLAIN_MAX, SealError, SealKey};
 use simsync_vault::secret::Secret32;
 use simsync_vault::signed::{BODY_MAX, FormatError};
-use simsync_vault::tree::{Directory, Entry, FileEntry, TARGET_MAX, TreeError, is_safe_name};
+use simsync_vault::tree::{
+    Directory, Entry, FileEntry, NAME_MAX, TARGET_MAX, TreeError, is_safe_name,
+};
+
+#[test]
+fn w_8_limits_are_part_of_the_formats() {
+    // What one version writes another must take.
+    assert_eq!(PLAIN_MAX, 64 * 1024 * 1024);
+    assert_eq!(CHUNK_MAX, 32 * 1024 * 1024);
+    assert_eq!(BODY_MAX, 4 * 1024 * 1024);
+    assert_eq!(OVERHEAD, 45);
+    assert_eq!(HEADER, 45);
+    assert_eq!(SEGMENT, 1024 * 1024);
+    assert_eq!(ITEM_MAX, 48 * 1024 * 1024);
+    assert_eq!(PART, 16 * 1024 * 1024);
+    assert_eq!((NAME_MAX, TARGET_MAX), (255, 4096));
+}
 
 // Sealed objects.
 
@@ -561,9 +577,15 @@ fn w_8_an_item_is_measured_before_it_is_opened() {
         let item = item(Change::Part(vec![7; length]));
         item.seal(&outbox, &CONTEXT, &mut rng())
     };
-    // As much as `PART` allows, and more than any item.
+    // The most that an item holds beside its own fields; the length of so many bytes takes three bytes more.
+    let fields = postcard::to_stdvec(&item(Change::Part(vec![])))
+        .unwrap()
+        .len();
+    let most = ITEM_MAX - fields - 3;
+    let sealed = seal(most).unwrap();
+    assert_eq!(open_item(&sealed), Ok(item(Change::Part(vec![7; most]))));
     assert!(matches!(
-        seal(ITEM_MAX),
+        seal(most + 1),
         Err(FormatError::TooLarge { max: ITEM_MAX, .. })
     ));
     let too_large = |bytes: usize| {
