@@ -207,3 +207,73 @@ fn w_8_a_chain_of_folders_is_followed_so_deep_and_no_deeper() {
     assert_eq!(same, more);
     assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
 }
+
+fn entry_of(dirs: &mut Dirs, root: ObjectId, name: &str) -> Option<simsync_vault::tree::Entry> {
+    let listing = dirs.directory(&root).unwrap();
+    listing.entries.get(name.as_bytes()).cloned()
+}
+
+#[test]
+fn w_8_a_folder_with_other_permissions_keeps_what_is_in_it() {
+    use simsync_vault::tree::Entry;
+    let mut dirs = Dirs::default();
+    let all = changes(&[("d", Some(Leaf::Dir(0o755))), ("d/x", file())]);
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &all);
+    let Some(Entry::Directory { id, .. }) = entry_of(&mut dirs, root, "d") else {
+        panic!("a folder")
+    };
+    // Its listing is not even asked for.
+    let listing = dirs.known.remove(&id).unwrap();
+    let chmod = changes(&[("d", Some(Leaf::Dir(0o700)))]);
+    let root = dirs.update(usize::MAX, root, &chmod);
+    assert_eq!(dirs.aside, []);
+    dirs.known.insert(id, listing);
+    assert_eq!(
+        entry_of(&mut dirs, root, "d"),
+        Some(Entry::Directory { mode: 0o700, id })
+    );
+    assert_eq!(dirs.paths(root), ["d", "d/x"]);
+    // With a change below at the same time, too.
+    let both = changes(&[("d", Some(Leaf::Dir(0o500))), ("d/y", file())]);
+    let root = dirs.update(usize::MAX, root, &both);
+    assert_eq!(dirs.paths(root), ["d", "d/x", "d/y"]);
+    // One that is new and empty has a listing of its own.
+    let empty = changes(&[("e", Some(Leaf::Dir(0o755)))]);
+    let root = dirs.update(usize::MAX, root, &empty);
+    let Some(Entry::Directory { id, .. }) = entry_of(&mut dirs, root, "e") else {
+        panic!("a folder")
+    };
+    assert_eq!(dirs.directory(&id), Ok(Directory::default()));
+}
+
+#[test]
+fn w_8_a_listing_is_full_at_its_limit_and_not_before() {
+    let keys = common::ring();
+    let names: Vec<String> = ('a'..='z').map(String::from).collect();
+    let all: Vec<_> = names.iter().map(|n| (n.as_str(), file())).collect();
+    let mut dirs = Dirs::default();
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &changes(&all));
+    let size = dirs.known[&root].len();
+    let mut dirs = Dirs::default();
+    assert_eq!(dirs.update(size, ObjectId::ZERO, &changes(&all)), root);
+    assert_eq!(dirs.aside, []);
+    // One byte less: names are counted with 64 bytes of fields each, and the first still fits.
+    let empty = Directory::default().to_object(&keys).1.len();
+    let room = empty + "a".len() + 64;
+    assert!(room < size);
+    let mut dirs = Dirs::default();
+    let root = dirs.update(room, ObjectId::ZERO, &changes(&all));
+    assert_eq!(dirs.paths(root), ["a"]);
+    assert_eq!(dirs.aside.len(), names.len() - 1);
+    // What is there may change, however full it is.
+    dirs.aside.clear();
+    let other = changes(&[("a", Some(Leaf::Symlink(b"to".to_vec()))), ("b", file())]);
+    let root = dirs.update(1, root, &other);
+    assert_eq!(dirs.aside, [("b".to_owned(), Why::Large)]);
+    assert_eq!(
+        entry_of(&mut dirs, root, "a"),
+        Some(simsync_vault::tree::Entry::Symlink {
+            target: b"to".to_vec()
+        })
+    );
+}
