@@ -277,3 +277,22 @@ fn w_8_a_listing_is_full_at_its_limit_and_not_before() {
         })
     );
 }
+
+#[test]
+fn w_8_what_is_below_makes_its_folder_and_what_is_gone_makes_none() {
+    use simsync_vault::tree::Entry;
+    let mut dirs = Dirs::default();
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &changes(&[("n", file())]));
+    // Nothing can be gone below a file, or below nothing.
+    let gone = changes(&[("n/x", None), ("m/x", None)]);
+    assert_eq!(dirs.update(usize::MAX, root, &gone), root);
+    let new = changes(&[("n/x", file()), ("m/x", file())]);
+    let root = dirs.update(usize::MAX, root, &new);
+    assert_eq!(dirs.paths(root), ["m", "m/x", "n", "n/x"]);
+    for name in ["m", "n"] {
+        assert!(matches!(
+            entry_of(&mut dirs, root, name),
+            Some(Entry::Directory { mode: 0o755, .. })
+        ));
+    }
+}
