@@ -197,6 +197,29 @@ fn w_8_a_plan_for_one_side_is_a_plan() {
     assert!(apply.moves.is_empty() && apply.publish.is_empty() && !apply.is_empty());
 }
 
+#[test]
+fn w_8_a_file_in_the_way_is_named_after_its_side_and_a_local_one_is_moved() {
+    let dir = Node::Dir { mode: 0o755 };
+    let base = tree(&[("d", dir.clone()), ("d/x", file(1))]);
+    let edited = tree(&[("d", dir.clone()), ("d/x", file(2))]);
+    let replaced = tree(&[("d", file(9))]);
+    let kept = |side: &str| {
+        tree(&[
+            ("d", dir.clone()),
+            ("d/x", file(2)),
+            (&format!("d ({side} 0)"), file(9)),
+        ])
+    };
+    assert_eq!(converge(&base, &edited, &replaced), kept("Remote"));
+    assert_eq!(converge(&base, &replaced, &edited), kept("Local"));
+    // What is here already is renamed; what comes is written.
+    let moves = run(&base, &replaced, &edited).moves;
+    assert_eq!(moves, [(p("d"), p("d (Local 0)"))]);
+    let plan = run(&base, &edited, &replaced);
+    assert_eq!(plan.moves, []);
+    assert_eq!(plan.apply.get(&p("d (Remote 0)")), Some(&Some(file(9))));
+}
+
 fn arb_node() -> impl Strategy<Value = Node<u32>> {
     prop_oneof![
         3 => (0u32..6, prop_oneof![Just(0o644u16), Just(0o755)]).prop_map(|(content, mode)| Node::File { mode, content }),
