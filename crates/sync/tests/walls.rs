@@ -369,3 +369,46 @@ fn w_8_a_guard_asks_from_its_limits_on() {
     assert_eq!(check(0, 0, 11), mass(11, 0));
     assert_eq!(check(1, 1, 0), None);
 }
+
+#[test]
+fn w_8_what_an_interrupted_batch_left_is_removed_and_folders_may_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = dir.path().join(WORK_FOLDER);
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("1.part"), "half").unwrap();
+    let a = applier(dir.path());
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+    a.directory(&p("d"), 0o755).unwrap();
+    assert_eq!(a.directory(&p("d"), 0o700).unwrap().mode, 0o700);
+}
+
+#[test]
+fn w_8_each_mount_has_one_work_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["k", "m"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let mounts = vec![p("k"), p("m")];
+    let mut a = Applier::new(open_root(dir.path()).unwrap(), mounts).unwrap();
+    let mut of = |path| a.file_system(&p(path)).unwrap();
+    let (root, k, m) = (of("f"), of("k/f"), of("m/f"));
+    assert!(root != k && root != m && k != m);
+    assert_eq!((of("k/g"), of("m/g"), of("g")), (k, m, root));
+}
+
+#[test]
+fn w_8_an_open_file_is_still_itself_only_with_all_its_marks() {
+    let (dir, _) = linked();
+    let file = fs::File::open(dir.path().join("real/file")).unwrap();
+    let now = Stat::of_fd(&file).unwrap();
+    assert!(now.is_still(&file));
+    let attributes = Stat {
+        ctime: now.ctime - 1,
+        ..now
+    };
+    let content = Stat {
+        size: now.size + 1,
+        ..now
+    };
+    assert!(!attributes.is_still(&file) && !content.is_still(&file));
+}
