@@ -1,5 +1,5 @@
 # simsync. `make demo` and `make test` need nothing but Rust, a JDK and a Debian 12; both work a second time.
-.PHONY: help setup build release demo test lint bench soak cap clean
+.PHONY: help setup build release demo test lint bench soak fuzz mutants cap clean
 
 JAR := javacard-applet/target/simsync-bridge.jar
 SIMULATOR_CAP := target/cap/simsync-simulator.cap
@@ -10,6 +10,8 @@ help:
 	@echo "make test   set up, build, and run every test"
 	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
 	@echo "make soak   very many commands, power cuts, yanks and other programs (SOAK=quick: a hundredth, a seventh of the yanks)"
+	@echo "make fuzz   every decoder of foreign bytes, a minute each (FUZZ_SECONDS=60, FUZZ_TARGETS=\"commit tail\")"
+	@echo "make mutants  take checks away one at a time and see whether a test notices: hours (SHARD=0/4: a quarter)"
 	@echo "make release  build what is installed, under target/release"
 	@echo "make cap JC_SDK=DIR  make the applet a CAP file, with a Java Card Development Kit that you have"
 	@echo "make lint   formatting and warnings"
@@ -50,6 +52,12 @@ bench: release
 soak: build
 	@scripts/setup opensc pcsc-tools
 	tests/enter target/debug/soak
+
+fuzz:
+	@scripts/fuzz
+
+mutants:
+	@scripts/mutants
 
 cap:
 	@scripts/cap

@@ -23,6 +23,12 @@ pub const TERMINAL_VERSION: u32 = 1;
 pub const TERMINAL_PIN_MIN: usize = 8;
 /// Argon2id: memory in KiB, passes, lanes (RFC 9106, second recommendation).
 const ARGON2: (u32, u32, u32) = (64 * 1024, 3, 4);
+/// The most of each that is taken from a file: 1 GiB, and room for what later versions may choose.
+const ARGON2_MAX: (u32, u32, u32) = (1024 * 1024, 64, 64);
+/// Salt of a sealed key, in bytes.
+const SALT: usize = 16;
+/// Scalar and tag of a sealed key, in bytes.
+const CIPHERTEXT: usize = 32 + 16;
 
 /// A key at rest: Argon2id, then XChaCha20-Poly1305.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +184,9 @@ impl Terminal {
             .as_slice()
             .try_into()
             .map_err(|_| UnsealError::Damaged)?;
+        if s.salt.0.len() != SALT || s.ciphertext.0.len() != CIPHERTEXT {
+            return Err(UnsealError::Damaged);
+        }
         let cipher = cipher(pin, &s.salt.0, (s.memory_kib, s.passes, s.lanes))?;
         let plain = cipher
             .decrypt(
@@ -214,7 +223,14 @@ impl Terminal {
 
     /// Reads the file; none before the first pairing.
     pub fn load(path: &Path) -> Result<Option<Self>, ConfigError> {
-        read_json(path, TERMINAL_VERSION)
+        let read: Option<Self> = read_json(path, TERMINAL_VERSION)?;
+        if read.as_ref().is_some_and(|t| t.version == 0) {
+            return Err(ConfigError::Invalid {
+                path: path.display().to_string(),
+                why: "it has version 0, which no simsync wrote".to_owned(),
+            });
+        }
+        Ok(read)
     }
 
     /// Writes the file durably.
@@ -228,7 +244,7 @@ fn seal(key: &SecretKey, pin: &str, rng: &mut impl CryptoRng) -> Result<SealedKe
     if pin.chars().count() < TERMINAL_PIN_MIN {
         return Err(UnsealError::TooShort);
     }
-    let (mut salt, mut nonce) = ([0; 16], [0; 24]);
+    let (mut salt, mut nonce) = ([0; SALT], [0; 24]);
     rng.fill_bytes(&mut salt);
     rng.fill_bytes(&mut nonce);
     let cipher = cipher(pin, &salt, ARGON2)?;
@@ -258,7 +274,8 @@ fn cipher(
     (memory, passes, lanes): (u32, u32, u32),
 ) -> Result<XChaCha20Poly1305, UnsealError> {
     // Limits before memory is taken: the file may be anybody's.
-    if memory > 1 << 20 || passes > 64 || lanes > 64 {
+    let most = ARGON2_MAX;
+    if memory > most.0 || passes > most.1 || lanes > most.2 {
         return Err(UnsealError::Damaged);
     }
     let params = Params::new(memory, passes, lanes, Some(32)).map_err(|_| UnsealError::Damaged)?;
@@ -301,6 +318,87 @@ mod tests {
             other.unseal("correct horse").unwrap_err(),
             UnsealError::WrongPin
         );
+    }
+
+    /// Argon2id with the least that it takes, so that a test may run it often; nothing of ours is sealed so.
+    fn cheap() -> Terminal {
+        let (mut terminal, _) = Terminal::create("correct horse", &mut fresh_rng()).unwrap();
+        (
+            terminal.key.memory_kib,
+            terminal.key.passes,
+            terminal.key.lanes,
+        ) = (8, 1, 1);
+        terminal
+    }
+
+    #[test]
+    fn w_8_what_a_key_file_asks_for_is_bounded_before_argon2_runs() {
+        let why = |change: &dyn Fn(&mut SealedKey)| {
+            let mut terminal = cheap();
+            change(&mut terminal.key);
+            terminal.unseal("correct horse").unwrap_err()
+        };
+        // Argon2 ran: it made another key, which does not open this.
+        let ran = UnsealError::WrongPin;
+        assert_eq!(why(&|_| {}), ran);
+        assert_eq!(why(&|k| k.passes = ARGON2_MAX.1), ran);
+        assert_eq!(
+            why(&|k| (k.memory_kib, k.lanes) = (8 * ARGON2_MAX.2, ARGON2_MAX.2)),
+            ran
+        );
+        let refused: [&dyn Fn(&mut SealedKey); 12] = [
+            &|k| k.memory_kib = ARGON2_MAX.0 + 1,
+            &|k| k.memory_kib = u32::MAX,
+            &|k| k.passes = ARGON2_MAX.1 + 1,
+            &|k| k.passes = u32::MAX,
+            &|k| (k.memory_kib, k.lanes) = (8 * ARGON2_MAX.2 + 8, ARGON2_MAX.2 + 1),
+            &|k| k.lanes = u32::MAX,
+            // Less than Argon2 is defined for.
+            &|k| k.memory_kib = 7,
+            &|k| k.passes = 0,
+            &|k| k.lanes = 0,
+            // What is no key of ours needs no Argon2 to be seen.
+            &|k| k.salt = B64(vec![0; SALT + 1]),
+            &|k| k.nonce = B64(vec![0; 23]),
+            &|k| k.ciphertext.0.push(0),
+        ];
+        for (i, change) in refused.iter().enumerate() {
+            assert_eq!(why(change), UnsealError::Damaged, "{i}");
+        }
+    }
+
+    #[test]
+    fn w_8_a_key_file_that_no_simsync_wrote_is_refused_with_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("terminal.json");
+        let (terminal, _) = Terminal::create("correct horse", &mut fresh_rng()).unwrap();
+        let right = serde_json::to_value(&terminal).unwrap();
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Terminal::load(&path)
+        };
+        let with = |field: &str, value: serde_json::Value| {
+            let mut changed = right.clone();
+            changed[field] = value;
+            load(&changed.to_string()).unwrap_err().to_string()
+        };
+        assert_eq!(load(&right.to_string()).unwrap(), Some(terminal));
+        for (field, value, word) in [
+            ("version", 0.into(), "version 0"),
+            ("version", 2.into(), "update simsync"),
+            ("version", (-1).into(), "not valid"),
+            ("version", "1".into(), "not valid"),
+            ("point", "04".into(), "not valid"),
+            ("key", "".into(), "not valid"),
+            ("more", 1.into(), "more"),
+        ] {
+            let error = with(field, value);
+            assert!(error.contains(word), "{field}: {error}");
+            assert!(error.contains("terminal.json"), "{error}");
+        }
+        let long = format!("{right}{}", " ".repeat(1 << 20));
+        let error = load(&long).unwrap_err().to_string();
+        assert!(error.contains("more than 1048576 bytes"), "{error}");
     }
 
     #[test]

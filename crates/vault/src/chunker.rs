@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Largest chunk that any vault can have, in bytes.
+pub const CHUNK_MAX: u32 = 32 << 20;
+
 /// Limits of chunk sizes; part of the vault's sealed header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkerParams {
@@ -31,7 +34,7 @@ impl ChunkerParams {
     pub fn is_sane(&self) -> bool {
         let ordered = 64 <= self.min && self.min <= self.average && self.average <= self.max;
         ordered
-            && self.max <= 32 << 20
+            && self.max <= CHUNK_MAX
             && self.whole_file_max <= self.max
             && self.average.is_power_of_two()
     }

@@ -17,6 +17,8 @@ use crate::tree::{Entry, FileEntry};
 pub const ITEM_VERSION: u8 = 1;
 /// Plaintext of one segment, in bytes.
 pub const SEGMENT: usize = 1 << 20;
+/// What sealing adds to a segment, in bytes.
+const TAG: usize = 16;
 /// Largest plaintext of one item, in bytes.
 pub const ITEM_MAX: usize = 48 << 20;
 /// Most bytes of a file that one item holds; larger files travel in parts.
@@ -150,6 +152,9 @@ impl Item {
             let (enc, r) = rest.split_first_chunk::<65>().ok_or_else(damaged)?;
             let (length, r) = r.split_first_chunk::<4>().ok_or_else(damaged)?;
             let length = u32::from_be_bytes(*length) as usize;
+            if length > SEGMENT + TAG {
+                return Err(damaged());
+            }
             let ciphertext = r.get(..length).ok_or_else(damaged)?;
             rest = &r[length..];
             let part = hpke::open(

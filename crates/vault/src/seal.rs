@@ -12,12 +12,14 @@ use rand_core::CryptoRng;
 use simsync_card::text::fields;
 use zeroize::Zeroizing;
 
+use crate::chunker::CHUNK_MAX;
 use crate::ids::VaultId;
 use crate::secret::Secret32;
+use crate::signed::BODY_MAX;
 
 /// Format version of sealed objects.
 pub const SEAL_VERSION: u8 = 1;
-/// Largest plaintext of one object, in bytes.
+/// Largest plaintext of any object, in bytes; [`Kind::plain_max`] is that of each kind.
 pub const PLAIN_MAX: usize = 64 << 20;
 /// Version, epoch, nonce, tag.
 pub const OVERHEAD: usize = HEADER + 16;
@@ -41,6 +43,24 @@ pub enum Kind {
     PreviousKey = 5,
 }
 
+impl Kind {
+    /// Largest plaintext of this kind, in bytes. What is sealed under a key of ours may still come from a terminal that
+    /// somebody else steers, so a length is believed only as far as the kind goes.
+    pub fn plain_max(self) -> usize {
+        match self {
+            Self::Chunk => CHUNK_MAX as usize,
+            Self::Directory | Self::Index => PLAIN_MAX,
+            Self::Metadata => BODY_MAX,
+            Self::PreviousKey => 32,
+        }
+    }
+
+    /// Longest sealed form of this kind, in bytes.
+    fn sealed_max(self) -> usize {
+        OVERHEAD + padme(INNER + self.plain_max())
+    }
+}
+
 /// Why an object does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -57,7 +77,7 @@ pub enum SealError {
     #[error("an object could not be sealed; nothing of it was written")]
     NotSealed,
     /// Larger than anything that we write.
-    #[error("a sealed object is larger than {PLAIN_MAX} bytes")]
+    #[error("a sealed object is larger than any of its kind can be")]
     TooLarge,
 }
 
@@ -97,7 +117,7 @@ pub fn padme(len: usize) -> usize {
     (len + mask) & !mask
 }
 
-/// Seals one object. More than [`PLAIN_MAX`] bytes of plaintext is [`SealError::TooLarge`]: nobody could open it.
+/// Seals one object. More than [`Kind::plain_max`] bytes of plaintext is [`SealError::TooLarge`]: nobody could open it.
 pub fn seal(
     key: &SealKey,
     vault: &VaultId,
@@ -107,7 +127,7 @@ pub fn seal(
     plain: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
-    if plain.len() > PLAIN_MAX {
+    if plain.len() > kind.plain_max() {
         return Err(SealError::TooLarge);
     }
     let compressed = compress(plain);
@@ -154,7 +174,7 @@ pub fn open(
     if version == 0 {
         return Err(SealError::Damaged);
     }
-    if sealed.len() > PLAIN_MAX + PLAIN_MAX / 8 {
+    if sealed.len() > kind.sealed_max() {
         return Err(SealError::TooLarge);
     }
     let epoch = u32::from_be_bytes(*epoch);
@@ -171,17 +191,18 @@ pub fn open(
         )
         .map(Zeroizing::new)
         .map_err(|_| SealError::Damaged)?;
-    decode_inner(&inner)
+    decode_inner(kind, &inner)
 }
 
-fn decode_inner(inner: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+fn decode_inner(kind: Kind, inner: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let (head, rest) = inner
         .split_first_chunk::<INNER>()
         .ok_or(SealError::Damaged)?;
     let [coding, p0, p1, p2, p3, c0, c1, c2, c3] = *head;
     let plain_len = u32::from_be_bytes([p0, p1, p2, p3]) as usize;
     let coded_len = u32::from_be_bytes([c0, c1, c2, c3]) as usize;
-    if plain_len > PLAIN_MAX {
+    // Before memory is taken for it.
+    if plain_len > kind.plain_max() {
         return Err(SealError::TooLarge);
     }
     let coded = rest.get(..coded_len).ok_or(SealError::Damaged)?;

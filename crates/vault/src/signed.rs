@@ -81,8 +81,8 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("our own types serialize")
 }
 
-/// Reads one value that must fill `bytes` exactly; the length is checked first.
-pub(crate) fn decode<T: DeserializeOwned>(
+/// Reads one value that must fill `bytes` exactly, in the one form in which it is written; the length is checked first.
+pub(crate) fn decode<T: DeserializeOwned + Serialize>(
     what: &'static str,
     bytes: &[u8],
 ) -> Result<T, FormatError> {
@@ -92,8 +92,9 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Reads one value from the beginning of `bytes`, and answers the rest; the length of all is checked first.
-pub(crate) fn decode_front<'a, T: DeserializeOwned>(
+/// Reads one value from the beginning of `bytes`, in the one form in which it is written, and answers the rest; the length of
+/// all is checked first.
+pub(crate) fn decode_front<'a, T: DeserializeOwned + Serialize>(
     what: &'static str,
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), FormatError> {
@@ -103,11 +104,18 @@ pub(crate) fn decode_front<'a, T: DeserializeOwned>(
             max: BODY_MAX,
         });
     }
-    postcard::take_from_bytes(bytes).map_err(|_| FormatError::Damaged(what))
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| FormatError::Damaged(what))?;
+    // Postcard reads numbers with idle bytes, too: then two bodies, with two hashes, would say the same.
+    let read = bytes.strip_suffix(rest);
+    if read.is_some_and(|read| encode(&value) == read) {
+        Ok((value, rest))
+    } else {
+        Err(FormatError::Damaged(what))
+    }
 }
 
 /// Reads a versioned body: the first byte is checked before the rest is looked at.
-pub(crate) fn decode_versioned<T: DeserializeOwned>(
+pub(crate) fn decode_versioned<T: DeserializeOwned + Serialize>(
     what: &'static str,
     known: u8,
     bytes: &[u8],

@@ -88,7 +88,7 @@ impl Directory {
         (directory_id(keys, &bytes), bytes)
     }
 
-    /// Reads a listing and refuses names that would leave the tree.
+    /// Reads a listing and refuses names that would leave the tree, and any other form than [`Self::to_object`] writes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TreeError> {
         match bytes.first() {
             None | Some(0) => return Err(TreeError::Damaged),
@@ -115,6 +115,11 @@ impl Directory {
             if !sane {
                 return Err(TreeError::Damaged);
             }
+        }
+        // A name that stands there twice, or out of order, is lost on the way into the map: nobody may see another folder
+        // than the one whose hash was signed.
+        if encode(&dir) != bytes {
+            return Err(TreeError::Damaged);
         }
         Ok(dir)
     }

@@ -154,3 +154,145 @@ fn f_b1_a_listing_that_cannot_be_had_hides_its_folder_only() {
             .all(|(p, why)| p == "bad" && *why == Why::Missing)
     );
 }
+
+/// A chain of folders named `d`, so many below the root, that no update of ours would have made; the last one holds a file.
+fn chain(dirs: &mut Dirs, depth: usize) -> ObjectId {
+    let keys = common::ring();
+    let mut listing = Directory::default();
+    let Some(Leaf::File(leaf)) = file() else {
+        unreachable!("a file")
+    };
+    listing
+        .entries
+        .insert(b"f".to_vec(), simsync_vault::tree::Entry::File(leaf));
+    for _ in 0..depth {
+        let (id, bytes) = listing.to_object(&keys);
+        dirs.known.insert(id, bytes);
+        let folder = simsync_vault::tree::Entry::Directory { mode: 0o755, id };
+        listing = Directory::default();
+        listing.entries.insert(b"d".to_vec(), folder);
+    }
+    let (id, bytes) = listing.to_object(&keys);
+    dirs.known.insert(id, bytes);
+    id
+}
+
+#[test]
+fn w_8_a_chain_of_folders_is_followed_so_deep_and_no_deeper() {
+    let file_below = |depth: usize| format!("{}/f", vec!["d"; depth].join("/")).into_bytes();
+    let too_deep = |depth: usize| [(vec!["d"; depth].join("/"), Why::Deep)];
+    let mut dirs = Dirs::default();
+    let most = chain(&mut dirs, DEPTH_MAX);
+    let more = chain(&mut dirs, DEPTH_MAX + 1);
+
+    let all = treeops::diff(&ObjectId::ZERO, &most, &mut dirs).unwrap();
+    assert_eq!(all.len(), DEPTH_MAX + 1);
+    assert_eq!(dirs.aside, []);
+    let all = treeops::diff(&ObjectId::ZERO, &more, &mut dirs).unwrap();
+    assert_eq!(all.len(), DEPTH_MAX + 1);
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+
+    dirs.aside.clear();
+    let path = file_below(DEPTH_MAX);
+    let found = treeops::lookup(&most, [&path[..]], &mut dirs).unwrap();
+    assert_eq!(found[&path], file());
+    assert_eq!(dirs.aside, []);
+    let path = file_below(DEPTH_MAX + 1);
+    let found = treeops::lookup(&more, [&path[..]], &mut dirs).unwrap();
+    assert!(found.is_empty());
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+
+    dirs.aside.clear();
+    let same = dirs.update(usize::MAX, more, &LeafChanges::from([(path, None)]));
+    assert_eq!(same, more);
+    assert_eq!(dirs.aside, too_deep(DEPTH_MAX + 1));
+}
+
+fn entry_of(dirs: &mut Dirs, root: ObjectId, name: &str) -> Option<simsync_vault::tree::Entry> {
+    let listing = dirs.directory(&root).unwrap();
+    listing.entries.get(name.as_bytes()).cloned()
+}
+
+#[test]
+fn w_8_a_folder_with_other_permissions_keeps_what_is_in_it() {
+    use simsync_vault::tree::Entry;
+    let mut dirs = Dirs::default();
+    let all = changes(&[("d", Some(Leaf::Dir(0o755))), ("d/x", file())]);
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &all);
+    let Some(Entry::Directory { id, .. }) = entry_of(&mut dirs, root, "d") else {
+        panic!("a folder")
+    };
+    // Its listing is not even asked for.
+    let listing = dirs.known.remove(&id).unwrap();
+    let chmod = changes(&[("d", Some(Leaf::Dir(0o700)))]);
+    let root = dirs.update(usize::MAX, root, &chmod);
+    assert_eq!(dirs.aside, []);
+    dirs.known.insert(id, listing);
+    assert_eq!(
+        entry_of(&mut dirs, root, "d"),
+        Some(Entry::Directory { mode: 0o700, id })
+    );
+    assert_eq!(dirs.paths(root), ["d", "d/x"]);
+    // With a change below at the same time, too.
+    let both = changes(&[("d", Some(Leaf::Dir(0o500))), ("d/y", file())]);
+    let root = dirs.update(usize::MAX, root, &both);
+    assert_eq!(dirs.paths(root), ["d", "d/x", "d/y"]);
+    // One that is new and empty has a listing of its own.
+    let empty = changes(&[("e", Some(Leaf::Dir(0o755)))]);
+    let root = dirs.update(usize::MAX, root, &empty);
+    let Some(Entry::Directory { id, .. }) = entry_of(&mut dirs, root, "e") else {
+        panic!("a folder")
+    };
+    assert_eq!(dirs.directory(&id), Ok(Directory::default()));
+}
+
+#[test]
+fn w_8_a_listing_is_full_at_its_limit_and_not_before() {
+    let keys = common::ring();
+    let names: Vec<String> = ('a'..='z').map(String::from).collect();
+    let all: Vec<_> = names.iter().map(|n| (n.as_str(), file())).collect();
+    let mut dirs = Dirs::default();
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &changes(&all));
+    let size = dirs.known[&root].len();
+    let mut dirs = Dirs::default();
+    assert_eq!(dirs.update(size, ObjectId::ZERO, &changes(&all)), root);
+    assert_eq!(dirs.aside, []);
+    // One byte less: names are counted with 64 bytes of fields each, and the first still fits.
+    let empty = Directory::default().to_object(&keys).1.len();
+    let room = empty + "a".len() + 64;
+    assert!(room < size);
+    let mut dirs = Dirs::default();
+    let root = dirs.update(room, ObjectId::ZERO, &changes(&all));
+    assert_eq!(dirs.paths(root), ["a"]);
+    assert_eq!(dirs.aside.len(), names.len() - 1);
+    // What is there may change, however full it is.
+    dirs.aside.clear();
+    let other = changes(&[("a", Some(Leaf::Symlink(b"to".to_vec()))), ("b", file())]);
+    let root = dirs.update(1, root, &other);
+    assert_eq!(dirs.aside, [("b".to_owned(), Why::Large)]);
+    assert_eq!(
+        entry_of(&mut dirs, root, "a"),
+        Some(simsync_vault::tree::Entry::Symlink {
+            target: b"to".to_vec()
+        })
+    );
+}
+
+#[test]
+fn w_8_what_is_below_makes_its_folder_and_what_is_gone_makes_none() {
+    use simsync_vault::tree::Entry;
+    let mut dirs = Dirs::default();
+    let root = dirs.update(usize::MAX, ObjectId::ZERO, &changes(&[("n", file())]));
+    // Nothing can be gone below a file, or below nothing.
+    let gone = changes(&[("n/x", None), ("m/x", None)]);
+    assert_eq!(dirs.update(usize::MAX, root, &gone), root);
+    let new = changes(&[("n/x", file()), ("m/x", file())]);
+    let root = dirs.update(usize::MAX, root, &new);
+    assert_eq!(dirs.paths(root), ["m", "m/x", "n", "n/x"]);
+    for name in ["m", "n"] {
+        assert!(matches!(
+            entry_of(&mut dirs, root, name),
+            Some(Entry::Directory { mode: 0o755, .. })
+        ));
+    }
+}

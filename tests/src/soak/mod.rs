@@ -2,6 +2,7 @@
 
 mod applet;
 mod foreign;
+mod fuzz;
 mod issuing;
 mod report;
 mod yanks;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub cards: usize,
     /// Each how-manieth APDU of an operation is yanked.
     pub stride: usize,
+    /// Seconds for each decoder that is fuzzed.
+    pub fuzz_seconds: u64,
     /// Where all chance comes from.
     pub seed: u64,
 }
@@ -41,6 +44,7 @@ impl Plan {
             foreign: 1_000,
             cards: 200,
             stride: 1,
+            fuzz_seconds: 60,
             seed,
         };
         match std::env::var("SOAK").as_deref() {
@@ -50,6 +54,7 @@ impl Plan {
                 foreign: whole.foreign / 100,
                 cards: whole.cards / 100,
                 stride: 7,
+                fuzz_seconds: 1,
                 ..whole
             }),
             Ok(other) => Err(format!(
@@ -65,10 +70,11 @@ type Part = fn(&Plan, &mut Report) -> Result<()>;
 /// others, which mostly wait, leave.
 pub fn run(plan: &Plan, only: &[String]) -> Result<Report> {
     require_namespace()?;
-    let parts: [(&str, Part); 3] = [
+    let parts: [(&str, Part); 4] = [
         ("yanks", yanks::run),
         ("foreign", foreign::run),
         ("issuing", issuing::run),
+        ("fuzz", fuzz::run),
     ];
     let wanted = |what: &str| only.is_empty() || only.iter().any(|o| o == what);
     let mut report = Report::new(plan.seed);

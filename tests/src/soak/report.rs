@@ -29,6 +29,8 @@ pub struct Report {
     pub foreign_visits: u64,
     /// Of these, in vain: it wanted the card for itself alone.
     pub foreign_refusals: u64,
+    /// Inputs for decoders of foreign bytes.
+    pub fuzz_inputs: u64,
     /// What went wrong.
     pub failures: Vec<String>,
     /// `SOAK_SEED` repeats it.
@@ -68,6 +70,7 @@ impl Report {
         self.foreign_pins += other.foreign_pins;
         self.foreign_visits += other.foreign_visits;
         self.foreign_refusals += other.foreign_refusals;
+        self.fuzz_inputs += other.fuzz_inputs;
         self.failures.extend(other.failures);
     }
 
@@ -106,6 +109,7 @@ impl Report {
             "  PINs that the card had forgotten",
             self.foreign_pins.to_string(),
         );
+        row("inputs for decoders", self.fuzz_inputs.to_string());
         row("failures", self.failures.len().to_string());
         row("seed", self.seed.to_string());
         out

@@ -116,6 +116,30 @@ fn a_file_gives_way_to_a_directory() {
 }
 
 #[test]
+fn w_8_an_empty_directory_stays_where_a_file_came() {
+    let dir = tree(&[("n", Node::Dir { mode: 0o755 })]);
+    let file_there = tree(&[("n", file(9))]);
+    let kept = |side: &str| {
+        tree(&[
+            ("n", Node::Dir { mode: 0o755 }),
+            (&format!("n ({side} 0)"), file(9)),
+        ])
+    };
+    assert_eq!(converge(&Tree::new(), &dir, &file_there), kept("Remote"));
+    assert_eq!(converge(&Tree::new(), &file_there, &dir), kept("Local"));
+}
+
+#[test]
+fn w_8_equal_things_with_other_permissions_are_no_conflict() {
+    let with = |mode, content| tree(&[("s", Node::File { mode, content })]);
+    let result = converge(&with(0o644, 1), &with(0o600, 2), &with(0o755, 2));
+    assert_eq!(result, with(0o755, 2));
+    let dir = |mode| tree(&[("d", Node::Dir { mode })]);
+    let result = converge(&dir(0o755), &dir(0o700), &dir(0o750));
+    assert_eq!(result, dir(0o750));
+}
+
+#[test]
 fn content_and_mode_merge_apart() {
     let base = tree(&[("s", file(1))]);
     let local = tree(&[(
@@ -146,6 +170,54 @@ fn a_taken_aside_name_is_not_used() {
     let result = converge(&base, &local, &remote);
     assert_eq!(result.get(&p("a (Local 1)")), Some(&file(2)));
     assert_eq!(result.get(&p("a (Local 0)")), Some(&file(7)));
+}
+
+#[test]
+fn w_8_an_aside_name_that_came_on_one_side_is_taken() {
+    let base = tree(&[("a", file(1))]);
+    let (edited, other) = (tree(&[("a", file(2))]), tree(&[("a", file(3))]));
+    let with = |side: &Tree| {
+        let mut side = side.clone();
+        side.insert(p("a (Local 0)"), file(7));
+        side
+    };
+    for (local, remote) in [(with(&edited), other.clone()), (edited, with(&other))] {
+        let result = converge(&base, &local, &remote);
+        assert_eq!(result.get(&p("a (Local 0)")), Some(&file(7)));
+        assert_eq!(result.get(&p("a (Local 1)")), Some(&file(2)));
+    }
+}
+
+#[test]
+fn w_8_a_plan_for_one_side_is_a_plan() {
+    let (before, after) = (tree(&[("a", file(1))]), tree(&[("a", file(2))]));
+    let publish = run(&before, &after, &before);
+    assert!(publish.moves.is_empty() && publish.apply.is_empty() && !publish.is_empty());
+    let apply = run(&before, &before, &after);
+    assert!(apply.moves.is_empty() && apply.publish.is_empty() && !apply.is_empty());
+}
+
+#[test]
+fn w_8_a_file_in_the_way_is_named_after_its_side_and_a_local_one_is_moved() {
+    let dir = Node::Dir { mode: 0o755 };
+    let base = tree(&[("d", dir.clone()), ("d/x", file(1))]);
+    let edited = tree(&[("d", dir.clone()), ("d/x", file(2))]);
+    let replaced = tree(&[("d", file(9))]);
+    let kept = |side: &str| {
+        tree(&[
+            ("d", dir.clone()),
+            ("d/x", file(2)),
+            (&format!("d ({side} 0)"), file(9)),
+        ])
+    };
+    assert_eq!(converge(&base, &edited, &replaced), kept("Remote"));
+    assert_eq!(converge(&base, &replaced, &edited), kept("Local"));
+    // What is here already is renamed; what comes is written.
+    let moves = run(&base, &replaced, &edited).moves;
+    assert_eq!(moves, [(p("d"), p("d (Local 0)"))]);
+    let plan = run(&base, &edited, &replaced);
+    assert_eq!(plan.moves, []);
+    assert_eq!(plan.apply.get(&p("d (Remote 0)")), Some(&Some(file(9))));
 }
 
 fn arb_node() -> impl Strategy<Value = Node<u32>> {
