@@ -10,7 +10,7 @@ use simsync_card::text::fields;
 
 use crate::hpke::{self, KemSecret};
 use crate::ids::{CollectionId, ObjectId, VaultId};
-use crate::signed::{FormatError, encode};
+use crate::signed::{FormatError, encode_with_room};
 use crate::tree::{Entry, FileEntry};
 
 /// Format version of items.
@@ -102,6 +102,30 @@ impl ItemContext {
 }
 
 impl Item {
+    /// Enough bytes for its plaintext form: a vector that grows leaves pieces of it behind.
+    fn room(&self) -> usize {
+        const FIXED: usize = 1024;
+        let entry = |e: &Entry| match e {
+            Entry::File(f) => f.chunks.len() * 32,
+            Entry::Symlink { target } => target.len(),
+            Entry::Directory { .. } => 0,
+        };
+        let change = match &self.change {
+            Change::Delete | Change::Directory(_) => 0,
+            Change::Symlink(target) => target.len(),
+            Change::Part(bytes) => bytes.len(),
+            Change::File { entry, content } => {
+                entry.chunks.len() * 32
+                    + match content {
+                        Content::Inline(bytes) => bytes.len(),
+                        Content::Chunks(chunks) => chunks.len() * 32,
+                        Content::Parts(_) => 0,
+                    }
+            }
+        };
+        FIXED + self.path.len() + self.base.as_ref().map_or(0, entry) + change
+    }
+
     /// Seals the item to the outbox's public key. Needs no secret.
     pub fn seal(
         &self,
@@ -109,7 +133,7 @@ impl Item {
         context: &ItemContext,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, FormatError> {
-        let plain = zeroize::Zeroizing::new(encode(self));
+        let plain = zeroize::Zeroizing::new(encode_with_room(self, self.room()));
         if plain.len() > ITEM_MAX {
             return Err(FormatError::TooLarge {
                 what: WHAT,

@@ -221,7 +221,18 @@ fn decode_inner(kind: Kind, inner: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealErro
 thread_local! {
     // A compression context costs more to make than a small file costs to compress.
     static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> =
-        std::cell::RefCell::new(zstd::bulk::Compressor::new(LEVEL).ok());
+        const { std::cell::RefCell::new(None) };
+}
+
+/// Held by a piece of work that seals: when it is dropped, its thread keeps nothing of what it compressed. The thread may
+/// live on for long.
+#[derive(Debug)]
+pub struct ForgetsPlaintext;
+
+impl Drop for ForgetsPlaintext {
+    fn drop(&mut self) {
+        COMPRESSOR.set(None);
+    }
 }
 
 /// zstd, if it saves anything.
@@ -230,6 +241,11 @@ fn compress(plain: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     COMPRESSOR
-        .with_borrow_mut(|c| c.as_mut().and_then(|c| c.compress(plain).ok()))
+        .with_borrow_mut(|c| {
+            if c.is_none() {
+                *c = zstd::bulk::Compressor::new(LEVEL).ok();
+            }
+            c.as_mut().and_then(|c| c.compress(plain).ok())
+        })
         .filter(|c| c.len() < plain.len())
 }

@@ -81,6 +81,12 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("our own types serialize")
 }
 
+/// The same, into a vector that has this much room from the beginning, in bytes.
+#[allow(clippy::expect_used, reason = "as above")]
+pub(crate) fn encode_with_room<T: Serialize>(value: &T, room: usize) -> Vec<u8> {
+    postcard::to_extend(value, Vec::with_capacity(room)).expect("our own types serialize")
+}
+
 /// Reads one value that must fill `bytes` exactly, in the one form in which it is written; the length is checked first.
 pub(crate) fn decode<T: DeserializeOwned + Serialize>(
     what: &'static str,

@@ -7,6 +7,7 @@ use simsync_vault::commit::Commit;
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::metadata::Metadata;
 use simsync_vault::restore::Restore;
+use simsync_vault::seal::ForgetsPlaintext;
 use simsync_vault::tail::Tail;
 
 use super::answers::{Answer, Answers};
@@ -82,6 +83,7 @@ impl Engine {
         mut options: SyncOptions,
         review: Option<Review<'_>>,
     ) -> Result<SyncReport, EngineError> {
+        let _forgets = ForgetsPlaintext;
         let mut report = SyncReport::default();
         for _ in 0..ATTEMPTS {
             let tails = match options.tails.take() {

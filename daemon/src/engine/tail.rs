@@ -16,6 +16,7 @@ use simsync_vault::item::{
     Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, PART, item_hash,
 };
 use simsync_vault::keyobject::KeyObject;
+use simsync_vault::seal::ForgetsPlaintext;
 use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
 use simsync_vault::tree::{Entry, FileEntry};
 
@@ -71,6 +72,7 @@ impl Engine {
         statement: &simsync_vault::statement::SessionStatement,
         outbox: &Path,
     ) -> Result<TailReport, EngineError> {
+        let _forgets = ForgetsPlaintext;
         let session = SessionRef {
             card: statement.card,
             n: statement.n,
@@ -249,7 +251,8 @@ impl Builder<'_> {
         if stat.size > PART as u64 {
             return self.large(c, local, (path, stat), file);
         }
-        let mut data = Vec::new();
+        // All at once: what a growing vector leaves behind is not overwritten.
+        let mut data = Vec::with_capacity(usize::try_from(stat.size).unwrap_or(0) + 1);
         let limit = PART as u64 + 1;
         if file.by_ref().take(limit).read_to_end(&mut data).is_err()
             || data.len() as u64 != stat.size
@@ -315,7 +318,7 @@ impl Builder<'_> {
         let mut left = stat.size;
         while left > 0 && Instant::now() <= self.deadline {
             let want = left.min(PART as u64);
-            let mut data = Vec::new();
+            let mut data = Vec::with_capacity(PART.min(usize::try_from(want).unwrap_or(PART)) + 1);
             let read = file.by_ref().take(want).read_to_end(&mut data);
             if read.is_err() || data.len() as u64 != want {
                 break;

@@ -178,7 +178,7 @@ mod tests {
             let card = Dated(Model::soft([7; 16]), major);
             examine(&mut checks, &mut Applet::new(card), None).unwrap();
             let check = &checks.0[0];
-            let version = format!("version {major}.0");
+            let version = format!("version {major}.1");
             assert!(check.name == "applet" && check.sentence.contains(&version));
             let Some(remedy) = wanted else {
                 assert_eq!(check.finding, Finding::Warning);
