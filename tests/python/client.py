@@ -91,7 +91,7 @@ signature, at = lv(opened, 4)
 sig.verify(signature, text("session", n, terminal_id, binding), ECDSA)
 if hpke.exchange(ec.ECDH(), kem) != opened[at:at + 32]:
     raise SystemExit("the card agreed on another secret")
-has_head, token = opened[at + 32], opened[-16:]
+has_head, token = opened[at + 32] & 1, opened[-16:]
 renewed = command(0x80, 0x42, data=token + binding)
 sig.verify(lv(renewed, 0)[0], text("renew", n, terminal_id, binding), ECDSA)
 print(json.dumps({"slot": added[0], "n": int.from_bytes(n, "big"), "has_head": has_head, "label": label.decode(),

@@ -64,14 +64,14 @@ fn m18_the_doctor_names_what_is_wrong_from_the_service_to_the_applet() {
     .unwrap();
     let secret = install(&mut rig, &desk, "card").unwrap();
     let told = until(&desk, "applet", "warning");
-    assert_eq!(finding(&told, "applet").unwrap().1, "version 1.0, blank");
+    assert_eq!(finding(&told, "applet").unwrap().1, "version 1.1, blank");
 
     let person = provision_inserted(&rig, &desk, "card", &secret).unwrap();
     let (code, told) = doctor(&desk, &Secrets::default());
     assert_eq!((code, &told["ok"]), (0, &Value::Bool(true)), "{told}");
     assert_eq!(
         finding(&told, "applet").unwrap(),
-        ("ok", "version 1.0, in use")
+        ("ok", "version 1.1, in use")
     );
     assert_eq!(finding(&told, "tries").unwrap().0, "warning");
     assert_eq!(finding(&told, "time to sign").unwrap().0, "unknown");

@@ -78,9 +78,10 @@ fn needles(t: &Terminal, person: &Person, content: &str) -> Needles {
     out
 }
 
-/// Something that is in no file but those that are written with it. Compressible, as texts are.
+/// Something that is in no file but those that are written with it. Compressible, as texts are. Longer than a block of a hash
+/// function: one such block may stand in a dead stack frame, which is not promised.
 fn content(n: usize) -> (String, String) {
-    let random: [u8; 16] = rand::random();
+    let random: [u8; 48] = std::array::from_fn(|_| rand::random());
     let word: String = random.iter().map(|b| format!("{b:02x}")).collect();
     (
         word.clone(),
