@@ -8,95 +8,15 @@
 )]
 
 use serde_json::Value;
-use simsync_card::client::{Applet, CardError, HeadRecord, Slots};
-use simsync_card::ids::Hash;
-use simsync_card::status::Status;
+use simsync_card::client::Applet;
 use simsync_rig::demo::{Person, eject, insert, pull, unlock};
 use simsync_rig::impostor::Impostor;
+use simsync_rig::poison::{Poison, bogus, far_ahead, lists_and_epochs, next_state, poison};
 use simsync_rig::rig::{Rig, Secrets, Terminal};
 use simsync_rig::scene::{joined, paired, seed};
 
 /// What commands end with where the server, or the card's record, is not what it was.
 const READ_ONLY: i32 = 11;
-
-fn bogus() -> Hash {
-    Hash(rand::random())
-}
-
-/// What a terminal that the card accepts can write into it.
-type Poison = fn(HeadRecord) -> Vec<HeadRecord>;
-
-/// As far up as a few commands lead.
-fn far_ahead(record: HeadRecord) -> Vec<HeadRecord> {
-    (1..=60)
-        .map(|step| HeadRecord {
-            sequence: record.sequence + 1_024 * step,
-            head: bogus(),
-            ..record
-        })
-        .collect()
-}
-
-/// A state that the server will have one day, with another hash.
-fn next_state(record: HeadRecord) -> Vec<HeadRecord> {
-    vec![HeadRecord {
-        sequence: record.sequence + 1,
-        head: bogus(),
-        ..record
-    }]
-}
-
-/// Lists and epochs that nobody ever signed.
-fn lists_and_epochs(record: HeadRecord) -> Vec<HeadRecord> {
-    (1..=5)
-        .map(|step| HeadRecord {
-            epoch: record.epoch + step,
-            sequence: record.sequence + u64::from(step),
-            head: bogus(),
-            list_number: record.list_number + 16 * step,
-            list_hash: bogus(),
-            ..record
-        })
-        .collect()
-}
-
-/// Opens a session with a terminal's stolen key, and writes into the card.
-fn poison(rig: &mut Rig, person: &Person, thief: &Impostor, what: Poison) {
-    let mut applet = Applet::new(rig.bridge.lend(&person.card).unwrap());
-    let card = thief.pairing.card.id;
-    let (_, opened) = thief
-        .open_at_card(&mut applet, &card, &person.pin, &bogus())
-        .unwrap();
-    let record = opened.head.unwrap();
-    // One command does not use up what the numbers have.
-    for far in [
-        HeadRecord {
-            sequence: record.sequence + 60_000,
-            head: bogus(),
-            ..record
-        },
-        HeadRecord {
-            list_number: record.list_number + 60_000,
-            list_hash: bogus(),
-            ..record
-        },
-    ] {
-        let refused = applet.put_head(&opened.token, &far, Slots::EMPTY);
-        assert!(
-            matches!(
-                &refused,
-                Err(CardError::Refused {
-                    status: Status::BadData,
-                    ..
-                })
-            ),
-            "{refused:?}"
-        );
-    }
-    for step in what(record) {
-        applet.put_head(&opened.token, &step, Slots::EMPTY).unwrap();
-    }
-}
 
 fn reason(status: &Value, code: &str) -> String {
     let all = status["reasons"].as_array().unwrap();
@@ -176,14 +96,14 @@ fn w_3_a_record_that_nobody_can_prove_is_ended_by_the_owners_card() {
     ];
     for (name, kind) in kinds {
         println!("{name}");
-        poison(&mut rig, &person, &thief, kind);
+        poison(&mut rig, &person, &thief, kind).unwrap();
         reads_only(&mut rig, &a, &person, "\"B\"");
         accept(&a, &person);
         goes_on(&mut rig, &a, &c, &person, name);
     }
 
     // The one who did it is taken out, and the way out works without it, too.
-    poison(&mut rig, &person, &thief, lists_and_epochs);
+    poison(&mut rig, &person, &thief, lists_and_epochs).unwrap();
     reads_only(&mut rig, &c, &person, "\"B\"");
     accept(&c, &person);
     let removed = c.simsync(&["terminals", "remove", "B", "--yes"], &person.secrets());

@@ -4,6 +4,7 @@ mod deeds;
 mod desk;
 mod lives;
 mod owner;
+mod record;
 
 use simsync_rig::demo::{eject, insert, unlock};
 use simsync_rig::rig::{CliResult, Result, Rig, repository};

@@ -21,6 +21,7 @@ pub fn all() -> Vec<Box<dyn Life>> {
         Box::new(UseSpare(None)),
         Box::new(RemoveCard(String::new())),
         Box::new(NewEpoch),
+        Box::new(super::record::EndRecord),
         Box::new(Moved),
     ]
 }
