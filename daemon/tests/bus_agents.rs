@@ -332,6 +332,11 @@ async fn w_5_what_an_order_asks_for_goes_to_its_callers_agent_and_the_default_on
         assert!(seen.details.lock().unwrap().is_empty());
         assert!(seen.shown.lock().unwrap().is_empty());
     }
+    // Registered once more, it keeps its place.
+    manage(&desktop, "RegisterDefaultAgent", PATH)
+        .await
+        .unwrap();
+    assert_eq!(*ask_default(&fake).await.unwrap(), "desktop");
     // With the default one gone, the next that asked to be it is, and status named it all along.
     let shown = || async {
         let proxy = zbus::Proxy::new(&nobody, BUS_NAME, ROOT, MANAGER)

@@ -158,6 +158,15 @@ impl BusAgents {
             is_default,
         };
         let entered = self.change(|list| {
+            let is_here = |a: &&mut Agent| a.owner == owner && a.path.as_str() == path.as_str();
+            if let Some(before) = list.iter_mut().find(is_here)
+                && before.is_default
+                && is_default
+            {
+                // It keeps its place before those that wait for it.
+                *before = agent;
+                return Ok(());
+            }
             list.retain(|a| a.owner != owner || a.path.as_str() != path.as_str());
             let same = |a: &&Agent| match (a.process, agent.process) {
                 (Some(one), Some(other)) => one == other,
