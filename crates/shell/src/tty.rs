@@ -47,7 +47,14 @@ impl<'a> Quiet<'a> {
         quiet
             .local_modes
             .insert(LocalModes::ECHONL | LocalModes::ICANON);
-        Ok(tcsetattr(self.file, OptionalActions::Flush, &quiet)?)
+        // What was typed while somebody else had set it up is dropped; what was typed at this prompt already is not.
+        let is_so = tcgetattr(self.file)?.local_modes == quiet.local_modes;
+        let how = if is_so {
+            OptionalActions::Now
+        } else {
+            OptionalActions::Flush
+        };
+        Ok(tcsetattr(self.file, how, &quiet)?)
     }
 
     fn put_back(&self) {
