@@ -104,6 +104,29 @@ fn m19_a_server_that_moves_is_followed_on_the_owners_word_and_told_to_the_card()
     eject(&mut rig, &b, &person).unwrap();
 }
 
+/// A new name, also while what was agreed to waits.
+#[test]
+fn f_g3_a_new_label_forgets_nothing_that_the_owner_agreed_to() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    rig.server.admin(&["move", "to", &new]).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(confirm(&a), 0);
+    let named = a.simsync(&["pair", "--label", "Anton"], &person.secrets());
+    named.unwrap().ok("simsync pair --label").unwrap();
+    pull(&mut rig, &a, &person).unwrap();
+    rig.server.move_away(port).unwrap();
+    a.wire_to(&rig.server).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    let status = unlock(&a, &person).unwrap();
+    assert_eq!(status["server"], new, "{status}");
+    assert_eq!(status["label"], "Anton");
+}
+
 #[test]
 fn m19_another_server_at_the_announced_place_is_not_taken_for_ours() {
     seed();

@@ -125,6 +125,23 @@ fn f_g2_no_puk_is_made_before_the_old_pin_was_tried() {
     assert_eq!(puk_of(&right).trim().len(), 8);
 }
 
+/// The session that was open beside it is over, and that is known: the next command opens another one.
+#[test]
+fn f_g3_a_pairing_that_fails_late_leaves_nobody_stuck() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    a.wire.set_down(true);
+    let failed = a.simsync(&["pair"], &person.secrets()).unwrap();
+    assert_eq!(failed.code, 7, "{}", failed.json);
+    a.wire.set_down(false);
+    std::fs::write(a.data.join("after.txt"), "after").unwrap();
+    unlock(&a, &person).unwrap();
+    eject(&mut rig, &a, &person).unwrap();
+}
+
 #[test]
 fn f_g3_a_label_counts_everywhere_and_equal_ones_are_told() {
     seed();

@@ -375,9 +375,16 @@ fn w_8_what_an_interrupted_batch_left_is_removed_and_folders_may_be_there() {
     let dir = tempfile::tempdir().unwrap();
     let work = dir.path().join(WORK_FOLDER);
     fs::create_dir(&work).unwrap();
-    fs::write(work.join("1.part"), "half").unwrap();
+    for own in ["1.part", "27.link"] {
+        fs::write(work.join(own), "half").unwrap();
+    }
+    // Somebody's, who unpacked a copy of a synced folder, say.
+    let others = ["precious", "x.part", ".part", "1.part.txt"];
+    for other in others {
+        fs::write(work.join(other), "theirs").unwrap();
+    }
     let a = applier(dir.path());
-    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&work).unwrap().count(), others.len());
     a.directory(&p("d"), 0o755).unwrap();
     assert_eq!(a.directory(&p("d"), 0o700).unwrap().mode, 0o700);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use simsync_card::ids::TerminalId;
 use simsync_sync::guard::{self, Alarm};
-use simsync_sync::node::{Changes, Node};
+use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_vault::ids::ObjectId;
 use simsync_vault::treeops;
 
@@ -15,6 +15,9 @@ use super::planning::{Round, guard_error};
 use super::scan::LocalState;
 use super::{Engine, EngineError};
 use crate::store::Collection;
+
+/// So many states after a yes are looked at; after more it counts for nothing.
+const ROOTS_MAX: usize = 1_000;
 
 impl Engine {
     /// A mass deletion by others is asked about, unless its owner said yes where it was made.
@@ -37,8 +40,16 @@ impl Engine {
         let Some(alarm) = guard::check(state.rows.len(), left, lost) else {
             return Ok(());
         };
-        let one = state.rows.len() == 1 && matches!(alarm, Alarm::RootEmpty { .. });
-        if one || self.agreed_since(round, collection)? >= lost as u64 {
+        if state.rows.len() == 1 && matches!(alarm, Alarm::RootEmpty { .. }) {
+            return Ok(());
+        }
+        let gone = apply.iter().filter(|(_, node)| node.is_none());
+        let gone: Vec<&RelPath> = gone.map(|(path, _)| path).collect();
+        let agreed = self.agreed_since(round, collection, &gone)?;
+        let agreed = usize::try_from(agreed).map_or(lost, |n| n.min(lost));
+        // What nobody agreed to is looked at by itself.
+        let rest = lost - agreed;
+        if rest == 0 || guard::check(state.rows.len() - agreed, left, rest).is_none() {
             return Ok(());
         }
         Err(guard_error(collection, alarm, true))
@@ -48,8 +59,13 @@ impl Engine {
     ///
     /// A yes is to the collection as it then is at that terminal: what the same terminal deleted in the commits before is
     /// within it. A folder that is deleted while its changes are synced goes in several commits, and only the last of them
-    /// is asked about.
-    fn agreed_since(&self, round: &Round<'_>, collection: &Collection) -> Result<u64, EngineError> {
+    /// is asked about. What was there again after the newest yes went without one.
+    fn agreed_since(
+        &self,
+        round: &Round<'_>,
+        collection: &Collection,
+        gone: &[&RelPath],
+    ) -> Result<u64, EngineError> {
         let commits = self.store.newest_commits(u32::MAX)?;
         let mut roots = commits
             .iter()
@@ -57,6 +73,7 @@ impl Engine {
             .peekable();
         let mut said_yes = BTreeSet::<TerminalId>::new();
         let mut agreed = 0u64;
+        let (mut after, mut again) = (Vec::new(), 0);
         for commit in &commits {
             let Some(root) = roots.next().filter(|r| *r != collection.base_root) else {
                 break;
@@ -68,17 +85,46 @@ impl Engine {
                 .find(|a| a.collection == collection.id);
             let terminal = commit.body.terminal;
             let count = if let Some(here) = here {
+                if said_yes.is_empty() {
+                    again = self.there_in(round, collection, &after, gone)?;
+                }
                 said_yes.insert(terminal);
                 here.count
             } else if said_yes.contains(&terminal) {
                 let before = roots.peek().copied().unwrap_or(ObjectId::ZERO);
                 self.lost_between(round, collection, &before, &root)?
             } else {
+                if said_yes.is_empty() {
+                    after.push(root);
+                }
                 0
             };
             agreed = agreed.saturating_add(count);
         }
-        Ok(agreed)
+        Ok(agreed.min((gone.len() - again) as u64))
+    }
+
+    /// How many of these paths are in at least one of the roots. All of them, where that cannot be known.
+    fn there_in(
+        &self,
+        round: &Round<'_>,
+        collection: &Collection,
+        roots: &[ObjectId],
+        paths: &[&RelPath],
+    ) -> Result<usize, EngineError> {
+        if roots.len() > ROOTS_MAX {
+            return Ok(paths.len());
+        }
+        let mut objects = Objects::new(self, round.session, collection.id);
+        let mut absent: Vec<&[u8]> = paths.iter().map(|p| p.as_bytes()).collect();
+        for root in roots {
+            let found = treeops::lookup(root, absent.iter().copied(), &mut objects)?;
+            absent.retain(|path| !matches!(found.get(*path), Some(Some(_))));
+        }
+        if objects.is_exhausted() || !objects.take_aside().is_empty() {
+            return Ok(paths.len());
+        }
+        Ok(paths.len() - absent.len())
     }
 
     /// How many entries were lost from one root to another, as far as both can be read.

@@ -106,6 +106,10 @@ impl Ctx {
                     if let Some(before) = &t.pairing {
                         p.complete = before.complete;
                         p.known_cards.clone_from(&before.known_cards);
+                        if (p.server_id, &p.server) == (before.server_id, &before.server) {
+                            p.next_server.clone_from(&before.next_server);
+                            p.told_cards.clone_from(&before.told_cards);
+                        }
                     }
                     t.pairing = Some(p.clone());
                 });
@@ -119,7 +123,12 @@ impl Ctx {
         self.wipe();
         let added = match entered {
             Err(f) if f.code == "terminal-revoked" => return Err(self.discard_revoked()),
-            other => other?,
+            Err(f) => {
+                // A session that was open beside it is over, too: the rules must not go on with it.
+                self.emit(Event::Pairing(self.is_paired()));
+                return Err(f);
+            }
+            Ok(added) => added,
         };
         self.update_pairing(|p| p.complete = true)
             .map_err(|e| self.not_saved(&e))?;

@@ -238,6 +238,42 @@ async fn f_c_a_yes_is_to_all_that_went_before_and_to_nothing_that_goes_after() {
     assert_eq!(b.tree().len(), 40);
 }
 
+/// The files that a yes was about are made again, and go a few at a time, which is asked about nowhere but where all comes
+/// at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn f_c_a_yes_is_not_to_what_was_there_again_after_it() {
+    let (person, a, b) = Person::new().await;
+    let make = |from: usize| {
+        for i in from..60 {
+            a.write(&format!("f{i}"), &format!("content {i}"));
+        }
+    };
+    make(0);
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    for i in 0..45 {
+        std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+    }
+    assert_eq!(sync_with(&a, &s, said_yes()).await.unwrap().published, 45);
+    make(0);
+    sync(&a, &s).await;
+    for i in 0..44 {
+        std::fs::remove_file(a.data().join(format!("f{i}"))).unwrap();
+        if i % 11 == 10 {
+            sync(&a, &s).await;
+        }
+    }
+    close(&a, &s).await;
+    assert_eq!((a.outstanding().len(), a.tree().len()), (0, 16));
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    assert_eq!(b.outstanding(), [("mass-deletion", String::new())]);
+    assert_eq!(b.tree().len(), 60);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn m3_a_declined_review_takes_nothing() {
     let (person, a, b) = Person::new().await;

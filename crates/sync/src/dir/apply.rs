@@ -389,7 +389,13 @@ impl Applier {
     }
 }
 
-/// Opens the work folder below a mount point, or (none) the root, and empties it.
+/// Whether a name is one that staging gives: a number, and what it stands for. Whatever else is there is somebody's.
+fn is_own(name: &[u8]) -> bool {
+    let number = name.strip_suffix(b".part").or(name.strip_suffix(b".link"));
+    number.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
+}
+
+/// Opens the work folder below a mount point, or (none) the root, and takes away what was left there by staging.
 fn open_work(root: BorrowedFd<'_>, at: Option<&RelPath>) -> Result<OwnedFd, ApplyError> {
     let path = match at {
         Some(at) => [at.as_bytes(), b"/", WORK_FOLDER.as_bytes()].concat(),
@@ -410,7 +416,7 @@ fn open_work(root: BorrowedFd<'_>, at: Option<&RelPath>) -> Result<OwnedFd, Appl
     for entry in rustix::fs::Dir::read_from(&work).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name();
-        if name != c"." && name != c".." {
+        if is_own(name.to_bytes()) {
             // Something else that stands there is in nobody's way: names are tried until one is free.
             let _ = unlinkat(&work, name, AtFlags::empty());
         }
