@@ -215,6 +215,9 @@ pub struct AnswerArgs {
     pub collection: String,
     /// The answer
     pub answer: CollectionAnswer,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub yes: bool,
     /// Secrets.
     #[command(flatten)]
     pub secrets: SecretArgs,

@@ -28,6 +28,8 @@ pub struct Ordering<'a> {
     pub question: Option<&'a str>,
     /// If no card is in, it is waited for.
     pub await_card: bool,
+    /// Where nobody sits at a terminal, the question is not asked.
+    pub only_persons: bool,
 }
 
 impl<'a> Ordering<'a> {
@@ -41,6 +43,7 @@ impl<'a> Ordering<'a> {
             yes: false,
             question: None,
             await_card: false,
+            only_persons: false,
         }
     }
 
@@ -61,6 +64,7 @@ impl<'a> Ordering<'a> {
             match secrets.confirm(question) {
                 Some(true) => {}
                 Some(false) => return Err(Failure::new("declined", "nothing was done")),
+                None if self.only_persons => {}
                 None => {
                     return Err(Failure::new(
                         "review-waiting",

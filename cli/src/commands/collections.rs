@@ -54,10 +54,52 @@ pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outc
             return remove(common, output, &args).await.map(|()| Exit::Ok);
         }
     };
-    let ordering = Ordering::new(common, output, &args.secrets);
+    let question = match args.answer {
+        CollectionAnswer::Deleted => Some(what_goes(common, &args.collection).await?),
+        _ => None,
+    };
+    let ordering = Ordering {
+        yes: args.yes,
+        question: question.as_deref(),
+        only_persons: true,
+        ..Ordering::new(common, output, &args.secrets)
+    };
     let body = (args.collection.as_str(), word);
     let job = ordering.give("AnswerCollection", &body).await?;
     report(common, output, job, |summary| summary).await
+}
+
+/// Everything that one yes is to: there may be more than one question.
+async fn what_goes(common: &Common, collection: &str) -> Outcome<String> {
+    const QUESTIONS: [&str; 4] = ["mass-deletion", "root-empty", "root-missing", "unseen"];
+    let client = Client::connect(common.bus.as_deref()).await?;
+    let snapshot = client.snapshot().await?;
+    let named = |c: &&crate::snapshot::Collection| c.name == collection || c.id == collection;
+    let name = snapshot
+        .collections
+        .iter()
+        .find(named)
+        .map(|c| c.name.as_str());
+    let of_it = |r: &&crate::snapshot::Outstanding| {
+        Some(r.collection.as_str()) == name && QUESTIONS.contains(&r.code.as_str())
+    };
+    let rows: Vec<_> = snapshot.outstanding.iter().filter(of_it).collect();
+    let mut out = String::from("What is gone here is deleted on all your terminals:");
+    for row in rows {
+        let what = if row.path.is_empty() {
+            "all of it"
+        } else {
+            row.path.as_str()
+        };
+        out.push_str(&format!(
+            "\n  • {}: {} {}",
+            visible(what),
+            row.code.replace('-', " "),
+            visible(&row.detail)
+        ));
+    }
+    out.push_str("\nIs all of that meant?");
+    Ok(out)
 }
 
 /// Shows the collections.
