@@ -112,9 +112,11 @@ fn f_c_what_cannot_be_synced_is_named_until_it_is_mended() {
             let status = not_in_sync(&a).unwrap();
             assert_eq!(listed(&status), rows(&[(code, "Documents", &path)]));
         }
-        // Closed, the card still in.
-        let status = a.wait_state(&["attention"]).unwrap();
-        assert!(has_reason(&status, "ejected"), "{status}");
+        // Closed, the card still in. The word of the last change may come after that, and is looked into first.
+        a.wait_status("the session to be closed", |s| {
+            s["state"] == "attention" && has_reason(s, "ejected")
+        })
+        .unwrap();
         open(&a, &anna).unwrap();
         a.wait_state(&["attention"]).unwrap();
         mend(&a.data);

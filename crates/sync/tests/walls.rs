@@ -389,6 +389,27 @@ fn w_8_what_an_interrupted_batch_left_is_removed_and_folders_may_be_there() {
     assert_eq!(a.directory(&p("d"), 0o700).unwrap().mode, 0o700);
 }
 
+/// A folder of that name that somebody made, or put something into, is not synced; that is said.
+#[test]
+fn f_c_what_is_called_as_the_work_folder_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = || {
+        let root = open_root(dir.path()).unwrap();
+        let found = scan(root.as_fd(), &mut |_| {}, &|| false).unwrap();
+        let paths: Vec<Vec<u8>> = found.skipped.into_iter().map(|s| s.path).collect();
+        paths
+    };
+    let work = dir.path().join(WORK_FOLDER);
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("1.part"), "ours").unwrap();
+    assert!(named().is_empty());
+    fs::write(work.join("precious"), "theirs").unwrap();
+    assert_eq!(named(), [WORK_FOLDER.as_bytes().to_vec()]);
+    fs::remove_file(work.join("precious")).unwrap();
+    fs::create_dir_all(dir.path().join("sub").join(WORK_FOLDER)).unwrap();
+    assert_eq!(named(), [format!("sub/{WORK_FOLDER}").into_bytes()]);
+}
+
 #[test]
 fn w_8_each_mount_has_one_work_folder() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,6 +22,7 @@ use simsync_vault::tree::{Entry, FileEntry};
 
 use super::content::Content;
 use super::leaves::{entry_of, leaf_of};
+use super::planning::guard_error;
 use super::read::{Unread, open_for_reading};
 use super::scan::{Candidate, LocalState, SETTLING, is_settled};
 use super::upload::fresh_rng;
@@ -164,14 +165,20 @@ impl Builder<'_> {
         local: &LocalState,
         earlier: &[TailItem],
     ) -> Result<(), EngineError> {
-        let alarmed = local.alarm().is_some();
+        let alarm = local.alarm();
         let journal = self.engine.store.uploaded(c.pk)?;
         // Where writing what the vault has was interrupted, that is no change of a person's.
         let written = self.engine.being_written(c)?;
-        if alarmed {
+        if let Some(alarm) = alarm {
             self.report.left += local.gone.len();
-            let left = |path| Report::path(Code::NotSealed, path, "");
-            self.left.extend(local.gone.iter().map(left));
+            let question = guard_error(c, alarm, false);
+            let code = question
+                .of_one_collection()
+                .unwrap_or(Code::CollectionFailed);
+            let report = Report::whole(code, question.to_string());
+            self.engine
+                .store
+                .report(Producer::Collection, c.pk, &[report], now_ms())?;
         } else {
             for path in &local.gone {
                 if matches!(written.get(path), Some(None)) {

@@ -64,6 +64,12 @@ impl Ctx {
         } else {
             label.to_owned()
         };
+        if label.trim().is_empty() {
+            return Err(Failure::new(
+                "bad-argument",
+                "a terminal's label is not blank; choose a name",
+            ));
+        }
         if label.len() > 24 {
             return Err(Failure::new(
                 "bad-argument",

@@ -390,7 +390,7 @@ impl Applier {
 }
 
 /// Whether a name is one that staging gives: a number, and what it stands for. Whatever else is there is somebody's.
-fn is_own(name: &[u8]) -> bool {
+pub(super) fn is_own(name: &[u8]) -> bool {
     let number = name.strip_suffix(b".part").or(name.strip_suffix(b".link"));
     number.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
 }

@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::WORK_FOLDER;
+use super::apply::is_own;
 use crate::node::{DEPTH_MAX, RelPath};
 
 /// What tells a changed file from an unchanged one without reading it.
@@ -368,7 +369,11 @@ impl Walk<'_> {
                 Err(e) => return self.skip(here, unreadable(e), Hides::Subtree),
             };
             let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." || name == WORK_FOLDER.as_bytes() {
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if name == WORK_FOLDER.as_bytes() {
+                self.work_folder(fd, at);
                 continue;
             }
             let Ok(path) = child(at, name) else {
@@ -382,6 +387,33 @@ impl Walk<'_> {
                 Err(Errno::NOENT) => {}
                 Err(e) => self.skip(path.as_bytes(), unreadable(e), Hides::Subtree),
             }
+        }
+    }
+
+    /// The place where content is staged, at the root and where something is mounted. Elsewhere, or with something else in it,
+    /// it is somebody's, and not synced.
+    fn work_folder(&mut self, fd: &OwnedFd, at: Option<&RelPath>) {
+        let ours = at.is_none_or(|p| self.out.mounts.iter().any(|m| m.path == *p));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(fd, WORK_FOLDER, flags, rustix::fs::Mode::empty());
+        let others = |dir: OwnedFd| {
+            let Ok(entries) = Dir::read_from(&dir) else {
+                return false;
+            };
+            entries.flatten().any(|e| {
+                let name = e.file_name().to_bytes();
+                name != b"." && name != b".." && !is_own(name)
+            })
+        };
+        if !ours || opened.is_ok_and(others) {
+            let here = at.map_or(&b""[..], RelPath::as_bytes);
+            let path = [here, b"/", WORK_FOLDER.as_bytes()].concat();
+            let path = path.strip_prefix(b"/").unwrap_or(&path).to_vec();
+            self.skip(
+                &path,
+                SkipReason::Special("a folder of simsync's own name"),
+                Hides::Nothing,
+            );
         }
     }
 
