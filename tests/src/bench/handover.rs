@@ -117,7 +117,8 @@ fn pin_to_synced(terminal: &Terminal, person: &Person) -> Result<f64> {
     unlocked.map_err(|why| format!("{why}\n{}", last_lines(&terminal.daemon_log(), 40)))?;
     rest(QUIET);
     let status = terminal.wait_status_for("the handover's end", DEADLINE, |s| {
-        s["state"] == "synced"
+        // What was written here a moment ago may be looked at again by the regular look only: changes start nothing here.
+        matches!(s["state"].as_str(), Some("synced" | "pending"))
             && mark(s, "synced") >= mark(s, "opened")
             && mark(s, "opened").is_some()
     })?;
