@@ -155,7 +155,7 @@ fn not_shown(secret: &str) -> Failure {
     Failure::new(
         "not-shown",
         format!(
-            "it was done, but the {secret} was not shown here: whatever DefaultAgent names in `simsync status` took note of it. If that is not your desktop's prompt, somebody else has it; make the vault anew: `simsync unpair`, a new card"
+            "it was done, but the {secret} was not shown here: the program that `simsync status` names at \"Asks at an insertion\" took note of it. If that is not your desktop's prompt, somebody else has it: begin anew with another card"
         ),
     )
 }
