@@ -238,6 +238,29 @@ async fn f_c_a_yes_is_to_all_that_went_before_and_to_nothing_that_goes_after() {
     assert_eq!(b.tree().len(), 40);
 }
 
+/// What is asked about is one question, also after the card was pulled: what is gone is on no terminal only.
+#[tokio::test(flavor = "multi_thread")]
+async fn f_c_deletions_that_are_asked_about_stay_one_question_after_a_yank() {
+    let (person, a, _b) = Person::new().await;
+    for i in 0..30 {
+        a.write(&format!("f{i}"), &format!("content {i}"));
+    }
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    for asked_before in [false, true] {
+        let s = person.open(&a).await;
+        for i in 0..25 {
+            let _ = std::fs::remove_file(a.data().join(format!("f{i}")));
+        }
+        if asked_before {
+            sync(&a, &s).await;
+        }
+        person.yank(&a, &s, true).await;
+        let question = [("mass-deletion", String::new())];
+        assert_eq!(a.outstanding(), question, "{asked_before}");
+    }
+}
+
 /// The files that a yes was about are made again, and go a few at a time, which is asked about nowhere but where all comes
 /// at once.
 #[tokio::test(flavor = "multi_thread")]
