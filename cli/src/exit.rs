@@ -159,6 +159,7 @@ const TABLE: &[(Exit, &[&str])] = &[
             "already-paired",
             "already-synced",
             "pin-must-change",
+            "question-changed",
             "rekey-required",
             "review-waiting",
             "rule",

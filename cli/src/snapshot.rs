@@ -65,6 +65,8 @@ pub struct Collection {
     pub name: String,
     /// Folder here; none if it is not synced here.
     pub path: Option<String>,
+    /// Stands for what its owner has to decide; empty if there is nothing.
+    pub question: String,
 }
 
 /// A terminal.
@@ -274,6 +276,7 @@ impl Snapshot {
                 attribute: text(&p, "Attribute"),
                 name: text(&p, "Name"),
                 path: some_text(&p, "Path"),
+                question: text(&p, "Question"),
             })
             .collect();
         collections.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));

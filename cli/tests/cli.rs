@@ -287,8 +287,12 @@ tests! {
             (vec!["collections", "add", "n", folder], Order::AddCollection {
                 attribute: "files".to_owned(), name: "n".to_owned(), path: folder.to_owned(),
             }),
-            (vec!["collections", "answer", "n", "deleted"], Order::AnswerCollection { collection: "n".to_owned(), deleted: true }),
-            (vec!["collections", "answer", "n", "give-back"], Order::AnswerCollection { collection: "n".to_owned(), deleted: false }),
+            (vec!["collections", "answer", "n", "deleted"], Order::AnswerCollection {
+                collection: "n".to_owned(), deleted: true, question: String::new(),
+            }),
+            (vec!["collections", "answer", "n", "give-back"], Order::AnswerCollection {
+                collection: "n".to_owned(), deleted: false, question: String::new(),
+            }),
             (vec!["collections", "answer", "n", "stop"], Order::RemoveCollection { collection: "n".to_owned() }),
             (vec!["collections", "remove", "n"], Order::RemoveCollection { collection: "n".to_owned() }),
             (vec!["forget", "desk"], Order::Forget { terminal: "desk".to_owned() }),

@@ -3,6 +3,7 @@
 //! Whoever looks at something (a scan, the reading of files, writing, the tail, a guard) reports what it could not do, and
 //! replaces only what it reported itself, of what it looked at. So another sync's success clears nothing.
 
+use simsync_card::ids::Hash;
 use simsync_sync::node::RelPath;
 
 use crate::store::CollectionPk;
@@ -47,6 +48,14 @@ macro_rules! codes {
             /// Whether it stays so until a person does something.
             pub fn needs_person(self) -> bool {
                 match self { $(Self::$name => $person,)* }
+            }
+
+            /// Whether it is a question, which `collections answer` answers.
+            pub fn asks(self) -> bool {
+                matches!(
+                    self,
+                    Self::Unseen | Self::RootMissing | Self::RootEmpty | Self::MassDeletion
+                )
             }
 
             /// Whether another look may find it mended without a change in the folder itself.
@@ -170,6 +179,37 @@ pub struct Outstanding {
     pub since_ms: i64,
     /// How many paths this row stands for.
     pub count: u64,
+}
+
+/// What stands for all open questions of a collection: another text where one of them is another, empty where there is none.
+pub fn question_of(open: &[Report]) -> String {
+    if open.is_empty() {
+        return String::new();
+    }
+    let mut all = Vec::new();
+    for r in open {
+        for part in [r.code.as_str().as_bytes(), &r.path, r.detail.as_bytes()] {
+            all.extend((part.len() as u64).to_be_bytes());
+            all.extend(part);
+        }
+    }
+    Hash::of(&all).to_string()
+}
+
+/// The open questions of a collection.
+pub fn questions(rows: &[Outstanding], collection: CollectionPk) -> Vec<Report> {
+    let of_it = |r: &&Outstanding| r.collection == collection && r.code.asks();
+    let mut open: Vec<Report> = rows
+        .iter()
+        .filter(of_it)
+        .map(|r| Report {
+            code: r.code,
+            path: r.path.clone(),
+            detail: r.detail.clone(),
+        })
+        .collect();
+    open.sort_by(|a, b| (a.code, &a.path, &a.detail).cmp(&(b.code, &b.path, &b.detail)));
+    open
 }
 
 /// The list in two numbers: what decides about the state.

@@ -173,11 +173,12 @@ async fn every_order(client: &Client, fake: &Fake) {
         path: "/home/me/notes".to_owned(),
     });
     client
-        .order("AnswerCollection", &("notes", "give-back"))
+        .order("AnswerCollection", &("notes", "give-back", "fedc"))
         .await;
     expect(Order::AnswerCollection {
         collection: "notes".to_owned(),
         deleted: false,
+        question: "fedc".to_owned(),
     });
     client.order("RemoveCollection", &("notes",)).await;
     expect(Order::RemoveCollection {

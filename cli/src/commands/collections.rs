@@ -54,9 +54,12 @@ pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outc
             return remove(common, output, &args).await.map(|()| Exit::Ok);
         }
     };
-    let question = match args.answer {
-        CollectionAnswer::Deleted => Some(what_goes(common, &args.collection).await?),
-        _ => None,
+    let (question, shown) = match args.answer {
+        CollectionAnswer::Deleted => {
+            let (asked, shown) = what_goes(common, &args.collection).await?;
+            (Some(asked), shown)
+        }
+        _ => (None, String::new()),
     };
     let ordering = Ordering {
         yes: args.yes,
@@ -64,17 +67,21 @@ pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outc
         only_persons: true,
         ..Ordering::new(common, output, &args.secrets)
     };
-    let body = (args.collection.as_str(), word);
+    let body = (args.collection.as_str(), word, shown.as_str());
     let job = ordering.give("AnswerCollection", &body).await?;
     report(common, output, job, |summary| summary).await
 }
 
-/// Everything that one yes is to: there may be more than one question.
-async fn what_goes(common: &Common, collection: &str) -> Outcome<String> {
+/// Everything that one yes is to, for there may be more than one question; and what stands for it on the bus.
+async fn what_goes(common: &Common, collection: &str) -> Outcome<(String, String)> {
     const QUESTIONS: [&str; 4] = ["mass-deletion", "root-empty", "root-missing", "unseen"];
     let client = Client::connect(common.bus.as_deref()).await?;
-    let snapshot = client.snapshot().await?;
     let named = |c: &&crate::snapshot::Collection| c.name == collection || c.id == collection;
+    // Before the list: if that is newer, the answer is refused, and nobody says yes to what was not shown.
+    let before = client.snapshot().await?;
+    let shown = before.collections.iter().find(named);
+    let shown = shown.map_or_else(String::new, |c| c.question.clone());
+    let snapshot = client.snapshot().await?;
     let name = snapshot
         .collections
         .iter()
@@ -99,7 +106,7 @@ async fn what_goes(common: &Common, collection: &str) -> Outcome<String> {
         ));
     }
     out.push_str("\nIs all of that meant?");
-    Ok(out)
+    Ok((out, shown))
 }
 
 /// Shows the collections.

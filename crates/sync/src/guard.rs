@@ -8,6 +8,8 @@ use std::hash::Hash;
 pub enum Alarm {
     /// The collection's root folder is missing: an unmounted disk is no deletion.
     RootMissing,
+    /// Something else than a folder stands where the root was.
+    NotFolder,
     /// The root is there but empty, although the collection is not.
     RootEmpty {
         /// How many entries the collection had.

@@ -81,6 +81,8 @@ pub struct CollectionStatus {
     pub name: String,
     /// Folder on this terminal; none if it is not synced here.
     pub path: Option<String>,
+    /// Stands for what its owner has to decide, as the list says it now; empty if there is nothing.
+    pub question: String,
 }
 
 /// A terminal of the person.
@@ -198,6 +200,8 @@ pub enum Order {
         collection: String,
         /// What is missing is gone on purpose; else it is given back.
         deleted: bool,
+        /// What was asked, as [`CollectionStatus::question`] was when it was shown.
+        question: String,
     },
     /// Stop syncing a collection here. Its files stay.
     RemoveCollection {

@@ -57,4 +57,10 @@ impl Collection {
     async fn path(&self) -> String {
         carried_or_empty(self.0.get().path.as_ref())
     }
+
+    /// Stands for what its owner has to decide (AnswerCollection), and changes with it; empty if there is nothing.
+    #[zbus(property)]
+    async fn question(&self) -> String {
+        carried(&self.0.get().question)
+    }
 }

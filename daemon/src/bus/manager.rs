@@ -198,11 +198,13 @@ impl Manager {
     }
 
     /// Answers for a collection of which much is missing here, by its name or ID: deleted (it is gone on purpose) or give-back.
+    /// The question is the collection's Question as it was when it was shown; a yes to deletions is to that and no other.
     #[zbus(out_args("job"))]
     async fn answer_collection(
         &self,
         collection: String,
         answer: String,
+        question: String,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
@@ -216,9 +218,11 @@ impl Manager {
                 ));
             }
         };
+        args::line("the question", &question, args::NAME_MAX)?;
         let order = Order::AnswerCollection {
             collection,
             deleted,
+            question,
         };
         self.order(conn, &header, order).await
     }

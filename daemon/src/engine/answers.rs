@@ -1,6 +1,13 @@
 //! What an owner answers when much of a collection is missing.
 
+use std::path::Path;
+
 use simsync_vault::ids::CollectionId;
+
+use super::planning::guard_error;
+use super::{Engine, EngineError};
+use crate::outstanding::{Code, Report};
+use crate::store::Collection;
 
 /// The answer for one collection, where deletions look like a mishap. (The third one, to stop syncing it here, is no sync.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub struct Answers {
     pub all: Option<Answer>,
     /// For single ones, before that.
     pub one: Option<(CollectionId, Answer)>,
+    /// The questions that the answer for a single one is to: what they do not say is asked about anew.
+    pub asked: Vec<Report>,
 }
 
 impl Answers {
@@ -27,5 +36,37 @@ impl Answers {
             Some((id, answer)) if id == *collection => Some(answer),
             _ => self.all,
         }
+    }
+
+    /// Whether a yes for this collection is only to what was asked.
+    pub(super) fn is_to_questions(&self, collection: &CollectionId) -> bool {
+        self.one == Some((*collection, Answer::Delete))
+    }
+
+    /// Whether this error is a question that was asked.
+    pub(super) fn covers(&self, open: &EngineError) -> bool {
+        open.of_one_collection()
+            .is_some_and(|code| self.asked.contains(&Report::whole(code, open.to_string())))
+    }
+}
+
+impl Engine {
+    /// Whether what is missing now is what the owner was asked about, and nothing else: a folder that went after the question
+    /// was shown is none of its answer.
+    pub(super) fn is_what_was_asked(
+        &self,
+        answers: &Answers,
+        collection: &Collection,
+        root: &Path,
+    ) -> Result<bool, EngineError> {
+        let state = match self.scan(collection, root, false) {
+            Ok(state) => state,
+            Err(open @ EngineError::Guard { .. }) => return Ok(answers.covers(&open)),
+            Err(error) => return Err(error),
+        };
+        let alarm = state.alarm().map(|a| guard_error(collection, a, false));
+        let mut unseen = state.reports.iter().filter(|r| r.code == Code::Unseen);
+        Ok(alarm.is_none_or(|open| answers.covers(&open))
+            && unseen.all(|r| answers.asked.contains(r)))
     }
 }

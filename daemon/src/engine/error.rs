@@ -163,7 +163,7 @@ impl EngineError {
     pub fn of_one_collection(&self) -> Option<Code> {
         match self {
             Self::Guard { alarm, .. } => Some(match alarm {
-                Alarm::RootMissing => Code::RootMissing,
+                Alarm::RootMissing | Alarm::NotFolder => Code::RootMissing,
                 Alarm::RootEmpty { .. } => Code::RootEmpty,
                 Alarm::MassDeletion { .. } => Code::MassDeletion,
             }),
@@ -224,6 +224,9 @@ fn verdict_sentence(v: &Verdict) -> String {
 fn alarm_sentence(collection: &str, alarm: &Alarm) -> String {
     match alarm {
         Alarm::RootMissing => format!("the folder of {collection} is missing"),
+        Alarm::NotFolder => format!(
+            "where the folder of {collection} was, something else stands now: move that away"
+        ),
         Alarm::RootEmpty { had } => format!("{collection} had {had} entries and is empty now"),
         Alarm::MassDeletion { deleted, had } => {
             format!("{deleted} of {had} entries of {collection} would be deleted")

@@ -68,7 +68,10 @@ impl Engine {
         remote_root: ObjectId,
     ) -> Result<Planned, EngineError> {
         let root = collection.root.clone().unwrap_or_default();
-        let answer = round.options.answer(&collection.id);
+        let answers = &round.options.answers;
+        let limited = answers.is_to_questions(&collection.id);
+        let holds = !limited || self.is_what_was_asked(answers, &collection, &root)?;
+        let answer = answers.of(&collection.id).filter(|_| holds);
         let begun_anew = answer.is_some() && make_root(&root)?;
         self.put_modes_back(&collection, &root);
         self.progress.step("scanning", 0);
@@ -107,8 +110,15 @@ impl Engine {
                 aside_name(p, label, attempt)
             },
         });
-        if !agreed {
-            self.check_deletions(round, &collection, &state, &plan.apply)?;
+        if !agreed || limited {
+            let open = self.check_deletions(round, &collection, &state, &plan.apply);
+            open.or_else(|e| {
+                if agreed && answers.covers(&e) {
+                    Ok(())
+                } else {
+                    Err(e)
+                }
+            })?;
         }
         Ok(Planned {
             collection,

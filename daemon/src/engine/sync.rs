@@ -10,7 +10,7 @@ use simsync_vault::restore::Restore;
 use simsync_vault::seal::ForgetsPlaintext;
 use simsync_vault::tail::Tail;
 
-use super::answers::{Answer, Answers};
+use super::answers::Answers;
 use super::planned::{Planned, ReviewEntry, review_entries};
 use super::planning::Round;
 use super::publish::Draft;
@@ -40,12 +40,6 @@ pub struct SyncOptions {
     pub restore: Option<(Restore, Hash)>,
     /// Show what would be taken, and ask.
     pub review: bool,
-}
-
-impl SyncOptions {
-    pub(super) fn answer(&self, collection: &CollectionId) -> Option<Answer> {
-        self.answers.of(collection)
-    }
 }
 
 /// Asks the owner what to take (M3). Answers whether to go on.

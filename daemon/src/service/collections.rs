@@ -6,6 +6,7 @@ use super::orders::{Done, report_values};
 use super::reasons::{engine_reason, server_reason};
 use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions};
+use crate::outstanding::{Report, question_of, questions};
 use crate::store::Collection;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
@@ -193,6 +194,29 @@ impl Ctx {
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         self.tell_outstanding();
         Ok(BTreeMap::from([("left".to_owned(), left.to_string())]))
+    }
+
+    /// The collection of an answer, and the questions that it is to. A yes to deletions is to what was shown, and to no other.
+    pub(super) fn asked(
+        &self,
+        which: &str,
+        deleted: bool,
+        shown: &str,
+    ) -> Result<(CollectionId, Vec<Report>), Failure> {
+        let collection = self.synced_collection(which)?;
+        let rows = self.store.questions();
+        let rows = rows.map_err(|e| Failure::new("store", e.to_string()))?;
+        let open = questions(&rows, collection.pk);
+        if deleted && question_of(&open) != shown {
+            return Err(Failure::new(
+                "question-changed",
+                format!(
+                    "what is missing in {} is not what it was when you were asked; look again with `simsync status`, and answer then",
+                    collection.name
+                ),
+            ));
+        }
+        Ok((collection.id, open))
     }
 
     /// A collection that is synced here, by its name or ID.

@@ -5,7 +5,7 @@ use super::card_ops::{self, Opened, Opening};
 use super::card_pin::{CardPin, PinError};
 use super::opening::CARD_DEADLINE;
 use super::pairing::{failure, random};
-use super::reasons::server_reason;
+use super::reasons::{UNPROVEN, server_reason};
 use super::rekey::next_epoch;
 use crate::api::{Failure, PadPurpose, Secret};
 use crate::card::OpenCard;
@@ -20,6 +20,7 @@ use simsync_card::text::{self};
 use simsync_protocol::api::{OpenSessionRequest, Revoked};
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
+use simsync_vault::head::Verdict;
 use simsync_vault::ids::VaultId;
 use simsync_vault::keyobject::{
     FLAG_REKEY_REQUIRED, KEY_OBJECT_VERSION, KeyObject, KeyObjectBody, RECOVERY_ID, Recipient,
@@ -165,6 +166,15 @@ impl Ctx {
             }
         }
         let verdict = engine.judge_card(&witness, &[]).map_err(|e| failure(&e))?;
+        if let Verdict::Unproven { .. } = verdict {
+            return Err(Failure::new(
+                UNPROVEN,
+                format!(
+                    "{}, and no terminal is paired while that is so. A server that was set back can be brought to its newest state by its operator; on a terminal that is paired with this card, `simsync server accept-restored` goes on from what the server shows",
+                    EngineError::Head(verdict)
+                ),
+            ));
+        }
         if !verdict.may_write() {
             return Err(failure(&EngineError::Head(verdict)));
         }

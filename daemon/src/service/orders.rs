@@ -202,7 +202,7 @@ impl Ctx {
                     review,
                     answers: Answers {
                         all: allow_deletions.then_some(Answer::Delete),
-                        one: None,
+                        ..Answers::default()
                     },
                     ..SyncOptions::default()
                 };
@@ -228,9 +228,10 @@ impl Ctx {
             Order::AnswerCollection {
                 collection,
                 deleted,
+                question,
             } => {
-                let id = match self.synced_collection(&collection) {
-                    Ok(c) => c.id,
+                let (id, asked) = match self.asked(&collection, deleted, &question) {
+                    Ok(found) => found,
                     Err(f) => return Err((f, Outcome::Aside)),
                 };
                 let answer = if deleted {
@@ -242,6 +243,7 @@ impl Ctx {
                     answers: Answers {
                         all: None,
                         one: Some((id, answer)),
+                        asked,
                     },
                     ..SyncOptions::default()
                 };

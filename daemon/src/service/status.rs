@@ -8,6 +8,7 @@ use crate::api::{
     Status, TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State};
+use crate::outstanding::{question_of, questions};
 use crate::store::StoreError;
 
 fn store_failure(e: &StoreError) -> Failure {
@@ -20,6 +21,7 @@ impl Ctx {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
         let collections = self.store.collections().unwrap_or_default();
+        let asked = self.store.questions().unwrap_or_default();
         let reasons = state.reasons();
         Status {
             state: state.word().to_owned(),
@@ -47,6 +49,7 @@ impl Ctx {
                     attribute: c.attribute.clone(),
                     name: c.name.clone(),
                     path: c.root.as_ref().map(|p| p.display().to_string()),
+                    question: question_of(&questions(&asked, c.pk)),
                 })
                 .collect(),
             terminals: self.terminals(&collections),

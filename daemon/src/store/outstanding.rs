@@ -100,11 +100,22 @@ impl Store {
 
     /// The whole list, oldest first.
     pub fn outstanding(&self) -> Result<Vec<Outstanding>> {
+        self.listed("true")
+    }
+
+    /// Of the list, what its owner has to decide.
+    pub fn questions(&self) -> Result<Vec<Outstanding>> {
+        let codes = Code::ALL.iter().filter(|c| c.asks());
+        let codes: Vec<String> = codes.map(|c| format!("'{}'", c.as_str())).collect();
+        self.listed(&format!("code IN ({})", codes.join(", ")))
+    }
+
+    fn listed(&self, which: &str) -> Result<Vec<Outstanding>> {
         let conn = self.lock();
-        let mut stmt = conn.prepare_cached(
+        let mut stmt = conn.prepare_cached(&format!(
             "SELECT producer, code, collection, path, detail, since_ms, count FROM outstanding
-             ORDER BY since_ms, collection, path",
-        )?;
+             WHERE {which} ORDER BY since_ms, collection, path"
+        ))?;
         let mut rows = stmt.query([])?;
         let mut out = Vec::new();
         while let Some(r) = rows.next()? {

@@ -140,6 +140,7 @@ pub fn status() -> Status {
             attribute: "files".to_owned(),
             name: "notes".to_owned(),
             path: Some("/home/me/notes".to_owned()),
+            question: "fedc".to_owned(),
         }],
         terminals: vec![TerminalStatus {
             id: "aa11bb22cc33".to_owned(),

@@ -242,8 +242,8 @@ async fn f_b2_a_guard_in_one_collection_stops_no_other_one() {
     let s = person.open(&a).await;
     let options = SyncOptions {
         answers: Answers {
-            all: None,
             one: Some((FILES, Answer::GiveBack)),
+            ..Answers::default()
         },
         ..SyncOptions::default()
     };

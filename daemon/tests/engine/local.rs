@@ -100,7 +100,7 @@ async fn f_e_a_pack_of_which_little_is_needed_is_fetched_in_parts() {
     let options = SyncOptions {
         answers: Answers {
             all: Some(Answer::GiveBack),
-            one: None,
+            ..Answers::default()
         },
         closing: true,
         ..SyncOptions::default()

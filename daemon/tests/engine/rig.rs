@@ -10,9 +10,10 @@ use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntr
 use simsync_vault::keys::{KeyRing, VaultKey};
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 use simsyncd::engine::{
-    Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions, SyncReport,
-    TailReport, TrustedCard, fresh_rng,
+    Answer, Answers, Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions,
+    SyncReport, TailReport, TrustedCard, fresh_rng,
 };
+use simsyncd::outstanding::questions;
 use simsyncd::store::{CollectionPk, PackState, Store};
 
 pub const FILES: CollectionId = CollectionId([7; 16]);
@@ -125,6 +126,18 @@ impl Terminal {
     pub fn pk(&self, id: &CollectionId) -> CollectionPk {
         let all = self.engine.store.collections().unwrap();
         all.iter().find(|c| c.id == *id).unwrap().pk
+    }
+
+    /// An answer to what this terminal asks about its files now.
+    pub fn answered(&self, answer: Answer) -> Answers {
+        let store = &self.engine.store;
+        let collections = store.collections().unwrap();
+        let files = collections.iter().find(|c| c.id == FILES).unwrap();
+        Answers {
+            one: Some((FILES, answer)),
+            asked: questions(&store.questions().unwrap(), files.pk),
+            ..Answers::default()
+        }
     }
 
     /// What is not where it should be: codes and paths.

@@ -8,7 +8,7 @@ use crate::rig::{Person, close, sync, sync_with};
 pub fn deleted() -> Answers {
     Answers {
         all: Some(Answer::Delete),
-        one: None,
+        ..Answers::default()
     }
 }
 

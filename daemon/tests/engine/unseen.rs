@@ -3,7 +3,7 @@
 use simsyncd::engine::{Answer, Answers, Cancel, SyncOptions};
 
 use crate::machine::Mount;
-use crate::rig::{FILES, Person, close, sync, sync_with};
+use crate::rig::{Person, close, sync, sync_with};
 
 /// As it is found at home: on a file system of its own, or a part of the same one that is mounted there.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +101,7 @@ async fn f_a1_a_disk_that_is_gone_for_good_is_deleted_or_given_back_when_its_own
         sync(&a, &s).await;
         assert_eq!(a.outstanding(), [("unseen", "disk".to_owned())]);
         let options = SyncOptions {
-            answers: Answers {
-                all: None,
-                one: Some((FILES, answer)),
-            },
+            answers: a.answered(answer),
             closing: true,
             ..SyncOptions::default()
         };
@@ -149,7 +146,7 @@ async fn f_a1_another_folder_in_place_of_the_root_deletes_nothing() {
     let options = SyncOptions {
         answers: Answers {
             all: Some(Answer::GiveBack),
-            one: None,
+            ..Answers::default()
         },
         closing: true,
         ..SyncOptions::default()
@@ -285,4 +282,107 @@ async fn f_a2_a_file_that_grows_while_the_card_is_pulled_conflicts_with_nothing(
         assert_eq!(report.conflicts, 0, "round {round}: {report:?}");
         assert_eq!(a.tree(), b.tree(), "round {round}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f_b2_a_yes_is_to_what_was_asked_and_to_nothing_that_went_after_it() {
+    let (person, a, b) = Person::new().await;
+    for i in 0..30 {
+        a.write(&format!("lost/f{i}"), "1");
+    }
+    for i in 0..12 {
+        a.write(&format!("moved/f{i}"), "2");
+    }
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+
+    std::fs::remove_dir_all(a.data().join("lost")).unwrap();
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    let asked = [("mass-deletion", String::new())];
+    assert_eq!(a.outstanding(), asked);
+    let yes = || SyncOptions {
+        answers: a.answered(Answer::Delete),
+        ..SyncOptions::default()
+    };
+    let before = yes();
+    // While the person thinks, another folder goes for a while.
+    let aside = a.dir.path().join("aside");
+    std::fs::rename(a.data().join("moved"), &aside).unwrap();
+    sync_with(&a, &s, before.clone()).await.unwrap();
+    assert_ne!(yes().answers, before.answers, "the question is another one");
+    std::fs::rename(&aside, a.data().join("moved")).unwrap();
+    sync(&a, &s).await;
+    assert_eq!(yes().answers, before.answers);
+    assert_eq!(a.outstanding(), asked);
+    sync_with(&a, &s, yes()).await.unwrap();
+    assert_eq!(a.outstanding(), []);
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    assert_eq!((b.tree().len(), b.outstanding()), (13, vec![]));
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f_b2_a_yes_to_what_others_deleted_is_to_no_more_of_it() {
+    let (person, a, b) = Person::new().await;
+    for i in 0..40 {
+        a.write(&format!("f{i}"), &format!("{i}"));
+    }
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    // On B so few at a time that nobody there is asked.
+    let delete_on_b = async |files: std::ops::Range<usize>| {
+        files.for_each(|i| std::fs::remove_file(b.data().join(format!("f{i}"))).unwrap());
+        let s = person.open(&b).await;
+        close(&b, &s).await;
+        assert_eq!(b.outstanding(), []);
+    };
+    delete_on_b(0..19).await;
+    delete_on_b(19..28).await;
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let asked = [("mass-deletion", String::new())];
+    assert_eq!(a.outstanding(), asked);
+    let yes = || SyncOptions {
+        answers: a.answered(Answer::Delete),
+        ..SyncOptions::default()
+    };
+    let before = yes();
+    delete_on_b(28..36).await;
+    let s = person.open(&a).await;
+    sync_with(&a, &s, before).await.unwrap();
+    assert_eq!((a.outstanding(), a.tree().len()), (asked.to_vec(), 40));
+    sync_with(&a, &s, yes()).await.unwrap();
+    assert_eq!((a.outstanding(), a.tree().len()), (vec![], 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f_b2_a_file_in_place_of_the_folder_is_named() {
+    let (person, a, _) = Person::new().await;
+    a.write("f", "1");
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    let aside = a.dir.path().join("aside");
+    std::fs::rename(a.data(), &aside).unwrap();
+    std::fs::write(a.data(), "a file").unwrap();
+    for answers in [Answers::default(), a.answered(Answer::GiveBack)] {
+        let options = SyncOptions {
+            answers,
+            ..SyncOptions::default()
+        };
+        sync_with(&a, &s, options).await.unwrap();
+        let rows = a.engine.store.outstanding().unwrap();
+        assert_eq!(rows.len(), 1);
+        assert!(rows[0].detail.contains("move that away"), "{rows:?}");
+    }
+    std::fs::remove_file(a.data()).unwrap();
+    std::fs::rename(&aside, a.data()).unwrap();
+    sync(&a, &s).await;
+    assert_eq!((a.outstanding(), a.tree().len()), (vec![], 1));
 }

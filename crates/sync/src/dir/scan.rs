@@ -219,6 +219,9 @@ pub enum ScanError {
         "the folder {0} is missing; if its disk is not mounted, mount it, else remove the collection"
     )]
     RootMissing(String),
+    /// Something else than a directory is there.
+    #[error("where the folder {0} was, something else stands now; move that away")]
+    NotFolder(String),
     /// The root cannot be read.
     #[error("the folder {0} cannot be read: {1}")]
     Root(String, Errno),
@@ -231,6 +234,9 @@ pub enum ScanError {
 pub fn open_root(path: &Path) -> Result<OwnedFd, ScanError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|e| match e {
+        Errno::NOTDIR if path.symlink_metadata().is_ok() => {
+            ScanError::NotFolder(path.display().to_string())
+        }
         Errno::NOENT | Errno::NOTDIR => ScanError::RootMissing(path.display().to_string()),
         e => ScanError::Root(path.display().to_string(), e),
     })
