@@ -122,7 +122,7 @@ fn transport_code(t: &TransportError) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simsync_globalplatform::kdf::Diversification;
+    use simsync_globalplatform::keys::Diversification;
     use simsync_globalplatform::keys::Scp;
 
     fn modem_errors() -> impl Iterator<Item = ToolError> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::Deserialize;
-use simsync_globalplatform::kdf::Diversification;
+use simsync_globalplatform::keys::Diversification;
 use simsync_globalplatform::keys::{Key, KeyError, KeySet};
 use simsync_globalplatform::session::Access;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

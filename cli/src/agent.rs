@@ -133,7 +133,7 @@ fn tries_left(details: &HashMap<String, OwnedVariant>) -> Option<u32> {
 }
 
 fn pad_entry(details: &HashMap<String, OwnedVariant>) -> PadEntry {
-    use crate::snapshot::get;
+    use crate::properties::get;
     PadEntry {
         reader: get(details, "reader"),
         purpose: get(details, "purpose"),
@@ -143,7 +143,7 @@ fn pad_entry(details: &HashMap<String, OwnedVariant>) -> PadEntry {
 }
 
 fn question(details: &HashMap<String, OwnedVariant>) -> Question {
-    use crate::snapshot::get;
+    use crate::properties::get;
     let reader: String = get(details, "reader");
     let hint: String = get(details, "hint");
     Question {

@@ -1,15 +1,15 @@
 //! The way to simsyncd.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zbus::message::Type;
-use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath};
 
 use crate::failure::{Failure, Outcome};
+use crate::properties::{Properties, get};
 use crate::snapshot::{Outstanding, Snapshot};
 
 /// The daemon's name on the bus.
@@ -28,9 +28,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Client {
     conn: Connection,
 }
-
-/// Properties by name.
-pub type Properties = HashMap<String, OwnedVariant>;
 
 impl Client {
     /// Connects to the session bus, or to the bus at an address.
@@ -105,7 +102,7 @@ impl Client {
             )
             .await?;
         let objects: zbus::fdo::ManagedObjects = reply.body().deserialize()?;
-        let count = |name| crate::snapshot::get::<u64>(&manager, name);
+        let count = |name| get::<u64>(&manager, name);
         let outstanding = if count("NeedAttention") + count("TriedAgain") == 0 {
             Vec::new()
         } else {

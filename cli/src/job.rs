@@ -9,10 +9,10 @@ use serde::Serialize;
 use zbus::OwnedObjectPath;
 
 use crate::agent::Agent;
-use crate::client::{BUS_NAME, Client, JOB, Properties, Signal};
+use crate::client::{BUS_NAME, Client, JOB, Signal};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, bytes, table};
-use crate::snapshot::{get, pair};
+use crate::properties::{Properties, get, pair};
 
 /// How long a job may take to stop after it was cancelled.
 const STOP: Duration = Duration::from_secs(10);

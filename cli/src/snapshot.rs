@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use zbus::OwnedObjectPath;
 use zbus::fdo::ManagedObjects;
-use zbus::{OwnedObjectPath, OwnedVariant};
 
-use crate::client::Properties;
+use crate::properties::{Properties, get, known, pair, some_text, text};
 
 /// A code and a sentence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -207,43 +207,8 @@ pub struct Snapshot {
     pub jobs: Vec<JobLine>,
 }
 
-/// A property; its type's default if it is missing or of another type.
-pub fn get<T>(properties: &Properties, name: &str) -> T
-where
-    T: TryFrom<OwnedVariant> + Default,
-{
-    properties
-        .get(name)
-        .cloned()
-        .and_then(|v| T::try_from(v).ok())
-        .unwrap_or_default()
-}
-
-fn text(p: &Properties, name: &str) -> String {
-    get(p, name)
-}
-
-fn some_text(p: &Properties, name: &str) -> Option<String> {
-    Some(text(p, name)).filter(|t| !t.is_empty())
-}
-
-fn known(p: &Properties, name: &str) -> Option<bool> {
-    match text(p, name).as_str() {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => None,
-    }
-}
-
 fn reason((code, sentence): (String, String)) -> Reason {
     Reason { code, sentence }
-}
-
-/// A pair out of a property.
-pub fn pair(properties: &Properties, name: &str) -> Option<(String, String)> {
-    let value = properties.get(name).cloned()?;
-    let (code, sentence) = <(String, String)>::try_from(value).ok()?;
-    (!code.is_empty()).then_some((code, sentence))
 }
 
 /// The objects with an interface, and its properties, in the order of their paths.

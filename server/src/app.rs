@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::ca::Credential;
 use crate::config::Limits;
-use crate::http::refusals::Refusals;
+use crate::http::refusal_counts::Refusals;
 use crate::net::limiter::RateLimiter;
 use crate::net::shares::Shares;
 use crate::store::Store;

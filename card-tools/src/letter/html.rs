@@ -1,6 +1,6 @@
 //! The letter as one page of HTML: no scripts, nothing loaded, everything that is not ours escaped.
 
-use super::{Letter, TITLE, grouped};
+use super::sheet::{Letter, TITLE, grouped};
 
 /// Text for an element or a quoted attribute.
 fn escaped(text: &str) -> String {

@@ -3,6 +3,7 @@
 mod helvetica;
 mod html;
 mod pdf;
+mod sheet;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::error::ToolError;
 use crate::files;
+use sheet::{CAPACITY, TITLE};
 
-const TITLE: &str = "Your simsync card";
-/// No letter is longer, in bytes. What holds secrets is reserved at once, so that it leaves no copies when it grows.
-const CAPACITY: usize = 16 << 10;
+pub use sheet::Letter;
 
 /// How a letter is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -39,88 +39,7 @@ impl Format {
     }
 }
 
-/// What the letter says.
-pub struct Letter<'a> {
-    /// Whose card it is.
-    pub subscriber: &'a str,
-    /// What the card is called.
-    pub label: &'a str,
-    /// The card's ID.
-    pub card: &'a str,
-    /// The server.
-    pub server: &'a str,
-    /// The first PIN.
-    pub pin: &'a str,
-    /// The PUK.
-    pub puk: &'a str,
-    /// The PIN must be changed at first use.
-    pub change: bool,
-}
-
-/// Digits in groups, from the left.
-fn grouped(digits: &str, size: usize) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(2 * digits.len()));
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && at % size == 0 {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 impl Letter<'_> {
-    /// What is no secret.
-    fn rows(&self) -> [(&'static str, &str); 4] {
-        [
-            ("Subscriber", self.subscriber),
-            ("Label", self.label),
-            ("Card", self.card),
-            ("Server", self.server),
-        ]
-    }
-
-    /// What to do, one line each.
-    fn advice(&self) -> Vec<&'static str> {
-        let mut lines = if self.change {
-            vec![
-                "The card asks you to choose a PIN of your own at its first use.",
-                "You get a new PUK then: keep that one, this one ends.",
-            ]
-        } else {
-            vec!["Change the PIN when you like: simsync pin change"]
-        };
-        lines.extend([
-            "PIN and PUK are digits only; spaces between them are not typed.",
-            "Put the card into your terminal and run: simsync pair",
-            "Three wrong PINs block the card; the PUK unblocks it: simsync-card pin unblock",
-            "Keep this letter apart from the card.",
-        ]);
-        lines
-    }
-
-    fn text(&self) -> Zeroizing<String> {
-        let mut out = Zeroizing::new(String::with_capacity(CAPACITY));
-        let secrets = [("PIN", self.pin), ("PUK", self.puk)];
-        for part in [TITLE, "\n\n"] {
-            out.push_str(part);
-        }
-        for (name, value) in self.rows().into_iter().chain(secrets) {
-            if name == "PIN" {
-                out.push('\n');
-            }
-            out.push_str(&format!("{name:<12}"));
-            out.push_str(value);
-            out.push('\n');
-        }
-        out.push('\n');
-        for line in self.advice() {
-            out.push_str(line);
-            out.push('\n');
-        }
-        out
-    }
-
     fn bytes(&self, format: Format) -> Zeroizing<Vec<u8>> {
         match format {
             Format::Text => Zeroizing::new(self.text().as_bytes().to_vec()),

@@ -5,7 +5,7 @@ use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 use zeroize::Zeroizing;
 
 use super::helvetica;
-use super::{Letter, TITLE, grouped};
+use super::sheet::{Letter, TITLE, grouped};
 
 /// Codes 80 to 9F of WinAnsi; 0 where there is none.
 const UPPER: [char; 32] = [

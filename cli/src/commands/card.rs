@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::args::{CardAddArgs, CardRemoveArgs, Common};
-use crate::client::{Client, Properties, ROOT, Signal};
+use crate::client::{Client, ROOT, Signal};
 use crate::failure::{Failure, Outcome};
 use crate::job::JobView;
 use crate::output::{Output, table};
+use crate::properties::{Properties, get};
 use crate::run::Ordering;
-use crate::snapshot::{Card, get};
+use crate::snapshot::Card;
 
 /// One of the person's cards.
 #[derive(Debug, Serialize)]

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::args::Common;
-use crate::client::{Client, Properties};
+use crate::client::Client;
 use crate::failure::Outcome;
 use crate::output::{Output, table, time};
-use crate::snapshot::get;
+use crate::properties::{Properties, get};
 
 /// A kept-aside version.
 #[derive(Debug, Serialize)]

@@ -7,10 +7,12 @@
 mod answers;
 mod error;
 mod fields;
+mod format;
 mod secrets;
 mod types;
 
 pub use error::CardError;
+pub use format::{APPLET_AID, PACKAGE_AID, VERSION};
 pub use secrets::{Pin, Puk, SecretError, Token, TransportSecret};
 pub use types::{
     Added, HeadRecord, HeadWriter, Info, Lifecycle, ListedTerminal, OpenRequest, OpenedSession,
@@ -27,22 +29,7 @@ use crate::status::{Secret, Status};
 use crate::transport::{Transport, TransportError, exchange};
 use answers::{read_card_info, read_keys, read_opened_session, read_selected, read_slot};
 use fields::Fields;
-
-/// AID of the applet and its instance.
-pub const APPLET_AID: [u8; 9] = *b"\xF0SIMSYNC\x01";
-/// AID of the applet's package.
-pub const PACKAGE_AID: [u8; 8] = *b"\xF0SIMSYNC";
-
-/// Major version of the applet that this client speaks to.
-pub const VERSION: u8 = 1;
-const OWN: u8 = 0x80;
-const ISO: u8 = 0x00;
-const PIN_NUMBER: u8 = 0x81;
-
-const LABEL_MAX: usize = 32;
-const SERVER_MAX: usize = 64;
-const TERMINAL_LABEL_MAX: usize = 24;
-const FLAG_CLOSED: u8 = 1;
+use format::{FLAG_CLOSED, ISO, LABEL_MAX, OWN, PIN_NUMBER, SERVER_MAX, TERMINAL_LABEL_MAX};
 
 /// The applet behind a transport; select it first.
 pub struct Applet<T> {

@@ -8,6 +8,8 @@ use openssl::symm::{Cipher, Crypter, Mode};
 use zeroize::Zeroizing;
 
 use crate::keys::Key;
+#[cfg(test)]
+use crate::keys::{KeySet, Scp};
 
 /// Block of AES, in bytes.
 pub(crate) const AES_BLOCK: usize = 16;
@@ -141,6 +143,19 @@ pub(crate) fn digest(kind: MessageDigest, data: &[u8]) -> Result<Vec<u8>, ErrorS
     Ok(hash(kind, data)?.to_vec())
 }
 
+/// The key check values of three keys, 3 bytes each: 3DES of zeros (GPCS B.5), or AES of ones (Amd D, 4.1.4).
+#[cfg(test)]
+pub(crate) fn check_values(keys: &KeySet, scp: Scp) -> Result<[[u8; 3]; 3], ErrorStack> {
+    let one = |key: &Key| {
+        let block = match scp {
+            Scp::Scp02 => des3_encrypt(key, &[0; 8], &[0; 8])?,
+            Scp::Scp03 => aes_encrypt(key, &[0; 16], &[1; 16])?,
+        };
+        block.first_chunk().copied().ok_or_else(ErrorStack::get)
+    };
+    Ok([one(&keys.enc)?, one(&keys.mac)?, one(&keys.dek)?])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,5 +230,17 @@ mod tests {
         let key = Key::new(&[0x40; 16]).unwrap();
         assert!(aes_encrypt(&key, &[0; 16], &[0; 15]).is_err());
         assert!(des3_encrypt(&key, &[0; 8], &[0; 9]).is_err());
+    }
+
+    /// GlobalPlatformPro prints these for the test keys (its test TestPlaintextKeys, and issue 67: 8BAF47).
+    #[test]
+    fn check_values_as_published() {
+        let keys = KeySet::public_test_keys();
+        for (scp, value) in [
+            (Scp::Scp02, [0x8B, 0xAF, 0x47]),
+            (Scp::Scp03, [0x50, 0x4A, 0x77]),
+        ] {
+            assert_eq!(check_values(&keys, scp).unwrap(), [value; 3]);
+        }
     }
 }

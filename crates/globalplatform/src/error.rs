@@ -4,8 +4,7 @@ use openssl::error::ErrorStack;
 use simsync_card::transport::TransportError;
 
 use crate::cap::CapError;
-use crate::kdf::Diversification;
-use crate::keys::{KeyError, Scp};
+use crate::keys::{Diversification, KeyError, Scp};
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,6 @@
 //! Keys of a security domain: wiped from memory when dropped, never shown.
 
-use openssl::error::ErrorStack;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
-
-use crate::crypto;
 
 /// What is no key. Does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,15 +64,6 @@ impl Key {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
-
-    /// The key check value, 3 bytes: 3DES of zeros (GPCS B.5), or AES of ones (Amd D, 4.1.4).
-    pub fn check_value(&self, scp: Scp) -> Result<[u8; 3], ErrorStack> {
-        let block = match scp {
-            Scp::Scp02 => crypto::des3_encrypt(self, &[0; 8], &[0; 8])?,
-            Scp::Scp03 => crypto::aes_encrypt(self, &[0; 16], &[1; 16])?,
-        };
-        block.first_chunk().copied().ok_or_else(ErrorStack::get)
-    }
 }
 
 impl std::fmt::Debug for Key {
@@ -124,34 +112,42 @@ impl KeySet {
     pub fn key_length(&self) -> usize {
         self.enc.bytes().len()
     }
+}
 
-    /// Check values of ENC, MAC and DEK.
-    pub fn check_values(&self, scp: Scp) -> Result<[[u8; 3]; 3], ErrorStack> {
-        Ok([
-            self.enc.check_value(scp)?,
-            self.mac.check_value(scp)?,
-            self.dek.check_value(scp)?,
-        ])
+/// How a card's keys are made from the issuer's master keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Diversification {
+    /// AES-CMAC in counter mode (NIST SP 800-108): label 00 00 00 and the key's number, then 00, then the data. SCP03.
+    Kdf3,
+    /// EMV CPS 1.1: 3DES of the data's last 6 bytes with F0, and with 0F. SCP02.
+    Emv,
+    /// VISA 2: 3DES of the data's bytes 0, 1, 4 to 7 with F0, and with 0F. SCP02.
+    Visa2,
+}
+
+impl std::fmt::Display for Diversification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kdf3 => "kdf3",
+            Self::Emv => "emv",
+            Self::Visa2 => "visa2",
+        })
+    }
+}
+
+impl Diversification {
+    /// The protocol whose keys it makes.
+    pub fn scp(self) -> Scp {
+        match self {
+            Self::Kdf3 => Scp::Scp03,
+            Self::Emv | Self::Visa2 => Scp::Scp02,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// GlobalPlatformPro prints these for the test keys (its test TestPlaintextKeys, and issue 67: 8BAF47).
-    #[test]
-    fn check_values_as_published() {
-        let keys = KeySet::public_test_keys();
-        assert_eq!(
-            keys.check_values(Scp::Scp02).unwrap(),
-            [[0x8B, 0xAF, 0x47]; 3]
-        );
-        assert_eq!(
-            keys.check_values(Scp::Scp03).unwrap(),
-            [[0x50, 0x4A, 0x77]; 3]
-        );
-    }
 
     #[test]
     fn what_is_no_key_is_refused_and_not_repeated() {

@@ -22,5 +22,6 @@ pub mod keys;
 pub mod registry;
 mod scp02;
 mod scp03;
+mod secure_messaging;
 pub mod session;
 mod tlv;

@@ -5,10 +5,10 @@ use openssl::memcmp;
 use simsync_card::apdu::Command;
 use zeroize::Zeroizing;
 
-use crate::channel::{Level, MAC, header, rebuilt};
 use crate::crypto::{self, DES_BLOCK};
 use crate::error::GpError;
 use crate::keys::{Key, KeySet};
+use crate::secure_messaging::{Level, MAC, header, rebuilt};
 
 /// Derivation constants (GPCS E.4.1).
 const S_MAC: [u8; 2] = [0x01, 0x01];

@@ -4,11 +4,11 @@ use openssl::memcmp;
 use simsync_card::apdu::{Command, Response};
 use zeroize::Zeroizing;
 
-use crate::channel::{Level, MAC, header, rebuilt};
 use crate::crypto::{self, AES_BLOCK};
 use crate::error::GpError;
 use crate::kdf;
 use crate::keys::{Key, KeySet};
+use crate::secure_messaging::{Level, MAC, header, rebuilt};
 
 /// Derivation constants (Amd D, table 4-1).
 const CARD_CRYPTOGRAM: u8 = 0x00;

@@ -6,12 +6,12 @@ use simsync_card::transport::{Transport, TransportError, exchange};
 use crate::channel::{self, Channel};
 use crate::domain::{self, Domain};
 use crate::error::GpError;
-use crate::kdf::{Diversification, DiversificationData};
-use crate::keys::{KeySet, Scp};
+use crate::kdf::DiversificationData;
+use crate::keys::{Diversification, KeySet, Scp};
 use crate::scp02::{Scp02, Variant};
 use crate::scp03::{self, Scp03};
 
-pub use crate::channel::Level;
+pub use crate::secure_messaging::Level;
 
 /// Which keys, and how the card's own are made from them.
 #[derive(Debug, Clone, Copy, Default)]

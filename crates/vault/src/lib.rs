@@ -18,6 +18,7 @@ pub mod seal;
 pub mod secret;
 pub mod signed;
 pub mod statement;
+pub mod succession;
 pub mod tail;
 pub mod tree;
 pub mod treeops;

@@ -10,8 +10,8 @@ use simsync_vault::commit::{Commit, SessionRef};
 use simsync_vault::head::{Link, Verdict, Witness, judge};
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::{KeyObject, Wrap};
-use simsync_vault::restore;
 use simsync_vault::signed::FormatError;
+use simsync_vault::succession;
 use simsync_vault::tail::Tail;
 
 use super::{Engine, EngineError, Session};
@@ -134,7 +134,7 @@ impl Engine {
             .config
             .server
             .ok_or_else(|| rule("it is not known of which server it is"))?;
-        restore::follows(commit, last.map(|l| &l.body), &server, &card.keys.sig)?;
+        succession::follows(commit, last.map(|l| &l.body), &server, &card.keys.sig)?;
         let changed = |id: &CollectionId| last.and_then(|l| l.root(id)) != commit.root(id);
         let foreign = body
             .roots

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use simsync_card::ids::{CardId, SubscriberId};
 use simsync_protocol::problem::Problem;
 
-use super::Outcome;
 use crate::http::reply::OrProblem as _;
 use crate::store::Store;
 use crate::store::types::{CardRow, KeyState};
@@ -42,9 +41,9 @@ impl Differences {
 }
 
 /// Compares. Subscribers that are not in the list are left out.
-pub async fn check(store: &dyn Store, list: &[Issued]) -> Result<Outcome, Problem> {
+pub async fn check(store: &dyn Store, list: &[Issued]) -> Result<Differences, Problem> {
     let rows = store.cards(None).await.or_problem()?;
-    Ok(Outcome::CardCheck(compare(list, &rows)))
+    Ok(compare(list, &rows))
 }
 
 fn compare(list: &[Issued], rows: &[CardRow]) -> Differences {

@@ -162,7 +162,8 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
     match order {
         Order::SubscriberAdd { label, id } => add(store, label, id, now).await,
         Order::SubscriberImport { people, dry_run } => {
-            people::import(store, people, dry_run, now).await
+            let (people, expires) = people::import(store, people, dry_run, now).await?;
+            Ok(Outcome::Imported { people, expires })
         }
         Order::SubscriberCode { id } => {
             let (code, row) = new_code(now)?;
@@ -183,7 +184,10 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
         Order::CardList { subscriber } => {
             Ok(Outcome::Cards(store.cards(subscriber).await.or_problem()?))
         }
-        Order::CardCheck { cards } => issued::check(store, &cards).await,
+        Order::CardCheck { cards } => {
+            let found = issued::check(store, &cards).await?;
+            Ok(Outcome::CardCheck(found))
+        }
         Order::CardRevoke { card } => {
             let all = store.cards(None).await.or_problem()?;
             let found = all.into_iter().find(|c| c.card == card);

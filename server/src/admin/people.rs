@@ -7,7 +7,6 @@ use simsync_card::ids::{Hash, SubscriberId};
 use simsync_protocol::people::{BadLine, MAX_PEOPLE, PeopleError, check_label};
 use simsync_protocol::problem::{Code, Problem};
 
-use super::Outcome;
 use crate::code::CODE_SECONDS;
 use crate::http::reply::OrProblem as _;
 use crate::store::Store;
@@ -27,13 +26,13 @@ pub struct NewPerson {
     pub code: Hash,
 }
 
-/// Adds them in one transaction; every line that cannot be taken is told.
+/// Adds them in one transaction; every line that cannot be taken is told. Answers how many, and when their codes end.
 pub async fn import(
     store: &dyn Store,
     people: Vec<NewPerson>,
     dry_run: bool,
     now: Seconds,
-) -> Result<Outcome, Problem> {
+) -> Result<(usize, Seconds), Problem> {
     if people.is_empty() || people.len() > MAX_PEOPLE {
         let why = format!("a list has 1 to {MAX_PEOPLE} people");
         return Err(Problem::new(Code::BadRequest, why));
@@ -58,10 +57,7 @@ pub async fn import(
         });
         store.add_subscribers(add.collect()).await.or_problem()?;
     }
-    Ok(Outcome::Imported {
-        people: count,
-        expires,
-    })
+    Ok((count, expires))
 }
 
 fn bad_lines(people: &[NewPerson], there: &HashSet<SubscriberId>) -> Vec<BadLine> {

@@ -1,37 +1,15 @@
 //! Orders that nobody takes back: which thing is meant, and whether the operator means it.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use simsync_shell::{Interrupt, Tty, visible};
 
-use super::run::{Failure, execute};
+use super::failure::Failure;
+use super::id_prefix::{IdPrefix, LEAST};
+use super::ordering::execute;
 use crate::admin::{Order, Outcome};
 use crate::store::types::SubscriberState;
-
-/// Shortest beginning of an ID that is taken for it.
-const LEAST: usize = 4;
-/// Hexadecimal digits of the longest ID.
-const MOST: usize = 64;
-
-/// An ID in hexadecimal digits, or its beginning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdPrefix(String);
-
-impl FromStr for IdPrefix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if (LEAST..=MOST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(format!(
-                "an ID, or its first {LEAST} hexadecimal digits or more"
-            ))
-        }
-    }
-}
 
 /// The one thing whose ID begins so, out of `(thing, ID)`.
 fn the_one<T>(
@@ -91,7 +69,7 @@ pub async fn card(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, Fail
         let id = r.card.to_string();
         (r, id)
     });
-    let row = the_one("card", rows, &which.0)?;
+    let row = the_one("card", rows, which.as_str())?;
     agreed(
         &format!(
             "The card {} \"{}\" of {} will open nothing any more, for good. Revoke it?",
@@ -114,7 +92,7 @@ pub async fn terminal(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, 
         let id = r.terminal.to_string();
         (r, id)
     });
-    let row = the_one("terminal", rows, &which.0)?;
+    let row = the_one("terminal", rows, which.as_str())?;
     agreed(
         &format!(
             "The terminal {} \"{}\" of {} will sync nothing any more, and has to be paired anew. Revoke it?",
@@ -178,9 +156,5 @@ mod tests {
             the_one("card", [((), "abcd".to_owned())], "a").map_err(|f| f.exit),
             Err(2)
         );
-        assert_eq!("ABCD".parse(), Ok(IdPrefix("abcd".to_owned())));
-        for bad in ["abc", "zzzz", "", &"a".repeat(65)] {
-            assert!(bad.parse::<IdPrefix>().is_err(), "{bad}");
-        }
     }
 }

@@ -9,8 +9,9 @@ use simsync_card::ids::SubscriberId;
 use simsync_protocol::issued;
 use simsync_protocol::people::{self, Person, Purpose};
 
-use super::Import;
-use super::run::{Failure, execute};
+use super::args::Import;
+use super::failure::Failure;
+use super::ordering::execute;
 use crate::admin::issued::Issued;
 use crate::admin::people::NewPerson;
 use crate::admin::{Order, Outcome, random_id};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use simsync_card::ids::Hash;
 use simsync_shell::{visible, visible_json, visible_path, visible_text};
 
-use super::Import;
+use super::args::Import;
 use crate::admin::issued::Differences;
 use crate::admin::{ChainEnd, Outcome};
 use crate::home::Home;

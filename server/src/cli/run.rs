@@ -6,81 +6,22 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use serde_json::json;
 use simsync_protocol::api::MovingTo;
-use simsync_protocol::problem::{Code, Problem};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::args::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
 use super::confirm;
+use super::failure::Failure;
 use super::import;
+use super::ordering::execute;
 use super::print::{self, Shape};
-use super::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
-use crate::admin::{self, Order, Outcome, socket};
+use crate::admin::{Order, Outcome};
 use crate::app::system_clock;
 use crate::config::{Limits, Share};
 use crate::home::{Home, HomeError};
 use crate::notify::notify;
-use crate::server::{self, StartError};
+use crate::server::{self};
+use crate::store::Store as _;
 use crate::store::types::SubscriberState;
-use crate::store::{Store as _, StoreError};
-
-/// Why a command failed: exit code and sentence.
-pub(super) struct Failure {
-    pub(super) exit: u8,
-    pub(super) sentence: String,
-}
-
-impl Failure {
-    fn new(exit: u8, error: &dyn std::error::Error) -> Self {
-        let mut sentence = error.to_string();
-        let mut cause = error.source();
-        while let Some(e) = cause {
-            sentence.push_str(": ");
-            sentence.push_str(&e.to_string());
-            cause = e.source();
-        }
-        Self { exit, sentence }
-    }
-}
-
-impl From<HomeError> for Failure {
-    fn from(e: HomeError) -> Self {
-        let exit = match &e {
-            HomeError::Missing(_) => 3,
-            HomeError::Exists(_) | HomeError::Locked(_) => 4,
-            HomeError::Newer { .. } | HomeError::Store(StoreError::Newer { .. }) => 5,
-            _ => 1,
-        };
-        Self::new(exit, &e)
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(e: StartError) -> Self {
-        match e {
-            StartError::Home(e) => e.into(),
-            e => Self::new(1, &e),
-        }
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(e: std::io::Error) -> Self {
-        Self::new(1, &e)
-    }
-}
-
-impl From<Problem> for Failure {
-    fn from(p: Problem) -> Self {
-        let exit = match p.code {
-            Code::NoSuchObject => 3,
-            Code::Internal | Code::StorageFull => 1,
-            _ => 4,
-        };
-        Self {
-            exit,
-            sentence: p.detail,
-        }
-    }
-}
 
 /// Entry point of the program.
 pub fn main() -> ExitCode {
@@ -250,16 +191,6 @@ fn subscriber_order(command: Subscriber) -> Result<(Order, Shape), Import> {
         Subscriber::Remove { .. } => Order::SubscriberList,
     };
     Ok((order, Shape::Table))
-}
-
-/// Through the running server, so that it takes effect on live connections; else on the store.
-pub(super) async fn execute(dir: &Path, order: Order) -> Result<Outcome, Failure> {
-    let home = Home::open(dir)?;
-    if let Some(answer) = socket::order(&home.admin_socket(), &order).await {
-        return Ok(answer??);
-    }
-    let store = home.store()?;
-    Ok(admin::execute(&store, order, system_clock()()).await?)
 }
 
 async fn serve(

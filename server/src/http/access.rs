@@ -5,7 +5,7 @@ use simsync_protocol::api::{GRANT_HEADER, Grant, STATEMENT_HEADER};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::statement::SessionStatement;
 
-use super::Call;
+use super::call::Call;
 use super::reply::OrProblem as _;
 use crate::rules::refuse;
 use crate::store::types::{GrantRow, KeyState, Peer, Scope, SubscriberState};

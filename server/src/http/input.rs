@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use simsync_protocol::problem::{Code, Problem};
 use tokio::time;
 
-use super::Call;
+use super::call::Call;
 use crate::config::{JSON_COPIES, Limits, OPEN_JSON, SMALL_JSON};
 use crate::net::shares::Kind;
 

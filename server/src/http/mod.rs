@@ -1,7 +1,9 @@
 //! From a request to an answer.
 
 pub mod access;
+mod call;
 pub mod input;
+pub mod refusal_counts;
 pub mod refusals;
 pub mod reply;
 mod route;
@@ -18,27 +20,12 @@ use simsync_protocol::problem::{Code, Problem};
 use crate::app::App;
 use crate::config::SMALL_ANSWER;
 use crate::net::connection::Conn;
-use crate::net::shares::{Hold, Kind, Level};
+use crate::net::shares::{Kind, Level};
 use reply::Body;
 
+pub use call::Call;
+pub use reply::Reply;
 pub use route::PATHS;
-
-/// What a handler answers.
-pub type Reply = Result<Response<Body>, Problem>;
-
-/// A request with everything it needs.
-pub struct Call {
-    /// What all requests share.
-    pub app: Arc<App>,
-    /// The connection that it came on.
-    pub conn: Arc<Conn>,
-    /// Method, path, headers.
-    pub head: http::request::Parts,
-    /// Its body, until somebody reads it.
-    pub body: Option<Incoming>,
-    /// What is reserved for it until it is answered.
-    pub held: Vec<Hold>,
-}
 
 /// Answers every request; refusals as problem+json.
 pub async fn handle(app: Arc<App>, conn: Arc<Conn>, request: Request<Incoming>) -> Response<Body> {

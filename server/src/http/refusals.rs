@@ -1,52 +1,13 @@
 //! Refusals in the audit log: the first ones of a terminal one by one, the others counted. One terminal neither fills the
 //! log nor keeps its writer busy, and nothing that it was refused is left out.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::json;
 use simsync_card::ids::Hash;
 use simsync_protocol::problem::{Code, Problem};
 
-use super::Call;
+use super::call::Call;
 use crate::app::App;
 use crate::store::types::{Actor, AuditEntry};
-
-/// Refusals of one terminal since the last look.
-#[derive(Debug, Default)]
-struct Counted {
-    /// Logged one by one.
-    logged: u32,
-    /// Not logged yet, by code.
-    more: BTreeMap<String, u64>,
-}
-
-/// Refusals that wait to be written, by certificate.
-#[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<Hash, Counted>>);
-
-impl Refusals {
-    /// Whether this one is written now; otherwise it was counted.
-    fn log_now(&self, certificate: Hash, code: Code, most: u32) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = all.entry(certificate).or_default();
-        if counted.logged < most {
-            counted.logged += 1;
-            return true;
-        }
-        *counted.more.entry(name(code)).or_default() += 1;
-        false
-    }
-
-    fn take(&self) -> HashMap<Hash, Counted> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn name(code: Code) -> String {
-    let value = serde_json::to_value(code).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
-}
 
 /// Refusals that say that somebody tries what they may not.
 fn is_telling(code: Code) -> bool {

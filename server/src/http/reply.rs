@@ -10,13 +10,14 @@ use hyper::body::Frame;
 use serde::Serialize;
 use simsync_protocol::problem::{Code, Problem};
 
-use super::Reply;
 use crate::store::StoreError;
 
 /// Why a streamed body broke off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// A body: whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+/// What a handler answers.
+pub type Reply = Result<Response<Body>, Problem>;
 
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {

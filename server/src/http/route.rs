@@ -3,7 +3,8 @@
 use http::{HeaderValue, Method};
 use simsync_protocol::problem::{Code, Problem};
 
-use super::{Call, Reply};
+use super::call::Call;
+use super::reply::Reply;
 use crate::handlers::{commits, events, open, packs, sessions, tails, upload};
 
 /// Every path with the methods that it takes.

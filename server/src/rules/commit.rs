@@ -1,42 +1,18 @@
 //! When a commit is accepted (flows 4 to 6).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use simsync_card::ids::{CardId, Hash, ServerId, TerminalId};
 use simsync_protocol::api::{HeadInfo, SessionState};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{Commit, CommitBody, SessionRef};
-use simsync_vault::ids::{CollectionId, PackId};
+use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, TerminalEntry, Wrap};
-use simsync_vault::restore;
+use simsync_vault::succession;
 
+use super::facts::Facts;
 use super::{format_problem, keyobject, refuse};
-use crate::store::types::{
-    CardRow, KeyState, PackRow, PackStatus, Scope, SessionRow, TailRow, TailStatus, TerminalRow,
-};
-
-/// What a store must find out, in the transaction that will also write.
-#[derive(Debug, Default)]
-pub struct Facts {
-    /// The newest commit.
-    pub head: Option<(HeadInfo, Commit)>,
-    /// The key object in force.
-    pub key_object: Option<KeyObject>,
-    /// A re-key is due.
-    pub rekey_required: bool,
-    /// The commit is part of the chain already.
-    pub known: bool,
-    /// The session that the commit names.
-    pub session: Option<SessionRow>,
-    /// Cards that commit and key object name.
-    pub cards: HashMap<CardId, CardRow>,
-    /// Terminals that they name.
-    pub terminals: HashMap<TerminalId, TerminalRow>,
-    /// Packs that the commit adds or drops.
-    pub packs: HashMap<PackId, PackRow>,
-    /// Tails that it names, and all that wait.
-    pub tails: HashMap<SessionRef, TailRow>,
-}
+use crate::store::types::{CardRow, KeyState, PackStatus, Scope, TailStatus};
 
 /// What is to be written, beside commit, key object and head.
 #[derive(Debug, PartialEq, Eq)]
@@ -194,7 +170,7 @@ fn head_rules(
         problem.head = facts.head.as_ref().map(|(h, _)| *h);
         return Err(problem);
     }
-    restore::follows(commit, before.map(|c| &c.body), server, &card.keys.sig)
+    succession::follows(commit, before.map(|c| &c.body), server, &card.keys.sig)
         .map_err(|e| format_problem(&e))?;
     if before.is_some_and(|c| c.body.vault != body.vault) {
         return refuse(Code::ChainRefused, "it belongs to another vault");

@@ -3,7 +3,7 @@
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, Wrap};
 
-use super::commit::Facts;
+use super::facts::Facts;
 use super::{format_problem, refuse};
 use crate::store::types::{CardRow, KeyState};
 

@@ -1,6 +1,7 @@
 //! Rules of the chain as pure functions over facts that a store gathered in its transaction. No store repeats them.
 
 pub mod commit;
+pub mod facts;
 pub mod keyobject;
 pub mod tail;
 

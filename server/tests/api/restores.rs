@@ -5,7 +5,8 @@ use simsync_protocol::problem::Code;
 use simsync_server::testing::{Opened, SoftVault, World, refused};
 use simsync_vault::commit::CommitBody;
 use simsync_vault::keyobject::{KeyObject, Wrap};
-use simsync_vault::restore::{JUMP_MAX, Restore};
+use simsync_vault::restore::Restore;
+use simsync_vault::succession::JUMP_MAX;
 
 /// What the card's record says, and what the card signs.
 struct End {

@@ -10,8 +10,8 @@ use simsync_rig::tree;
 
 use super::measure::{Sample, resident_at_rest, settle, timed};
 use super::peer::Rsync;
+use super::plan::{Plan, say};
 use super::report::{Figure, Goal, Measured, Report};
-use super::{Plan, say};
 
 /// Ours and rsync's.
 #[derive(Debug, Default)]

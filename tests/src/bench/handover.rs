@@ -11,8 +11,8 @@ use simsync_rig::rig::{CardStats, DEADLINE, Result, Rig, Secrets, Terminal, mark
 use simsync_rig::tree;
 
 use super::measure::{Sample, rest};
+use super::plan::{Plan, say};
 use super::report::{Figure, Goal, Measured, Report};
-use super::{Plan, say};
 
 /// Files that change in a handover.
 const CHANGES: usize = 100;

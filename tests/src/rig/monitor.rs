@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Guarded, Result, Terminal, program};
+use super::{Guarded, Result, program};
 
 /// How often a condition is asked for without news.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Shows every status to `look`, as `simsync monitor` tells it, until `look` is content or the time is over. Asked
+/// Shows every status of the daemon on this bus to `look`, as `simsync monitor` tells it, until `look` is content or the time is over. Asked
 /// now and then without news, too: it may look at other things.
 pub fn follow(
-    terminal: &Terminal,
+    bus: &str,
     deadline: Duration,
     mut look: impl FnMut(&Value) -> bool,
 ) -> Result<Option<Value>> {
     let end = Instant::now() + deadline;
-    let mut monitor = Monitor::start(terminal)?;
+    let mut monitor = Monitor::start(bus)?;
     let mut last = None;
     while Instant::now() < end {
         match monitor.lines.recv_timeout(LOOK_AGAIN) {
@@ -30,7 +30,7 @@ pub fn follow(
             // The daemon is not there, or not yet.
             Err(RecvTimeoutError::Disconnected) => {
                 std::thread::park_timeout(LOOK_AGAIN);
-                monitor = Monitor::start(terminal)?;
+                monitor = Monitor::start(bus)?;
                 continue;
             }
         }
@@ -48,11 +48,11 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn start(terminal: &Terminal) -> Result<Self> {
+    fn start(bus: &str) -> Result<Self> {
         let mut command = Command::new(program("simsync")?);
         command
             .arg("--bus")
-            .arg(terminal.bus_address())
+            .arg(bus)
             .args(["--json", "monitor"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -392,7 +392,7 @@ impl Terminal {
         look: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let mut last = Value::Null;
-        let found = monitor::follow(self, deadline, |s| {
+        let found = monitor::follow(&self.bus_address(), deadline, |s| {
             last = s.clone();
             look(s)
         });

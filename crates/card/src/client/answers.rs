@@ -2,10 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::client::fields::Fields;
-use crate::client::{
-    CardError, FLAG_CLOSED, HeadRecord, HeadWriter, Info, LABEL_MAX, Lifecycle, OpenedSession,
-    SERVER_MAX, Selected, SignedKeys, Slot, Slots, Token, VERSION,
+use super::error::CardError;
+use super::fields::Fields;
+use super::format::{FLAG_CLOSED, LABEL_MAX, SERVER_MAX, VERSION};
+use super::secrets::Token;
+use super::types::{
+    HeadRecord, HeadWriter, Info, Lifecycle, OpenedSession, Selected, SignedKeys, Slot, Slots,
 };
 use crate::ids::{CardId, Hash, Point};
 use crate::text::CardKeys;

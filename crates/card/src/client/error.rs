@@ -1,6 +1,6 @@
 //! Why a command has no result.
 
-use crate::client::VERSION;
+use super::format::VERSION;
 use crate::status::Status;
 use crate::transport::TransportError;
 

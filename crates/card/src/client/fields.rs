@@ -1,6 +1,6 @@
 //! Reads the fields of an answer in order, with bounds checks.
 
-use crate::client::CardError;
+use super::error::CardError;
 use crate::sign::Sig;
 
 /// What is left of an answer.

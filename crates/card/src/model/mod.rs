@@ -7,6 +7,7 @@ mod chip;
 mod commands;
 mod cut;
 mod state;
+mod status;
 
 pub use chip::{Chip, SoftChip};
 pub use state::Life;
@@ -18,22 +19,7 @@ use crate::client::APPLET_AID;
 use crate::transport::{Transport, TransportError};
 
 use state::{Memory, Session};
-
-const DONE: u16 = 0x9000;
-const TRIES: u16 = 0x63C0;
-const WRONG_LENGTH: u16 = 0x6700;
-const NO_SECURE_MESSAGING: u16 = 0x6882;
-const NO_CHAINING: u16 = 0x6884;
-const RIGHT_MISSING: u16 = 0x6982;
-const BLOCKED: u16 = 0x6983;
-const CHANGE_PIN_FIRST: u16 = 0x6984;
-const NOT_NOW: u16 = 0x6985;
-const BAD_DATA: u16 = 0x6A80;
-const NOT_FOUND: u16 = 0x6A82;
-const FULL: u16 = 0x6A84;
-const BAD_P1P2: u16 = 0x6A86;
-const BAD_INS: u16 = 0x6D00;
-const BAD_CLA: u16 = 0x6E00;
+use status::*;
 
 /// An answer's data, or the status word of a refusal.
 type Answer = Result<Vec<u8>, u16>;

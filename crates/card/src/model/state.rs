@@ -1,5 +1,6 @@
 //! What the model remembers: for good, and until the next SELECT.
 
+use super::status;
 use crate::ids::{CardId, Point, TerminalId};
 
 /// Slots for terminals.
@@ -43,7 +44,7 @@ impl<const N: usize> Guarded<N> {
     /// Compares; the status word of the refusal if it is not the value.
     pub(super) fn check(&mut self, given: &[u8]) -> Result<(), u16> {
         if self.tries == 0 {
-            return Err(super::BLOCKED);
+            return Err(status::BLOCKED);
         }
         if given == self.value {
             self.tries = self.limit;
@@ -56,8 +57,8 @@ impl<const N: usize> Guarded<N> {
     /// What is answered when it was not given.
     pub(super) fn refusal(&self) -> u16 {
         match self.tries {
-            0 => super::BLOCKED,
-            left => super::TRIES | u16::from(left),
+            0 => status::BLOCKED,
+            left => status::TRIES | u16::from(left),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use simsync_card::client::{APPLET_AID, PACKAGE_AID};
 
-use super::CapError;
+use super::error::CapError;
 
 const HEADER: u8 = 1;
 const DIRECTORY: u8 = 2;

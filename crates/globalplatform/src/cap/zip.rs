@@ -3,8 +3,8 @@
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use rawzip::{CompressionMethod, ZipArchive};
 
-use super::CapError;
 use super::components::{Component, NAMES};
+use super::error::CapError;
 
 /// Longest component: a size of 2 bytes, after 3 bytes of tag and size.
 const MAX_COMPONENT: usize = 3 + 0xFFFF;

@@ -25,7 +25,7 @@ use simsync_card::ids::{Hash, SubscriberId};
 use simsync_globalplatform::domain;
 use simsync_globalplatform::error::GpError;
 use simsync_globalplatform::install::{self, Wishes};
-use simsync_globalplatform::kdf::Diversification;
+use simsync_globalplatform::keys::Diversification;
 use simsync_globalplatform::keys::{Key, KeySet};
 use simsync_globalplatform::registry::{Registry, card_state_name};
 use simsync_globalplatform::session::{Access, initialize_update, open_domain};

@@ -10,7 +10,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::scan::open_parent;
-use super::{FoundKind, Stat, WORK_FOLDER, open_beneath};
+use super::work_folder::{WORK_FOLDER, is_own};
+use super::{FoundKind, Stat, open_beneath};
 use crate::node::RelPath;
 
 /// Why a change was not applied. Nothing was overwritten.
@@ -387,12 +388,6 @@ impl Applier {
             Err(e) => Err(io(e)),
         }
     }
-}
-
-/// Whether a name is one that staging gives: a number, and what it stands for. Whatever else is there is somebody's.
-pub(super) fn is_own(name: &[u8]) -> bool {
-    let number = name.strip_suffix(b".part").or(name.strip_suffix(b".link"));
-    number.is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
 }
 
 /// Opens the work folder below a mount point, or (none) the root, and takes away what was left there by staging.

@@ -3,6 +3,7 @@
 mod apply;
 mod permissions;
 mod scan;
+mod work_folder;
 
 pub use apply::{Applier, ApplyError, Staged};
 pub use permissions::{dir_bits, lock_dir, unlock_dir};
@@ -10,7 +11,4 @@ pub use scan::{
     Found, FoundKind, FsId, Hides, Mount, Scan, ScanError, SkipReason, Skipped, Stat, open_beneath,
     open_root, read_link, scan,
 };
-
-/// Name of the folder directly below a root, or below a mount point in it, that holds temporary files. Nothing of this name
-/// is ever synced.
-pub const WORK_FOLDER: &str = ".simsync-work";
+pub use work_folder::WORK_FOLDER;

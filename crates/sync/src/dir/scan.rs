@@ -10,8 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::WORK_FOLDER;
-use super::apply::is_own;
+use super::work_folder::{WORK_FOLDER, is_own};
 use crate::node::{DEPTH_MAX, RelPath};
 
 /// What tells a changed file from an unchanged one without reading it.

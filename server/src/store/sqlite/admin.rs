@@ -7,7 +7,8 @@ use simsync_protocol::api::{MovingTo, ServerEvent};
 use simsync_protocol::problem::Code;
 use simsync_vault::keyobject::KeyObject;
 
-use super::{Tx, audit, rows};
+use super::connection::Tx;
+use super::{audit, rows};
 use crate::store::events::Notice;
 use crate::store::types::{
     Actor, AddSubscriber, AuditEntry, KeyState, NewCode, PackStatus, Scope, Seconds, SubscriberRow,

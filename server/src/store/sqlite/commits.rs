@@ -8,8 +8,10 @@ use simsync_protocol::api::{COMMITS_PER_ANSWER, HeadInfo, Revoked, ServerEvent, 
 use simsync_vault::commit::{Commit, SessionRef};
 use simsync_vault::keyobject::KeyObject;
 
-use super::{Tx, admin, rows, tails};
-use crate::rules::commit::{Facts, Outcome, Plan, decide};
+use super::connection::Tx;
+use super::{admin, rows, tails};
+use crate::rules::commit::{Outcome, Plan, decide};
+use crate::rules::facts::Facts;
 use crate::store::events::Notice;
 use crate::store::types::{
     CommitsView, KeyObjectView, KeyState, PackStatus, PutCommit, Rights, TailStatus,

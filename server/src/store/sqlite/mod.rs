@@ -3,6 +3,8 @@
 mod admin;
 mod audit;
 mod commits;
+mod connection;
+mod opening;
 mod packs;
 mod pairing;
 mod rows;
@@ -10,13 +12,11 @@ mod schema;
 mod sessions;
 mod tails;
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::api::{HeadInfo, MovingTo, SessionInfo, SessionState};
 use simsync_vault::commit::{PackRef, SessionRef};
@@ -32,13 +32,12 @@ use super::types::{
     TerminalRow,
 };
 use super::{Result, Store, StoreError};
+use connection::{Tx, connect, failed, run};
 
 /// Reads at the same time.
 const READERS: usize = 4;
 /// Writes that may wait.
 const QUEUE: usize = 256;
-/// How long to wait for another process (the command line beside the server).
-const BUSY: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -49,25 +48,6 @@ pub struct SqliteStore {
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Semaphore,
     hub: Arc<Hub>,
-}
-
-/// A writing transaction and what is to be published after it.
-pub(crate) struct Tx<'a> {
-    db: Transaction<'a>,
-    notices: RefCell<Vec<(SubscriberId, Notice)>>,
-}
-
-impl std::ops::Deref for Tx<'_> {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        &self.db
-    }
-}
-
-impl Tx<'_> {
-    fn publish(&self, subscriber: &SubscriberId, notice: Notice) {
-        self.notices.borrow_mut().push((subscriber.clone(), notice));
-    }
 }
 
 impl SqliteStore {
@@ -127,55 +107,6 @@ impl SqliteStore {
         })
         .await
         .map_err(StoreError::failed)?
-    }
-}
-
-fn run<T>(db: &mut Connection, hub: &Hub, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
-    let tx = Tx {
-        db: db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?,
-        notices: RefCell::default(),
-    };
-    let result = work(&tx)?;
-    let Tx { db, notices } = tx;
-    db.commit().map_err(failed)?;
-    for (subscriber, notice) in notices.into_inner() {
-        hub.publish(&subscriber, notice);
-    }
-    Ok(result)
-}
-
-fn connect(path: &Path, writer: bool) -> Result<Connection> {
-    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    flags |= if writer {
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
-    } else {
-        OpenFlags::SQLITE_OPEN_READ_ONLY
-    };
-    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
-    db.busy_timeout(BUSY).map_err(failed)?;
-    db.set_prepared_statement_cache_capacity(128);
-    if writer {
-        db.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-        )
-        .map_err(failed)?;
-    }
-    Ok(db)
-}
-
-/// Sorts SQLite's errors: no room, or a failure.
-fn failed(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full,
-        _ => StoreError::failed(error),
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        failed(error)
     }
 }
 
@@ -266,10 +197,10 @@ impl Store for SqliteStore {
         self.write(move |tx| pairing::add(tx, &p)).await
     }
     async fn open_session(&self, p: OpenSession) -> Result<SessionView> {
-        self.write(move |tx| sessions::open(tx, &p)).await
+        self.write(move |tx| opening::open(tx, &p)).await
     }
     async fn renew_session(&self, p: RenewSession) -> Result<SessionView> {
-        self.write(move |tx| sessions::renew(tx, &p)).await
+        self.write(move |tx| opening::renew(tx, &p)).await
     }
     async fn grant(&self, subscriber: SubscriberId, grant: Hash) -> Result<Option<GrantRow>> {
         self.read(move |db| sessions::grant(db, &subscriber, &grant))

@@ -6,7 +6,8 @@ use simsync_protocol::problem::Code;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, PackId};
 
-use super::{Tx, rows};
+use super::connection::Tx;
+use super::rows;
 use crate::store::blobs::exists;
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Seconds, TailStatus};
 use crate::store::{Result, StoreError};

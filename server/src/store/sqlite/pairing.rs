@@ -5,7 +5,8 @@ use serde_json::json;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::problem::Code;
 
-use super::{Tx, admin, audit, rows};
+use super::connection::Tx;
+use super::{admin, audit, rows};
 use crate::store::types::{
     Actor, AddPairings, CardRow, Enrol, KeyState, Pair, Peer, Seconds, SubscriberState,
 };

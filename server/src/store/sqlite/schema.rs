@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::failed;
+use super::connection::failed;
 use crate::store::{Result, StoreError};
 
 /// Migration `n` leads from version `n` to `n + 1`.

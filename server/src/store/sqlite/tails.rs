@@ -7,7 +7,8 @@ use simsync_protocol::api::{ServerEvent, SessionState};
 use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
 
-use super::{Tx, admin, audit, rows, sessions};
+use super::connection::Tx;
+use super::{admin, audit, rows, sessions};
 use crate::rules::tail::{Facts, Outcome, decide, state_of};
 use crate::store::events::Notice;
 use crate::store::types::{Actor, PutTail, Scope, Seconds, TailStatus};

@@ -7,8 +7,10 @@ use simsync_rig::demo::{Person, gone, insert, pull, unlock};
 use simsync_rig::rig::{CliResult, DEADLINE, Result, Rig, Secrets, Terminal, wait_for};
 use simsync_rig::scene;
 
+use super::super::Plan;
+use super::super::report::{Operation, Report};
 use super::lives::World;
-use super::{Operation, Plan, REQUESTS, Report, check_word};
+use super::word::{REQUESTS, check_word};
 
 /// More commands than any operation needs.
 const MOST: usize = 60;

@@ -4,7 +4,9 @@ use simsync_rig::demo::{Person, gone, take_out};
 use simsync_rig::rig::{CliResult, Result, Rig, Terminal};
 use simsync_rig::scene;
 
-use super::{Operation, Plan, REQUESTS, Report, check_word};
+use super::super::Plan;
+use super::super::report::{Operation, Report};
+use super::word::{REQUESTS, check_word};
 
 /// More commands than any operation needs: LOAD takes the most.
 const MOST: usize = 200;
