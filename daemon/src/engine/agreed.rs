@@ -11,7 +11,7 @@ use simsync_vault::treeops;
 use super::content::{Content, Held};
 use super::leaves::node_of;
 use super::objects::Objects;
-use super::planning::{Round, guard_error};
+use super::planning::Round;
 use super::scan::LocalState;
 use super::{Engine, EngineError};
 use crate::store::Collection;
@@ -52,7 +52,7 @@ impl Engine {
         if rest == 0 || guard::check(state.rows.len() - agreed, left, rest).is_none() {
             return Ok(());
         }
-        Err(guard_error(collection, alarm, true))
+        Err(EngineError::guard(collection, alarm, true))
     }
 
     /// How many deletions their owner agreed to, in commits after the one that this terminal took last.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use simsync_vault::ids::CollectionId;
 
-use super::planning::guard_error;
 use super::{Engine, EngineError};
 use crate::outstanding::{Code, Report};
 use crate::store::Collection;
@@ -64,7 +63,9 @@ impl Engine {
             Err(open @ EngineError::Guard { .. }) => return Ok(answers.covers(&open)),
             Err(error) => return Err(error),
         };
-        let alarm = state.alarm().map(|a| guard_error(collection, a, false));
+        let alarm = state
+            .alarm()
+            .map(|a| EngineError::guard(collection, a, false));
         let mut unseen = state.reports.iter().filter(|r| r.code == Code::Unseen);
         Ok(alarm.is_none_or(|open| answers.covers(&open))
             && unseen.all(|r| answers.asked.contains(r)))

@@ -14,7 +14,7 @@ use simsync_vault::tree::TreeError;
 use simsync_vault::treeops::{ListingTooLarge, TooDeep};
 
 use crate::outstanding::Code;
-use crate::store::StoreError;
+use crate::store::{Collection, StoreError};
 
 /// Why the engine stopped.
 #[derive(Debug, thiserror::Error)]
@@ -193,6 +193,15 @@ impl EngineError {
             Self::Server(e) => e.is_transient(),
             Self::Busy | Self::CardBusy | Self::MissingObject(_) => true,
             _ => false,
+        }
+    }
+
+    /// A guard stopped the sync of a collection.
+    pub(super) fn guard(collection: &Collection, alarm: Alarm, remote: bool) -> Self {
+        Self::Guard {
+            collection: collection.name.clone(),
+            alarm,
+            remote,
         }
     }
 

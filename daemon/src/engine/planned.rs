@@ -1,7 +1,8 @@
 //! One collection on its way through a sync, and the rows that come of it.
 
-use super::apply::{Applied, OnDisk};
+use super::apply::Applied;
 use super::content::Content;
+use super::on_disk::OnDisk;
 use super::scan::LocalState;
 use crate::outstanding::{Code, Report};
 use crate::store::{Collection, FileRow, RowChange};

@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use simsync_sync::dir::{Stat, lock_dir, open_root};
-use simsync_sync::guard::Alarm;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Side, plan};
 use simsync_vault::chunker::Chunker;
@@ -17,9 +16,9 @@ use super::content::Content;
 use super::leaves::{node_of, path_of};
 use super::merge::aside_name;
 use super::objects::Objects;
+use super::options::SyncOptions;
 use super::planned::Planned;
 use super::scan::LocalState;
-use super::sync::SyncOptions;
 use super::upload::Uploader;
 use super::{Engine, EngineError, Session, now_ms};
 use crate::outstanding::Producer;
@@ -84,7 +83,7 @@ impl Engine {
             .report(Producer::Scan, collection.pk, &reports, now_ms())?;
         let agreed = answer == Some(Answer::Delete);
         if let Some(alarm) = state.alarm().filter(|_| !agreed) {
-            return Err(guard_error(&collection, alarm, false));
+            return Err(EngineError::guard(&collection, alarm, false));
         }
         let lost_here = state.lost();
 
@@ -239,14 +238,6 @@ impl Engine {
         if all && let Err(error) = self.store.clear_opened_dirs(collection.pk) {
             tracing::warn!(%error, "folders that were made writable for the moment");
         }
-    }
-}
-
-pub(super) fn guard_error(collection: &Collection, alarm: Alarm, remote: bool) -> EngineError {
-    EngineError::Guard {
-        collection: collection.name.clone(),
-        alarm,
-        remote,
     }
 }
 

@@ -10,7 +10,7 @@ use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
 use simsync_vault::restore::Restore;
 
 use super::merge::MergedTails;
-use super::sync::SyncOptions;
+use super::options::SyncOptions;
 use super::upload::fresh_rng;
 use super::{Engine, EngineError, Session, now_ms};
 use crate::store::{Collection, CollectionPk, RowChange};

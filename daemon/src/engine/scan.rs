@@ -12,7 +12,6 @@ use simsync_sync::guard::{self, Alarm};
 use simsync_sync::node::{Node, RelPath};
 
 use super::content::Content;
-use super::planning::guard_error;
 use super::unseen::{Hidden, unseen_parts};
 use super::{Engine, EngineError};
 use crate::outstanding::{Code, Report};
@@ -163,10 +162,10 @@ impl Engine {
         let fd = match dir::open_root(root) {
             Ok(fd) => fd,
             Err(ScanError::RootMissing(_)) => {
-                return Err(guard_error(collection, Alarm::RootMissing, false));
+                return Err(EngineError::guard(collection, Alarm::RootMissing, false));
             }
             Err(ScanError::NotFolder(_)) => {
-                return Err(guard_error(collection, Alarm::NotFolder, false));
+                return Err(EngineError::guard(collection, Alarm::NotFolder, false));
             }
             Err(e) => return Err(e.into()),
         };

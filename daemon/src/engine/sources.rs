@@ -11,9 +11,9 @@ use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::chunk_id;
 use zeroize::Zeroizing;
 
-use super::apply::OnDisk;
 use super::content::Content;
 use super::objects::Objects;
+use super::on_disk::OnDisk;
 use super::read::open_for_reading;
 use super::{Engine, EngineError};
 

@@ -1,70 +1,20 @@
 //! One sync: take what others wrote, give what was written here, in one commit.
 
-use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::Commit;
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::metadata::Metadata;
-use simsync_vault::restore::Restore;
 use simsync_vault::seal::ForgetsPlaintext;
-use simsync_vault::tail::Tail;
 
-use super::answers::Answers;
-use super::planned::{Planned, ReviewEntry, review_entries};
+use super::options::{Review, SyncOptions, SyncReport};
+use super::planned::{Planned, review_entries};
 use super::planning::Round;
 use super::publish::Draft;
 use super::upload::Uploader;
 use super::{Engine, EngineError, Session, now_ms};
-use crate::outstanding::{Code, Producer, Report, Summary};
+use crate::outstanding::{Code, Producer, Report};
 use crate::store::Collection;
-
-/// What a sync may do.
-#[derive(Debug, Clone, Default)]
-pub struct SyncOptions {
-    /// This is the session's last commit.
-    pub closing: bool,
-    /// What the owner answers where much is missing.
-    pub answers: Answers,
-    /// Give only, take nothing.
-    pub upload_only: bool,
-    /// Tails that came with the session's answer; else they are asked for.
-    pub tails: Option<Vec<Tail>>,
-    /// Key object that this commit is the first to name.
-    pub key_object: Option<(
-        simsync_vault::keyobject::KeyObject,
-        Vec<simsync_vault::keyobject::Wrap>,
-    )>,
-    /// The commit ends a card's record that nobody can prove; it must follow the commit with this hash. Together with a key
-    /// object of the next epoch.
-    pub restore: Option<(Restore, Hash)>,
-    /// Show what would be taken, and ask.
-    pub review: bool,
-}
-
-/// Asks the owner what to take (M3). Answers whether to go on.
-pub type Review<'a> = &'a dyn Fn(&[ReviewEntry]) -> bool;
-
-/// What a sync did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// Paths changed on this terminal.
-    pub applied: usize,
-    /// Bytes written on this terminal.
-    pub bytes_applied: u64,
-    /// Paths changed in the vault.
-    pub published: usize,
-    /// Versions kept aside.
-    pub conflicts: usize,
-    /// Tails merged.
-    pub tails: usize,
-    /// Sequence number of the commit that was made, if any.
-    pub commit: Option<u64>,
-    /// What is not where it should be now.
-    pub outstanding: Summary,
-    /// Why the card was not told of the newest state, where it was to be.
-    pub card_untold: Option<String>,
-}
 
 /// Tries to commit before giving up to those who are faster.
 const ATTEMPTS: usize = 8;

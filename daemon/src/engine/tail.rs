@@ -22,7 +22,6 @@ use simsync_vault::tree::{Entry, FileEntry};
 
 use super::content::Content;
 use super::leaves::{entry_of, leaf_of};
-use super::planning::guard_error;
 use super::read::{Unread, open_for_reading};
 use super::scan::{Candidate, LocalState, SETTLING, is_settled};
 use super::upload::fresh_rng;
@@ -171,7 +170,7 @@ impl Builder<'_> {
         let written = self.engine.being_written(c)?;
         if let Some(alarm) = alarm {
             self.report.left += local.gone.len();
-            let question = guard_error(c, alarm, false);
+            let question = EngineError::guard(c, alarm, false);
             let code = question
                 .of_one_collection()
                 .unwrap_or(Code::CollectionFailed);

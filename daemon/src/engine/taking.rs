@@ -7,12 +7,13 @@ use simsync_sync::dir::{Applier, ApplyError, dir_bits, lock_dir, unlock_dir};
 use simsync_sync::node::RelPath;
 use simsync_vault::ids::ObjectId;
 
-use super::apply::{Applied, OnDisk};
+use super::apply::Applied;
 use super::objects::Objects;
+use super::on_disk::OnDisk;
+use super::options::SyncReport;
 use super::planned::{Planned, published_rows, remote_rows};
 use super::planning::Round;
 use super::publish::{Draft, DraftCollection};
-use super::sync::SyncReport;
 use super::{Engine, EngineError, now_ms};
 use crate::outstanding::{Producer, Report};
 

@@ -2,6 +2,7 @@
 //! the witness and the unsent tails, which are why it is written durably.
 
 mod chain;
+mod error;
 mod files;
 mod folders;
 mod outstanding;
@@ -14,44 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+pub use error::StoreError;
+use error::{Result, damaged};
 pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};
 pub use packs::{PackRow, PackState, StoredObject};
 pub use sessions::{OwnSession, TailItem};
-
-/// Why the local database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Written by a newer simsync.
-    #[error(
-        "the local database has version {found}, this simsync knows up to {known}: update simsync; nothing was changed"
-    )]
-    Newer {
-        /// Its version.
-        found: i64,
-        /// The newest that we know.
-        known: i64,
-    },
-    /// A value in it is not what we wrote.
-    #[error(
-        "the local database is damaged ({0}): stop simsyncd, move the file aside and start again; your data is compared anew, nothing is lost"
-    )]
-    Damaged(String),
-    /// SQLite said no.
-    #[error("the local database cannot be used: {0}")]
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(e: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        match e.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(e.to_string()),
-            _ => Self::Sqlite(e),
-        }
-    }
-}
-
-type Result<T> = std::result::Result<T, StoreError>;
 
 /// The local database. Methods block; call them from blocking code.
 pub struct Store {
@@ -96,10 +64,6 @@ impl Store {
         // A panic elsewhere leaves at worst an open transaction, which rusqlite rolled back.
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn damaged(what: &str) -> StoreError {
-    StoreError::Damaged(what.to_owned())
 }
 
 #[cfg(test)]

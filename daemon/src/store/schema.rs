@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Result, StoreError};
+use super::error::{Result, StoreError};
 
 /// Each entry brings the database from the version of its index to the next.
 const MIGRATIONS: &[&str] = &[V1, V2];

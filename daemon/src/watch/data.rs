@@ -9,12 +9,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use simsync_sync::dir::WORK_FOLDER;
+
 use super::mounts::Mounts;
 use super::tree::Tree;
 use crate::core::Event;
 
-/// The engine's own folder in a root; what happens in it is no change of data.
-pub const WORK_FOLDER: &str = ".simsync-work";
 /// Room for many events at once.
 const BUFFER: usize = 64 << 10;
 /// What is said where no folder can be watched.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use inotify::{WatchDescriptor, WatchMask, Watches};
 
-use super::data::WORK_FOLDER;
+use simsync_sync::dir::WORK_FOLDER;
 
 /// What is said when the limit of watches is reached.
 const LIMIT_REMEDY: &str = "not all folders can be watched; changes in the others are found by the regular look: raise fs.inotify.max_user_watches with sysctl";

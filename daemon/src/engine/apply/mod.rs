@@ -14,10 +14,11 @@ use simsync_sync::plan::Plan;
 
 use super::content::Content;
 use super::objects::Objects;
+use super::on_disk::OnDisk;
 use super::sources::{Prefix, Sources, prefix};
 use super::{Engine, EngineError};
 use crate::outstanding::{Code, Report};
-use crate::store::{CollectionPk, FileRow};
+use crate::store::CollectionPk;
 
 /// How things look on disk after a plan was applied.
 #[derive(Default)]
@@ -30,34 +31,6 @@ pub struct Applied {
     pub count: usize,
     /// Bytes written.
     pub bytes: u64,
-}
-
-/// What is on disk now, as the scan saw it.
-pub struct OnDisk<'a> {
-    /// Rows of the last sync.
-    pub rows: &'a HashMap<RelPath, FileRow>,
-    /// What differs from them.
-    pub changes: &'a Changes<Content>,
-    /// States of what differs.
-    pub stats: &'a HashMap<RelPath, Stat>,
-}
-
-impl<'a> OnDisk<'a> {
-    /// The node that is there.
-    pub fn node(&self, path: &RelPath) -> Option<&'a Node<Content>> {
-        match self.changes.get(path) {
-            Some(n) => n.as_ref(),
-            None => self.rows.get(path).map(|r| &r.node),
-        }
-    }
-
-    /// Its state.
-    pub fn stat(&self, path: &RelPath) -> Option<&'a Stat> {
-        self.node(path)?;
-        self.stats
-            .get(path)
-            .or_else(|| self.rows.get(path).map(|r| &r.stat))
-    }
 }
 
 /// A file to write.
