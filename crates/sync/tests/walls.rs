@@ -39,7 +39,8 @@ fn applier(dir: &Path) -> Applier {
 fn write(a: &mut Applier, path: &str, expected: Option<&Stat>) -> Result<Stat, ApplyError> {
     let (staged, mut file) = a.stage(&p(path)).unwrap();
     file.write_all(b"theirs").unwrap();
-    a.place(&staged, &p(path), expected, 0o640, 5)
+    a.finish(&file, &p(path), 0o640, 5).unwrap();
+    a.place(&staged, &p(path), expected)
 }
 
 fn walk(root: &OwnedFd) -> (Vec<Found>, Scan) {

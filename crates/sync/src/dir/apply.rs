@@ -2,106 +2,48 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, chmodat, mkdirat, openat, renameat,
-    renameat_with, symlinkat, unlinkat, utimensat,
+    AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, renameat,
+    renameat_with, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::apply_error::ApplyError;
 use super::scan::open_parent;
-use super::work_folder::{WORK_FOLDER, is_own};
+use super::works::{Staged, Works};
 use super::{FoundKind, Stat, open_beneath};
 use crate::node::RelPath;
 
-/// Why a change was not applied. Nothing was overwritten.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// The place is not what the plan was made for: somebody changed it meanwhile.
-    #[error("{0} was changed meanwhile; it is looked at again at the next sync")]
-    ChangedMeanwhile(RelPath),
-    /// The system refused.
-    #[error("{path}: {errno}")]
-    Io {
-        /// Where.
-        path: String,
-        /// What the system said.
-        errno: Errno,
-    },
-}
+/// A folder stays open for things that are put into it one after the other, but no longer: it may be moved away.
+const PARENT_OPEN: Duration = Duration::from_millis(20);
 
-impl ApplyError {
-    fn io(path: &RelPath, errno: Errno) -> Self {
-        Self::Io {
-            path: path.to_string(),
-            errno,
-        }
-    }
-
-    /// Whether the disk is full.
-    pub fn is_full(&self) -> bool {
-        matches!(
-            self,
-            Self::Io {
-                errno: Errno::NOSPC | Errno::DQUOT,
-                ..
-            }
-        )
-    }
-
-    /// Whether permissions are in the way.
-    pub fn is_denied(&self) -> bool {
-        matches!(
-            self,
-            Self::Io {
-                errno: Errno::ACCESS | Errno::PERM,
-                ..
-            }
-        )
-    }
-}
-
-/// A temporary file with its content, not yet at its place.
+/// The folder that something was put into just now.
 #[derive(Debug)]
-pub struct Staged {
-    name: String,
-    /// Which work folder it is in.
-    work: usize,
-}
-
-/// A work folder, and the file system that it is on.
-#[derive(Debug)]
-struct Work {
-    /// The mount point below the root; none is the root itself.
-    at: Option<RelPath>,
+struct Parent {
+    path: Option<RelPath>,
     fd: OwnedFd,
+    since: Instant,
 }
-
-/// Left free on a disk: this part of it, or so many bytes, whichever is less. A disk that is full to the last byte takes
-/// other programs down, and our own database.
-const RESERVE_PART: u64 = 20;
-const RESERVE_MAX: u64 = 64 << 20;
 
 /// Applies changes beneath one root.
 #[derive(Debug)]
 pub struct Applier {
     root: OwnedFd,
-    works: Vec<Work>,
-    /// Mount points below the root whose work folder was not needed yet.
-    mounts: Vec<RelPath>,
-    counter: u64,
+    works: Works,
+    parent: Option<Parent>,
 }
 
 impl Applier {
     /// Opens the work folder beneath `root` and removes what an interrupted batch left there. What goes below one of `mounts`
     /// is staged on that file system.
     pub fn new(root: OwnedFd, mounts: Vec<RelPath>) -> Result<Self, ApplyError> {
-        let fd = open_work(root.as_fd(), None)?;
+        let works = Works::open(root.as_fd(), mounts)?;
         Ok(Self {
             root,
-            works: vec![Work { at: None, fd }],
-            mounts,
-            counter: 0,
+            works,
+            parent: None,
         })
     }
 
@@ -110,79 +52,55 @@ impl Applier {
         self.root.as_fd()
     }
 
-    /// Which work folder is on the file system where `path` is.
-    fn work_for(&mut self, path: &RelPath) -> Result<usize, ApplyError> {
-        let mount = self.mounts.iter().filter(|m| m.is_above(path));
-        let Some(mount) = mount.max_by_key(|m| m.as_bytes().len()).cloned() else {
-            return Ok(0);
-        };
-        if let Some(i) = self
-            .works
-            .iter()
-            .position(|w| w.at.as_ref() == Some(&mount))
-        {
-            return Ok(i);
-        }
-        let fd = open_work(self.root.as_fd(), Some(&mount))?;
-        self.works.push(Work {
-            at: Some(mount),
-            fd,
-        });
-        Ok(self.works.len() - 1)
-    }
-
-    fn work(&self, index: usize) -> BorrowedFd<'_> {
-        self.works[index].fd.as_fd()
-    }
-
     /// Bytes that may be written where `path` is: what is free, less a part that is left to everybody else.
     pub fn room(&mut self, path: &RelPath) -> Result<u64, ApplyError> {
-        let work = self.work_for(path)?;
-        let vfs = rustix::fs::fstatvfs(self.work(work)).map_err(|e| ApplyError::io(path, e))?;
-        let (free, all) = (
-            vfs.f_bavail.saturating_mul(vfs.f_frsize),
-            vfs.f_blocks.saturating_mul(vfs.f_frsize),
-        );
-        // Some file systems cannot tell.
-        if all == 0 {
-            return Ok(u64::MAX);
-        }
-        Ok(free.saturating_sub((all / RESERVE_PART).min(RESERVE_MAX)))
+        self.works.room(self.root.as_fd(), path)
     }
 
     /// Which file system `path` is on, as a number that is good for comparing.
     pub fn file_system(&mut self, path: &RelPath) -> Result<usize, ApplyError> {
-        self.work_for(path)
+        self.works.for_path(self.root.as_fd(), path)
     }
 
     /// Makes an empty temporary file to write the content of `path` to.
     pub fn stage(&mut self, path: &RelPath) -> Result<(Staged, File), ApplyError> {
-        let work = self.work_for(path)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        loop {
-            self.counter += 1;
-            let name = format!("{}.part", self.counter);
-            match openat(self.work(work), &name, flags, Mode::RUSR | Mode::WUSR) {
-                Ok(fd) => return Ok((Staged { name, work }, File::from(fd))),
-                Err(Errno::EXIST) => {}
-                Err(e) => return Err(ApplyError::io(path, e)),
-            }
-        }
+        self.works.stage(self.root.as_fd(), path)
+    }
+
+    /// Gives a staged file, with its content in it, the attributes that it is to have at `path`.
+    pub fn finish(
+        &self,
+        file: &File,
+        path: &RelPath,
+        mode: u16,
+        mtime: i64,
+    ) -> Result<(), ApplyError> {
+        futimens(file, &times(mtime))
+            .and_then(|()| fchmod(file, mode_bits(mode)))
+            .map_err(|e| ApplyError::io(path, e))
     }
 
     /// Removes a temporary file that is not needed any more.
     pub fn discard(&self, staged: &Staged) {
-        // What stays is removed when the work folder is opened the next time.
-        let _ = unlinkat(self.work(staged.work), &staged.name, AtFlags::empty());
+        self.works.discard(staged);
     }
 
     /// Makes everything written so far durable.
     pub fn sync_all(&self) -> Result<(), ApplyError> {
-        for work in &self.works {
-            rustix::fs::syncfs(&work.fd).map_err(|errno| ApplyError::Io {
-                path: "the collection's disk".to_owned(),
-                errno,
-            })?;
+        self.works.sync_all()
+    }
+
+    /// Opens the folder of a path, if it is not the one that is open.
+    fn open_parent_of(&mut self, path: &RelPath) -> Result<(), ApplyError> {
+        let folder = path.parent();
+        let fits = |p: &Parent| p.path == folder && p.since.elapsed() < PARENT_OPEN;
+        if !self.parent.as_ref().is_some_and(fits) {
+            let (fd, _) = open_parent(self.root(), path).map_err(|e| ApplyError::io(path, e))?;
+            self.parent = Some(Parent {
+                path: folder,
+                fd,
+                since: Instant::now(),
+            });
         }
         Ok(())
     }
@@ -217,32 +135,38 @@ impl Applier {
         }
     }
 
-    /// Puts a staged file at its place with its attributes. Answers its new state.
+    /// Puts a staged file that is finished at its place. Answers its new state.
     pub fn place(
-        &self,
+        &mut self,
         staged: &Staged,
         path: &RelPath,
         expected: Option<&Stat>,
-        mode: u16,
-        mtime: i64,
     ) -> Result<Stat, ApplyError> {
         let io = |e| ApplyError::io(path, e);
-        let times = times(mtime);
-        let work = self.work(staged.work);
-        utimensat(work, &staged.name, &times, AtFlags::empty()).map_err(io)?;
-        chmodat(work, &staged.name, mode_bits(mode), AtFlags::empty()).map_err(io)?;
-        self.expect(path, expected)?;
-        let (dir, name) = open_parent(self.root(), path).map_err(io)?;
+        self.open_parent_of(path)?;
+        let Some(Parent { fd: dir, .. }) = &self.parent else {
+            return Err(io(Errno::NOENT));
+        };
+        let (work, temp, name) = (self.works.dir(staged.work), &staged.name, path.name());
         match expected {
-            // Not even a file that appeared this very moment is overwritten.
-            None => renameat_with(work, &staged.name, &dir, &name[..], RenameFlags::NOREPLACE)
-                .map_err(|e| match e {
-                    Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
-                    e => io(e),
-                })?,
-            Some(_) => renameat(work, &staged.name, &dir, &name[..]).map_err(io)?,
+            // Whatever is there, not even what appeared this very moment is overwritten.
+            None => {
+                renameat_with(work, temp, dir, name, RenameFlags::NOREPLACE).map_err(
+                    |e| match e {
+                        Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
+                        e => io(e),
+                    },
+                )?
+            }
+            Some(_) => {
+                self.expect(path, expected)?;
+                renameat(work, temp, dir, name).map_err(io)?;
+            }
         }
-        self.stat(path)
+        match Stat::of_entry(dir, name).map_err(io)? {
+            Some((_, stat)) => Ok(stat),
+            None => Err(ApplyError::ChangedMeanwhile(path.clone())),
+        }
     }
 
     fn stat(&self, path: &RelPath) -> Result<Stat, ApplyError> {
@@ -280,25 +204,17 @@ impl Applier {
     ) -> Result<Stat, ApplyError> {
         let io = |e| ApplyError::io(path, e);
         self.expect(path, expected)?;
-        let work = self.work_for(path)?;
-        let temp = loop {
-            self.counter += 1;
-            let temp = format!("{}.link", self.counter);
-            match symlinkat(target, self.work(work), &temp) {
-                Ok(()) => break temp,
-                Err(Errno::EXIST) => {}
-                Err(e) => return Err(io(e)),
-            }
-        };
+        let Staged { name: temp, work } = self.works.link(self.root.as_fd(), path, target)?;
+        let work = self.works.dir(work);
         // As with files: what appeared this very moment is not replaced.
         let flags = match expected {
             None => RenameFlags::NOREPLACE,
             Some(_) => RenameFlags::empty(),
         };
         let placed = open_parent(self.root(), path)
-            .and_then(|(dir, name)| renameat_with(self.work(work), &temp, &dir, &name[..], flags));
+            .and_then(|(dir, name)| renameat_with(work, &temp, &dir, &name[..], flags));
         if let Err(e) = placed {
-            let _ = unlinkat(self.work(work), &temp, AtFlags::empty());
+            let _ = unlinkat(work, &temp, AtFlags::empty());
             return Err(match e {
                 Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
                 e => io(e),
@@ -390,35 +306,6 @@ impl Applier {
     }
 }
 
-/// Opens the work folder below a mount point, or (none) the root, and takes away what was left there by staging.
-fn open_work(root: BorrowedFd<'_>, at: Option<&RelPath>) -> Result<OwnedFd, ApplyError> {
-    let path = match at {
-        Some(at) => [at.as_bytes(), b"/", WORK_FOLDER.as_bytes()].concat(),
-        None => WORK_FOLDER.as_bytes().to_vec(),
-    };
-    let io = |errno| ApplyError::Io {
-        path: String::from_utf8_lossy(&path).into_owned(),
-        errno,
-    };
-    let parent = at.map_or(&b"."[..], RelPath::as_bytes);
-    let parent = open_beneath(root, parent, OFlags::PATH | OFlags::DIRECTORY).map_err(io)?;
-    match mkdirat(&parent, WORK_FOLDER, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(e) => return Err(io(e)),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let work = open_beneath(root, &path, flags).map_err(io)?;
-    for entry in rustix::fs::Dir::read_from(&work).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name();
-        if is_own(name.to_bytes()) {
-            // Something else that stands there is in nobody's way: names are tried until one is free.
-            let _ = unlinkat(&work, name, AtFlags::empty());
-        }
-    }
-    Ok(work)
-}
-
 /// Modification time in nanoseconds since 1970, as the system takes it.
 fn times(mtime: i64) -> Timestamps {
     let mtime = Timespec {
@@ -460,13 +347,9 @@ mod tests {
     ) -> Result<Stat, ApplyError> {
         let (staged, mut file) = a.stage(&p(path)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        a.place(
-            &staged,
-            &p(path),
-            expected,
-            0o640,
-            1_000_000_000_000_000_001,
-        )
+        a.finish(&file, &p(path), 0o640, 1_000_000_000_000_000_001)
+            .unwrap();
+        a.place(&staged, &p(path), expected)
     }
 
     #[test]

@@ -74,6 +74,18 @@ impl Stat {
         (self.size, self.mtime, self.ino) == (other.size, other.mtime, other.ino)
     }
 
+    /// The present state of an entry of an open directory, of links themselves; none if nothing is there.
+    pub(super) fn of_entry(
+        dir: impl AsFd,
+        name: &[u8],
+    ) -> Result<Option<(FoundKind, Self)>, Errno> {
+        match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(s) => Ok(kind_of(&s).map(|k| (k, Self::of(&s)))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The present state of a path beneath a root, of links themselves; none if nothing is there.
     pub fn of_path(
         root: BorrowedFd<'_>,
@@ -84,11 +96,7 @@ impl Stat {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
             Err(e) => return Err(e),
         };
-        match statat(&dir, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(s) => Ok(kind_of(&s).map(|k| (k, Self::of(&s)))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(e),
-        }
+        Self::of_entry(&dir, &name)
     }
 }
 

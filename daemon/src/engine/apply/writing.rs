@@ -77,11 +77,12 @@ impl Work<'_, '_> {
         }
         // The content must be on disk before any name points to it.
         self.applier.sync_all()?;
+        // What is in one folder is put there in one go.
+        staged.sort_unstable_by_key(|(wanted, _)| wanted.path);
         for (wanted, stage) in staged {
-            let (path, mode, mtime) = (wanted.path, wanted.mode, wanted.content.mtime);
+            let path = wanted.path;
             let expected = self.expected(path).copied();
-            let place =
-                |applier: &mut Applier| applier.place(&stage, path, expected.as_ref(), mode, mtime);
+            let place = |applier: &mut Applier| applier.place(&stage, path, expected.as_ref());
             match self.attempt(path, place) {
                 Ok(stat) => {
                     self.out.stats.insert(path.clone(), stat);
@@ -124,7 +125,12 @@ impl Work<'_, '_> {
                 return Ok(None);
             }
         };
-        match self.write(wanted, &mut file) {
+        let (mode, mtime) = (wanted.mode, wanted.content.mtime);
+        let written = self.write(wanted, &mut file).and_then(|()| {
+            let finished = self.applier.finish(&file, path, mode, mtime);
+            finished.map_err(EngineError::from)
+        });
+        match written {
             Ok(()) => return Ok(Some(stage)),
             Err(EngineError::Apply(error)) => self.note(path, &error),
             Err(error) => match error.of_one_path() {
