@@ -1,4 +1,4 @@
-//! The house itself: no module depends on itself through others.
+//! The house itself: no module depends on itself through others, and no link of a document leads nowhere.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 )]
 
 mod circles;
+mod links;
 mod modules;
 
 use std::path::{Path, PathBuf};
@@ -90,4 +91,27 @@ fn a_circle_is_found() {
     write("b/c.rs", "use super::B;\npub fn f() { let _ = B; }\n");
     let circles = circles::circles(&Modules::read(dir.path()).edges());
     assert_eq!(circles, [["b", "b::c"]]);
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let documents = links::documents(&top);
+    assert!(documents.len() > 30, "{} documents", documents.len());
+    let broken: Vec<String> = documents.iter().flat_map(|d| links::broken(d)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_broken_link_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = dir.path().join("a.md");
+    let text = "# One `word`, two\n[a](b.md) [c](#one-word-two) [d](#three) [e](a.md#one-word-two)\n```\n[f](g.md)\n```\n";
+    std::fs::write(&document, text).unwrap();
+    let found: Vec<String> = links::broken(&document);
+    let links: Vec<&str> = found
+        .iter()
+        .map(|l| l.rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(links, ["b.md", "#three"]);
 }
