@@ -9,6 +9,7 @@ pub mod exit;
 pub mod failure;
 pub mod job;
 pub mod output;
+pub mod questions;
 pub mod run;
 pub mod secrets;
 pub mod snapshot;
