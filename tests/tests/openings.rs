@@ -7,8 +7,8 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{eject, insert};
-use simsync_rig::rig::{Rig, Terminal, program};
+use simsync_rig::demo::{Person, eject, insert, pull};
+use simsync_rig::rig::{Rig, Secrets, Terminal, program};
 use simsync_rig::scene::{paired, seed};
 use simsync_shell::testing::{AtShell, READY};
 
@@ -21,10 +21,88 @@ fn at_shell(t: &Terminal) -> AtShell {
     ])
 }
 
+/// Types the PIN where it is asked for, and the terminal's where that is.
+fn gives_pins(at: &mut AtShell, person: &Person) {
+    at.types(&format!("{}\n", person.terminal_pin));
+    at.sees("PIN of the card in");
+    at.types(&format!("{}\n", person.pin));
+}
+
 fn opened(at: &mut AtShell) {
     at.sees("The session is open.");
     at.types("echo code $?\n");
     at.sees("code 0");
+}
+
+#[test]
+fn f_g_a_second_unlock_is_asked_while_the_first_one_is_suspended() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, anna) = paired(&mut rig, "A").unwrap();
+    // Its key is sealed: that question moves, too.
+    a.stop_daemon().unwrap();
+    a.start_daemon().unwrap();
+    insert(&mut rig, &a, &anna).unwrap();
+    let (mut first, mut second) = (at_shell(&a), at_shell(&a));
+    first.types("\"$SIMSYNC\" unlock\n");
+    first.sees("PIN of this terminal: ");
+    // Suspended in the middle of the PIN, and left alone.
+    first.types("123");
+    first.types("\x1a");
+    first.sees(READY);
+    second.types("\"$SIMSYNC\" unlock\n");
+    second.sees("PIN of this terminal: ");
+    gives_pins(&mut second, &anna);
+    opened(&mut second);
+    // The first one was told, and hears how it ended.
+    first.types("fg; echo code $?\n");
+    let shown = first.sees("code 0");
+    for said in ["It is not asked for here any more.", "The session is open."] {
+        assert!(shown.contains(said), "{shown}");
+    }
+    first.leaves();
+    second.leaves();
+    eject(&mut rig, &a, &anna).unwrap();
+}
+
+#[test]
+fn f_g_a_wrong_pin_of_one_does_not_end_the_wait_of_another() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, anna) = paired(&mut rig, "A").unwrap();
+    let mut first = at_shell(&a);
+    first.types("\"$SIMSYNC\" unlock --await-card\n");
+    first.sees("Put your card in.");
+    insert(&mut rig, &a, &anna).unwrap();
+    first.sees("PIN of the card in");
+    // A script takes the question over, twice, and gives what is wrong.
+    for pin in ["0000", "0001"] {
+        let wrong = a.simsync(&["unlock"], &Secrets::give("--pin-fd", pin));
+        let wrong = wrong.unwrap();
+        assert_eq!(wrong.code, 5, "{}", wrong.json);
+        // The first one still waits, and is asked again: nothing that it said was wrong.
+        let shown = first.sees("PIN of the card in");
+        assert!(!shown.contains("not accepted"), "{shown}");
+    }
+    first.types(&format!("{}\n", anna.pin));
+    opened(&mut first);
+    // Whoever declines ends its own wait only, too.
+    pull(&mut rig, &a, &anna).unwrap();
+    first.types("\"$SIMSYNC\" unlock --await-card\n");
+    first.sees("Put your card in.");
+    insert(&mut rig, &a, &anna).unwrap();
+    first.sees("PIN of the card in");
+    let mut second = at_shell(&a);
+    second.types("\"$SIMSYNC\" unlock\n");
+    second.sees("PIN of the card in");
+    second.types("\n");
+    second.sees("the PIN was not given");
+    first.sees("PIN of the card in");
+    first.types(&format!("{}\n", anna.pin));
+    opened(&mut first);
+    first.leaves();
+    second.leaves();
+    eject(&mut rig, &a, &anna).unwrap();
 }
 
 #[test]

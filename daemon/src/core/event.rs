@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
-use crate::api::Reason;
+use super::unlocks::Unlock;
+use crate::api::{Caller, Reason};
 use crate::card::CardEvent;
 use crate::outstanding::Summary;
 
@@ -207,7 +208,18 @@ pub enum Event {
     /// Paired or unpaired.
     Pairing(bool),
     /// The user asks to open the session.
-    UserUnlock,
+    UserUnlock(Unlock),
+    /// Whoever gave such an order has heard how it went, or waits no longer; by the number of the job.
+    UnlockEnded(u64),
+    /// An opening, which fails for that, asked a person and got nothing.
+    AskedInVain {
+        /// For whose order.
+        of: Option<Caller>,
+        /// Whose agent was asked.
+        at: Option<Caller>,
+        /// What became of it.
+        why: Reason,
+    },
     /// The user orders something that runs as work.
     UserOrder(u64),
     /// Time.

@@ -313,7 +313,7 @@ impl Ctx {
             retry: entry.retry,
             seconds: TIMEOUT_SECONDS.into(),
         };
-        match self.agents.show_pad(super::secrets::asker(), request).await {
+        match self.agents.show_pad(super::asking::asker(), request).await {
             Ok(shown) => Ok(Some(shown)),
             Err(AgentError::NoAgent) => Ok(None),
             Err(e) => Err(PinError::NotGiven(agent_reason(e))),

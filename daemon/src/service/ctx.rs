@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use super::Parts;
 use super::jobs::Jobs;
-use crate::api::{Agents, Caller};
+use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
-use crate::core::Event;
+use crate::core::{Event, Unlocks};
 use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, now_ms};
 use crate::identity::{Pairing, Terminal};
 use crate::paths::Paths;
@@ -93,8 +93,8 @@ pub struct Ctx {
     engine_config: Arc<EngineConfig>,
     /// When the last sync ended well, milliseconds since 1970; 0 if never.
     pub last_sync: std::sync::atomic::AtomicI64,
-    /// Who ordered last that a session be opened, and has not heard yet how that went.
-    unlocker: Mutex<Option<(u64, Caller)>>,
+    /// Orders to open the session, as the rules know them.
+    pub unlocks: tokio::sync::watch::Sender<Unlocks>,
     /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
     pub pad_turn: tokio::sync::Mutex<()>,
     /// Only one delivery of tails at a time.
@@ -165,7 +165,7 @@ impl Ctx {
             last_tail: Mutex::new(BTreeMap::new()),
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
-            unlocker: Mutex::default(),
+            unlocks: tokio::sync::watch::Sender::default(),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::default(),
@@ -192,21 +192,6 @@ impl Ctx {
             Ok(found) => self.roots.send_modify(|r| r.found = found),
             Err(error) => tracing::error!(%error, "the folders that a sync found cannot be told"),
         }
-    }
-
-    /// Who ordered that a session be opened: what the opening asks for goes there.
-    pub fn unlocker(&self) -> Option<Caller> {
-        lock(&self.unlocker).as_ref().map(|(_, by)| by.clone())
-    }
-
-    /// Somebody ordered that a session be opened, by this job.
-    pub fn set_unlocker(&self, job: u64, by: Option<Caller>) {
-        *lock(&self.unlocker) = by.map(|by| (job, by));
-    }
-
-    /// The job has ended.
-    pub fn clear_unlocker(&self, job: u64) {
-        lock(&self.unlocker).take_if(|(of, _)| *of == job);
     }
 
     /// Readers with a card in.

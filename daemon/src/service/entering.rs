@@ -194,7 +194,7 @@ impl Ctx {
         let code = RecoveryCode::generate(&mut rng);
         self.agents
             .show(
-                super::secrets::asker(),
+                super::asking::asker(),
                 "recovery-code",
                 Secret::new(code.words()),
             )

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use simsync_vault::commit::SessionRef;
 
+use super::asking::on_behalf;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
 use super::reasons::{UNPROVEN, engine_reason, outcome_of};
 use super::reasons::{card_reason, server_reason};
-use super::secrets::on_behalf;
 use super::{Ctx, card_ops, card_pin};
 use crate::api::{Caller, Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};

@@ -226,7 +226,7 @@ impl Ctx {
             .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
         self.agents
-            .show(super::secrets::asker(), "puk", puk_text)
+            .show(super::asking::asker(), "puk", puk_text)
             .await
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let n = new.clone();

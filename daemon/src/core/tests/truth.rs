@@ -132,7 +132,7 @@ fn f_c_a_card_that_was_not_told_is_named_until_a_session_makes_up_for_it() {
     let why = Reason::new("card-not-told", "not told");
     reduce(&mut s, Event::CardTold(Some(why)));
     assert!(codes(&s).contains(&"card-not-told".to_owned()));
-    reduce(&mut s, Event::UserUnlock);
+    reduce(&mut s, unlock());
     reduce(
         &mut s,
         Event::Opened {
