@@ -142,6 +142,48 @@ fn f_g3_a_pairing_that_fails_late_leaves_nobody_stuck() {
     eject(&mut rig, &a, &person).unwrap();
 }
 
+/// What fails before anything was changed: the card still has the session that is open, and status says so rightly.
+#[test]
+fn f_g_a_command_that_fails_early_leaves_the_session_on_the_card() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    let session = a.status().unwrap()["session"].clone();
+    let wrong = Secrets::give("--pin-fd", "0000");
+    let none = Secrets::default();
+    let commands: [(&[&str], &Secrets, i32); 5] = [
+        (&["pair"], &wrong, 5),
+        (&["pair", "--label", "Other"], &wrong, 5),
+        (&["pair"], &none, 8),
+        (&["card", "add", "--step"], &none, 6),
+        (&["pin", "change"], &wrong, 5),
+    ];
+    for (n, (args, given, code)) in commands.into_iter().enumerate() {
+        let failed = a.simsync(args, given).unwrap();
+        assert_eq!(failed.code, code, "{args:?}: {}", failed.json);
+        let name = format!("after {n}.txt");
+        std::fs::write(a.data.join(&name), &name).unwrap();
+        let synced = a.simsync(&["sync"], &none).unwrap().ok("simsync sync");
+        synced.unwrap();
+        let status = a.status().unwrap();
+        assert_eq!(status["state"], "synced", "{args:?}: {status}");
+        assert_eq!(status["session"], session, "{args:?}");
+    }
+    // Without a server another name comes to nothing, too.
+    a.wire.set_down(true);
+    let failed = a.simsync(&["pair", "--label", "Other"], &person.secrets());
+    assert_eq!(failed.unwrap().code, 7);
+    a.wire.set_down(false);
+    a.simsync(&["sync"], &none).unwrap().ok("sync").unwrap();
+    // No PIN is needed for the end: the card has forgotten nothing.
+    let closed = a.simsync(&["eject"], &none).unwrap();
+    assert_eq!(closed.code, 0, "{}", closed.json);
+    let told = &closed.json["job"]["result"]["card-not-told"];
+    assert!(told.is_null(), "{}", closed.json);
+}
+
 #[test]
 fn f_g3_a_label_counts_everywhere_and_equal_ones_are_told() {
     seed();

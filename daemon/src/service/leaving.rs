@@ -81,6 +81,9 @@ impl Ctx {
 
     /// Another card would say that it does not know this terminal, and that would pass for done.
     async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
+        if self.is_in_session(reader) {
+            return Ok(());
+        }
         let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
         let selected = looked.map_err(|e| card_reason(&e))?;
         let cards = self.known_cards(pairing);

@@ -274,9 +274,8 @@ impl Ctx {
 
     pub(super) async fn change_card_pin(&self) -> Done {
         let reader = self.any_card()?;
-        let in_session = self.live().as_ref().is_some_and(|l| l.reader == reader);
-        let (due, tries) = if in_session {
-            // A SELECT would end what the session opened on the card; a PIN that opened it is not due either.
+        let (due, tries) = if self.is_in_session(&reader) {
+            // A PIN that opened it is not due.
             (false, None)
         } else {
             let selected = self
