@@ -258,17 +258,23 @@ impl Ctx {
         lock(&self.terminal).as_ref().map(Terminal::id)
     }
 
-    /// What this terminal is called: as it was paired, else as it is set.
+    /// What this terminal is called: as the vault names it, which is what everybody sees; before it does as it is to be paired, or
+    /// as it is set.
     pub fn label(&self) -> String {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.as_ref());
-        let paired = pairing.and_then(|p| p.label.clone());
-        paired
-            .or_else(|| pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?)))
+        let in_vault = pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?));
+        in_vault
+            .or_else(|| pairing?.label.clone())
             .unwrap_or_else(|| self.config.label.clone())
     }
 
-    /// For terminals whose file does not say it yet.
+    /// What card and server were told that it is called. A pairing that was interrupted then has not told the vault.
+    pub fn label_told(&self) -> String {
+        let told = self.terminal().and_then(|t| t.pairing?.label);
+        told.unwrap_or_else(|| self.label())
+    }
+
     fn label_in_vault(&self, terminal: &Terminal) -> Option<String> {
         let newest = self.store.key_objects().ok()?.pop()?;
         newest

@@ -58,9 +58,10 @@ impl Ctx {
         reader: &str,
         label: &str,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let renames = !label.is_empty() && label != self.label();
+        let told = self.label_told();
+        let renames = !label.is_empty() && label != told;
         let label: String = if label.is_empty() {
-            self.label()
+            told
         } else {
             label.to_owned()
         };
