@@ -7,7 +7,7 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{Person, eject, insert, pull};
+use simsync_rig::demo::{Person, eject, insert, pair, pull, unlock};
 use simsync_rig::rig::{Rig, Secrets, Terminal, program};
 use simsync_rig::scene::{paired, seed};
 use simsync_shell::testing::{AtShell, READY};
@@ -143,4 +143,76 @@ fn f_g_a_pin_that_is_typed_before_the_card_is_in_is_not_shown() {
     assert!(!shown.contains("4711"), "{shown}");
     assert!(at.echoes());
     at.leaves();
+}
+
+#[test]
+fn f_g_what_is_sealed_and_not_delivered_is_named_before_a_pairing_is_forgotten() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, anna) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &anna).unwrap();
+    unlock(&a, &anna).unwrap();
+    a.wire.set_down(true);
+    std::fs::write(a.data.join("sealed.txt"), "sealed").unwrap();
+    pull(&mut rig, &a, &anna).unwrap();
+    a.wait_status("the tail", |s| {
+        s["tails_waiting"] == 1 && s["sealed_changes"] == 1
+    })
+    .unwrap();
+    let mut at = at_shell(&a);
+    at.types("\"$SIMSYNC\" unpair --forget\n");
+    let shown = at.sees("Forget it? [y/N] ");
+    assert!(
+        shown.contains("changes of 1 file that are sealed here and not delivered"),
+        "{shown}"
+    );
+    at.types("n\n");
+    at.sees(READY);
+    let done = a.simsync(&["unpair", "--forget", "--yes"], &Secrets::default());
+    let done = done.unwrap().ok("simsync unpair --forget").unwrap();
+    assert_eq!(done.json["job"]["result"]["dropped"], "1", "{}", done.json);
+    assert!(a.data.join("sealed.txt").exists());
+    at.leaves();
+}
+
+/// The server takes what is sent and says nothing; what waits for it is no reason to wait.
+#[test]
+fn f_g_forgetting_the_pairing_needs_no_server() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, mut anna) = paired(&mut rig, "A").unwrap();
+    let forget = || {
+        let args = ["unpair", "--forget", "--yes", "--timeout", "8"];
+        let done = a.simsync(&args, &Secrets::default()).unwrap();
+        done.ok("simsync unpair --forget").unwrap();
+        assert_eq!(a.status().unwrap()["state"], "unpaired");
+    };
+    insert(&mut rig, &a, &anna).unwrap();
+    unlock(&a, &anna).unwrap();
+    // A sync waits for an answer.
+    a.wire.hold_when(|| true);
+    std::fs::write(a.data.join("new.txt"), "new").unwrap();
+    a.wait_status("a sync that waits", |s| {
+        a.wire.is_held() && s["state"] == "syncing"
+    })
+    .unwrap();
+    forget();
+    a.wire.release();
+    // An order waits for one, before anything can be cancelled.
+    pair(&a, &mut anna, false).unwrap();
+    a.wire.hold_when(|| true);
+    let renaming = std::thread::scope(|scope| {
+        let args = ["pair", "--label", "Other"];
+        let secrets = anna.secrets();
+        let a = &a;
+        let renaming = scope.spawn(move || a.simsync(&args, &secrets).unwrap());
+        a.wait_status("an order that waits", |s| {
+            let jobs = s["jobs"].as_array().into_iter().flatten();
+            a.wire.is_held() && jobs.into_iter().any(|j| j["kind"] == "pair")
+        })
+        .unwrap();
+        forget();
+        renaming.join().unwrap()
+    });
+    assert_eq!(renaming.code, 8, "{}", renaming.json);
 }

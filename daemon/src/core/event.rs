@@ -222,6 +222,8 @@ pub enum Event {
     },
     /// The user orders something that runs as work.
     UserOrder(u64),
+    /// The same, and nothing that runs is worth waiting for: this terminal forgets its pairing.
+    UserForgets(u64),
     /// Time.
     Timer(Timer),
     /// Stop in good order.
@@ -250,6 +252,8 @@ pub enum Action {
     Start(Work),
     /// Stop the work that runs.
     StopWork,
+    /// The same, without waiting for what it waits for.
+    AbandonWork,
     /// Wipe the vault's keys, drop the card and the grant; tell the server `removed`.
     Wipe,
     /// Deliver tails that wait.

@@ -130,6 +130,12 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             }
         }
         Event::UserOrder(id) => state.queue.push_back(id),
+        Event::UserForgets(id) => {
+            if state.work.is_some_and(|w| w != Work::Tail) {
+                actions.push(Action::AbandonWork);
+            }
+            state.queue.push_front(id);
+        }
         Event::Timer(timer) => timer_fired(state, timer, &mut actions),
         Event::Stop => {
             state.stopping = true;

@@ -95,6 +95,10 @@ pub struct Ctx {
     pub last_sync: std::sync::atomic::AtomicI64,
     /// Orders to open the session, as the rules know them.
     pub unlocks: tokio::sync::watch::Sender<Unlocks>,
+    /// Changes when the work that runs is given up.
+    pub abandoned: tokio::sync::watch::Sender<()>,
+    /// Held by an engine as long as it works; also by one whose work was given up.
+    pub engine_works: Arc<tokio::sync::Mutex<()>>,
     /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
     pub pad_turn: tokio::sync::Mutex<()>,
     /// Only one delivery of tails at a time.
@@ -166,6 +170,8 @@ impl Ctx {
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
             unlocks: tokio::sync::watch::Sender::default(),
+            abandoned: tokio::sync::watch::Sender::default(),
+            engine_works: Arc::default(),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::default(),
@@ -346,6 +352,12 @@ impl Ctx {
     /// Stops the work that runs.
     pub fn stop_work(&self) {
         lock(&self.cancel).cancel();
+    }
+
+    /// Stops it, and waits for nothing that it waits for.
+    pub fn abandon_work(&self) {
+        self.stop_work();
+        self.abandoned.send_replace(());
     }
 
     /// Notes a time for whoever measures.

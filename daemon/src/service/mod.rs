@@ -264,6 +264,7 @@ impl Service {
             }
             Action::Start(work) => self.start(work),
             Action::StopWork => self.ctx.stop_work(),
+            Action::AbandonWork => self.ctx.abandon_work(),
             Action::Wipe => self.ctx.wipe(),
             Action::DeliverTails => self.ctx.clone().deliver_tails(),
             Action::Prefetch(may) => {
@@ -391,8 +392,12 @@ impl Service {
             self.publish();
             self.ctx.clone().watch_unlock(job, self.status.subscribe());
         } else {
+            let event = match order {
+                Order::ForgetPairing => Event::UserForgets(id),
+                _ => Event::UserOrder(id),
+            };
             self.orders.insert(id, (order, job, by));
-            self.handle(Event::UserOrder(id));
+            self.handle(event);
         }
         Ok(public)
     }

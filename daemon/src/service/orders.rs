@@ -152,12 +152,19 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
 impl Ctx {
     /// Runs an order as work.
     pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
+        let mut given_up = self.abandoned.subscribe();
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
                 Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
             );
-            let result = on_behalf(by, self.run_order(order, &job)).await;
+            let result = tokio::select! {
+                result = on_behalf(by, self.run_order(order, &job)) => result,
+                _ = given_up.changed() => Err((
+                    Failure::new("cancelled", "cancelled: this terminal forgets its pairing"),
+                    Outcome::Cancelled,
+                )),
+            };
             let outcome = match &result {
                 Ok(_) if syncs => Outcome::Done,
                 Ok(_) => Outcome::Aside,
@@ -193,7 +200,7 @@ impl Ctx {
                 Err(f) => Err(f),
             }),
             Order::Unpair => plain(self.unpair(job).await),
-            Order::ForgetPairing => plain(self.forget_here()),
+            Order::ForgetPairing => plain(self.forget_here().await),
             Order::Sync {
                 review,
                 allow_deletions,

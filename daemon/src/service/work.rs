@@ -41,20 +41,16 @@ impl Ctx {
         let ctx = self.clone();
         // Before it starts, so that the status that tells of it names the job.
         let job = self.jobs.create("sync");
+        let mut given_up = self.abandoned.subscribe();
         tokio::spawn(async move {
-            let options = SyncOptions::default();
-            let result = if ctx.config.confirm_downloads {
+            let options = SyncOptions {
                 // Nobody ordered this one, so nobody is there to review it: give only, and say so.
-                ctx.run_sync(
-                    SyncOptions {
-                        upload_only: true,
-                        ..options
-                    },
-                    Some(&job),
-                )
-                .await
-            } else {
-                ctx.run_sync(options, Some(&job)).await
+                upload_only: ctx.config.confirm_downloads,
+                ..SyncOptions::default()
+            };
+            let result = tokio::select! {
+                result = ctx.run_sync(options, Some(&job)) => result,
+                _ = given_up.changed() => Err(EngineError::Cancelled),
             };
             job.ended(result.as_ref().map(report_values).map_err(engine_reason));
             let outcome = match &result {
@@ -74,8 +70,13 @@ impl Ctx {
         options: SyncOptions,
         job: Option<&JobHandle>,
     ) -> Result<SyncReport, EngineError> {
-        self.revive_connection().await?;
         let engine = self.new_engine().ok_or(EngineError::Cancelled)?;
+        tokio::select! {
+            revived = self.revive_connection() => revived?,
+            // A server that says nothing holds nobody up who stops this.
+            () = engine.cancel.cancelled() => return Err(EngineError::Cancelled),
+        }
+        let works = self.engine_works.clone().lock_owned().await;
         let session = self.session().ok_or(EngineError::Cancelled)?;
         let review = job.is_some() && options.review;
         let closing = options.closing;
@@ -90,7 +91,9 @@ impl Ctx {
                 let (tx, rx) = std::sync::mpsc::channel();
                 ask_tx.blocking_send((entries.to_vec(), tx)).is_ok() && rx.recv() == Ok(true)
             };
-            engine.sync(&session, options, if review { Some(&ask) } else { None })
+            let done = engine.sync(&session, options, if review { Some(&ask) } else { None });
+            drop(works);
+            done
         });
         let mut tick = tokio::time::interval(Duration::from_millis(200));
         let result = loop {
