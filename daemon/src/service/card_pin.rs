@@ -194,6 +194,7 @@ impl Ctx {
         purpose: PadPurpose,
         work: impl FnOnce(&mut OpenCard<'_>, &CardPin) -> Result<T, CardError> + Send + 'static,
     ) -> Result<T, PinError> {
+        self.note_own_slot(reader).await;
         if let CardPin::Pad(entry) = *pin {
             let turn = self.pad_turn(reader).await?;
             if let Some(shown) = self.show_pad(reader, &entry, purpose).await? {
@@ -280,6 +281,7 @@ impl Ctx {
             tries_left,
             retry: false,
         };
+        self.note_own_slot(reader).await;
         let _turn = self.pad_turn(reader).await?;
         let Some(shown) = self.show_pad(reader, &entry, PadPurpose::Change).await? else {
             return Ok(false);

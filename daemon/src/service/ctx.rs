@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use simsync_card::client::{HeadRecord, Token, UnsettledSession};
+use simsync_card::client::{HeadRecord, Slot, Token, UnsettledSession};
 use simsync_card::ids::TerminalId;
 use simsync_card::sign::SecretKey;
 use simsync_protocol::client::Connection;
@@ -57,6 +57,8 @@ pub struct Live {
     pub record: Option<HeadRecord>,
     /// Sessions that were unsettled on the card before this one.
     pub unsettled: Vec<UnsettledSession>,
+    /// This terminal's slot on the card, once it was asked for: the session is closed by it.
+    pub own_slot: Option<Slot>,
     /// When the card's head record was last brought up to date.
     pub head_put: Option<Instant>,
     /// The newest commit that the card knows of, and the list.

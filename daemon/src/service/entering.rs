@@ -334,6 +334,7 @@ impl Ctx {
             token,
             record: head,
             unsettled: opened.unsettled,
+            own_slot: None,
             head_put: None,
             head_known: (0, 0),
         });

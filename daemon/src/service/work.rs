@@ -8,6 +8,7 @@ use simsync_card::client::{HeadRecord, Slot, Slots};
 use simsync_card::ids::TerminalId;
 use simsync_vault::commit::SessionRef;
 use simsync_vault::head::{self, Witness};
+use simsync_vault::statement::SessionStatement;
 
 use super::ctx::Live;
 use super::jobs::JobHandle;
@@ -276,19 +277,8 @@ impl Ctx {
             return Ok(());
         };
         if closing {
-            let own = self
-                .card
-                .run(&reader, CARD_DEADLINE, move |card| {
-                    let mut applet = card_ops::transaction(card)?;
-                    Ok(applet.unsettled_sessions()?)
-                })
-                .await
-                .map_err(|e| card_reason(&e))?;
-            let own_slot: Option<Slot> = own
-                .iter()
-                .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
-                .map(|u| u.slot);
-            settle = own_slot.map_or(settle, |s| settle.with(s));
+            let own = self.own_slot(&reader, &statement).await?;
+            settle = own.map_or(settle, |s| settle.with(s));
         }
         let new = record_of(&w, closing);
         self.card
@@ -304,6 +294,45 @@ impl Ctx {
             live.unsettled.retain(|u| !settle.contains(u.slot));
         }
         Ok(())
+    }
+
+    /// Before a PIN is typed for something else in the middle of a session: the card tells the slot, which the session is closed
+    /// by, only while the PIN is verified. A wrong PIN ends that, and so does a new one.
+    pub(super) async fn note_own_slot(&self, reader: &str) {
+        let session = self.live().as_ref().map(|l| l.session.statement.clone());
+        if let Some(statement) = session.filter(|_| self.is_in_session(reader))
+            && let Err(why) = self.own_slot(reader, &statement).await
+        {
+            tracing::info!(code = why.code, "{}", why.sentence);
+        }
+    }
+
+    async fn own_slot(
+        &self,
+        reader: &str,
+        statement: &SessionStatement,
+    ) -> Result<Option<Slot>, Reason> {
+        if let Some(known) = self.live().as_ref().and_then(|l| l.own_slot) {
+            return Ok(Some(known));
+        }
+        let own = self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| {
+                let mut applet = card_ops::transaction(card)?;
+                Ok(applet.unsettled_sessions()?)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        let own = own
+            .iter()
+            .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
+            .map(|u| u.slot);
+        if let Some(live) = &mut *self.live()
+            && live.session.statement == *statement
+        {
+            live.own_slot = own;
+        }
+        Ok(own)
     }
 
     /// What leads a card up from its record to the newest commit, and that; none before the first commit.
