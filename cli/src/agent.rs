@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::{PipeWriter, Read};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zbus::{Fd, ObjectPath, OwnedVariant, interface};
@@ -11,8 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
+use crate::questions::Questions;
 use crate::secrets::{PadEntry, Question, Refusal, Secrets};
-use simsync_shell::Secret;
+use simsync_shell::{Secret, Silence};
 
 /// Where the agent is.
 const PATH: &str = "/org/simsync/Agent";
@@ -40,7 +40,7 @@ impl From<Refusal> for AgentError {
 
 struct Object {
     secrets: Arc<Mutex<Secrets>>,
-    cancelled: Arc<AtomicBool>,
+    questions: Questions,
     standing: Standing,
     shown: Shown,
 }
@@ -76,7 +76,8 @@ impl Object {
         details: HashMap<String, OwnedVariant>,
     ) -> Result<Fd<'static>, AgentError> {
         let question = question(&details);
-        let secret = self.with(move |s| s.answer(&question)).await?;
+        let cancelled = self.questions.begin();
+        let secret = self.with(move |s| s.answer(&question, cancelled)).await?;
         pipe_of(&secret)
             .map(Fd::from)
             .map_err(|e| AgentError::Declined(format!("a pipe cannot be made: {e}")))
@@ -88,7 +89,8 @@ impl Object {
         let fd = OwnedFd::try_from(secret)?;
         let text = read_shown(fd).ok_or(Refusal::Declined)?;
         let name = what.clone();
-        let noted = self.with(move |s| s.show(&what, &text)).await?;
+        let cancelled = self.questions.begin();
+        let noted = self.with(move |s| s.show(&what, &text, cancelled)).await?;
         if noted {
             let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
             shown.push(name);
@@ -113,7 +115,7 @@ impl Object {
     /// What was asked or shown is no longer wanted.
     async fn cancel(&self) {
         self.standing.replace(None);
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.questions.withdraw();
     }
 }
 
@@ -176,7 +178,7 @@ fn read_shown(fd: OwnedFd) -> Option<Secret> {
 /// The agent of this process, registered until it ends.
 pub struct Agent {
     secrets: Arc<Mutex<Secrets>>,
-    cancelled: Arc<AtomicBool>,
+    questions: Questions,
     standing: Standing,
     shown: Shown,
 }
@@ -190,18 +192,18 @@ impl Agent {
 
     /// Registers, if there is anything to give; for prompts that nobody's order leads to, too, if this command waits for a card.
     pub async fn register(client: &Client, secrets: Secrets, awaits_card: bool) -> Outcome<Self> {
-        let cancelled = secrets.cancelled();
+        let questions = secrets.questions();
         let wanted = secrets.any();
         let agent = Self {
             secrets: Arc::new(Mutex::new(secrets)),
-            cancelled: cancelled.clone(),
+            questions: questions.clone(),
             standing: Standing::default(),
             shown: Arc::default(),
         };
         if wanted {
             let object = Object {
                 secrets: agent.secrets.clone(),
-                cancelled,
+                questions,
                 standing: agent.standing.clone(),
                 shown: agent.shown.clone(),
             };
@@ -250,10 +252,16 @@ impl Agent {
         .flatten()
     }
 
+    /// Shows nothing of what is typed, while somebody is going to be asked.
+    pub fn silence(&self) -> Option<Silence> {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.silence()
+    }
+
     /// Ends a prompt that is open, or the wait for a PIN on the reader.
     pub fn cancel_prompt(&self) {
         self.standing.replace(None);
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.questions.call_off();
     }
 }
 
@@ -267,7 +275,7 @@ mod tests {
         use zbus::object_server::Interface;
         let secrets = Secrets::new(crate::args::SecretArgs::default(), false);
         let object = Object {
-            cancelled: secrets.cancelled(),
+            questions: secrets.questions(),
             secrets: Arc::new(Mutex::new(secrets)),
             standing: Standing::default(),
             shown: Shown::default(),

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod job;
 pub mod output;
 pub mod properties;
+pub mod questions;
 pub mod run;
 pub mod secrets;
 pub mod snapshot;

@@ -73,6 +73,10 @@ impl<'a> Ordering<'a> {
                 }
             }
         }
+        // From here on Ctrl-C comes to whatever waits: it must not end a process that has taken the echo away.
+        let _interrupts = interrupts()?;
+        // Before anybody can ask, and before a card is asked for: what is typed ahead of the prompt is not seen.
+        let silence = asks(method).then(|| secrets.silence()).flatten();
         let agent = Agent::register(&client, secrets, self.await_card).await?;
         let follow = Follow {
             client: &client,
@@ -81,12 +85,14 @@ impl<'a> Ordering<'a> {
             yes: self.yes,
             timeout: self.common.timeout.map(Duration::from_secs),
         };
-        let path = match client.order(method, body).await {
+        let path = match unless_interrupted(client.order(method, body)).await {
             // Work that needs a session opens one first: the person is here and has the PIN.
             Err(failure) if failure.code == "locked" && can_ask && method != "Unlock" => {
-                let unlock = client.order("Unlock", &()).await?;
+                let for_unlock = silence.is_none().then(|| agent.silence()).flatten();
+                let unlock = unless_interrupted(client.order("Unlock", &())).await?;
                 follow.end(&unlock).await?;
-                client.order(method, body).await?
+                drop(for_unlock);
+                unless_interrupted(client.order(method, body)).await?
             }
             Err(failure) if self.await_card && wants_card(&failure) => {
                 self.when_card_comes(&client, method, body).await?
@@ -100,6 +106,7 @@ impl<'a> Ordering<'a> {
             return Ok(None);
         }
         let job = follow.end(&path).await?;
+        drop(silence);
         for (value, word, secret) in SHOWN {
             if job.value(value) == word && !agent.has_shown(secret) {
                 return Err(not_shown(secret));
@@ -158,6 +165,27 @@ fn not_shown(secret: &str) -> Failure {
             "it was done, but the {secret} was not shown here: the program that `simsync status` names at \"Asks at an insertion\" took note of it. If that is not your desktop's prompt, somebody else has it: begin anew with another card"
         ),
     )
+}
+
+/// Whether the order may ask for a secret: its caller's terminal shows nothing until it is done.
+fn asks(method: &str) -> bool {
+    !matches!(
+        method,
+        "Sync" | "Eject" | "AnswerCollection" | "ConfirmServer" | "Forget" | "ForgetPairing"
+    )
+}
+
+/// Ctrl-C is heard by whoever waits for it while this lives, and by nobody else.
+pub(crate) fn interrupts() -> Outcome<tokio::signal::unix::Signal> {
+    let kind = tokio::signal::unix::SignalKind::interrupt();
+    tokio::signal::unix::signal(kind).map_err(|e| Failure::new("failed", e.to_string()))
+}
+
+async fn unless_interrupted<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled")),
+    }
 }
 
 fn wants_card(failure: &Failure) -> bool {

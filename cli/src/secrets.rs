@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 use crate::args::SecretArgs;
-use simsync_shell::{Interrupt, Secret, Tty, visible};
+use crate::questions::Questions;
+use simsync_shell::{Interrupt, Secret, Silence, Tty, visible};
 
 /// Longest secret that is read from a descriptor, in bytes.
 const SECRET_MAX: usize = 256;
@@ -92,7 +93,7 @@ pub struct Secrets {
     /// The command has no need of a session.
     opens_none: bool,
     tty: Option<Tty>,
-    cancelled: Arc<AtomicBool>,
+    questions: Questions,
     given: HashMap<String, Secret>,
     /// The kind of a secret from a descriptor that was refused.
     rejected: Option<String>,
@@ -101,13 +102,13 @@ pub struct Secrets {
 impl Secrets {
     /// The sources that the command line names, and the terminal if somebody sits there.
     pub fn new(args: SecretArgs, new_is_terminals: bool) -> Self {
-        let cancelled = Arc::new(AtomicBool::new(false));
+        let questions = Questions::default();
         Self {
             args,
             new_is_terminals,
             opens_none: false,
-            tty: Tty::open(cancelled.clone(), Interrupt::IsHandled),
-            cancelled,
+            tty: Tty::open(questions.begin(), Interrupt::IsHandled),
+            questions,
             given: HashMap::new(),
             rejected: None,
         }
@@ -117,6 +118,11 @@ impl Secrets {
     /// have to type once more for it, and the reader would wait on after the command.
     pub fn open_no_session(&mut self) {
         self.opens_none = true;
+    }
+
+    /// Shows nothing of what is typed, from before something is asked until the command is done.
+    pub fn silence(&self) -> Option<Silence> {
+        self.tty.as_ref()?.silence()
     }
 
     /// Whether anything can be given at all.
@@ -134,9 +140,18 @@ impl Secrets {
             .any(Option::is_some)
     }
 
-    /// Set to end a prompt that is open.
-    pub fn cancelled(&self) -> Arc<AtomicBool> {
-        self.cancelled.clone()
+    /// The questions that are put to it.
+    pub fn questions(&self) -> Questions {
+        self.questions.clone()
+    }
+
+    /// What is asked now, which this calls off. False: it was called off already.
+    fn begin(&mut self, cancelled: Arc<AtomicBool>) -> bool {
+        let is_wanted = !cancelled.load(Ordering::Relaxed);
+        if let Some(tty) = &mut self.tty {
+            tty.called_off_by(cancelled);
+        }
+        is_wanted
     }
 
     /// The kind of the secret from a descriptor that was wrong, if one was.
@@ -155,9 +170,15 @@ impl Secrets {
         }
     }
 
-    /// Answers a question. Blocks while a person types.
-    pub fn answer(&mut self, question: &Question) -> Result<Secret, Refusal> {
-        self.cancelled.store(false, Ordering::Relaxed);
+    /// Answers a question, until it is called off. Blocks while a person types.
+    pub fn answer(
+        &mut self,
+        question: &Question,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Secret, Refusal> {
+        if !self.begin(cancelled) {
+            return Err(Refusal::Declined);
+        }
         let kind = question.kind.as_str();
         if question.retry {
             self.given.remove(kind);
@@ -202,10 +223,11 @@ impl Secrets {
             .map_or_else(String::new, |r| format!(" in {}", visible(r)));
         let tries = tries(question.tries_left);
         loop {
-            let secret = tty
-                .hidden(&format!("{what}{reader}{tries}: "))
-                .filter(|s| !s.is_empty())
-                .ok_or(Refusal::Declined)?;
+            let typed = tty.hidden(&format!("{what}{reader}{tries}: "));
+            if typed.is_none() && self.questions.were_withdrawn() {
+                tty.say("It is not asked for here any more.\n");
+            }
+            let secret = typed.filter(|s| !s.is_empty()).ok_or(Refusal::Declined)?;
             if !question.kind.starts_with("new-") {
                 return Ok(secret);
             }
@@ -241,8 +263,15 @@ impl Secrets {
     }
 
     /// Shows a secret that was made; true once it was taken note of. Blocks while a person reads.
-    pub fn show(&mut self, what: &str, secret: &Secret) -> Result<bool, Refusal> {
-        self.cancelled.store(false, Ordering::Relaxed);
+    pub fn show(
+        &mut self,
+        what: &str,
+        secret: &Secret,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<bool, Refusal> {
+        if !self.begin(cancelled) {
+            return Err(Refusal::Declined);
+        }
         let descriptor = match what {
             "puk" => self.args.puk_fd,
             "recovery-code" => self.args.recovery_fd,
@@ -266,7 +295,10 @@ impl Secrets {
     }
 
     /// Asks the person at the terminal a yes or no; none if nobody sits there.
-    pub fn confirm(&self, question: &str) -> Option<bool> {
+    pub fn confirm(&mut self, question: &str) -> Option<bool> {
+        // What was called off before is no answer to this.
+        let cancelled = self.questions.begin();
+        self.begin(cancelled);
         self.tty.as_ref().map(|t| t.confirm(question))
     }
 }
@@ -406,13 +438,20 @@ mod tests {
             kind: "card-pin".to_owned(),
             ..Question::default()
         };
-        assert_eq!(*secrets.answer(&question).unwrap(), "1234");
-        assert_eq!(*secrets.answer(&question).unwrap(), "1234");
+        let wanted = Arc::<AtomicBool>::default;
+        assert_eq!(*secrets.answer(&question, wanted()).unwrap(), "1234");
+        assert_eq!(*secrets.answer(&question, wanted()).unwrap(), "1234");
+        // Called off before its turn came.
+        let called_off = Arc::new(AtomicBool::new(true));
+        assert_eq!(
+            secrets.answer(&question, called_off),
+            Err(Refusal::Declined)
+        );
         let again = Question {
             retry: true,
             ..question
         };
-        assert_eq!(secrets.answer(&again), Err(Refusal::Declined));
+        assert_eq!(secrets.answer(&again, wanted()), Err(Refusal::Declined));
         assert_eq!(secrets.rejected(), Some("card-pin"));
     }
 }

@@ -141,7 +141,7 @@ impl Outstanding {
 }
 
 /// The whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     /// The daemon's version.
     pub version: String,
@@ -173,6 +173,8 @@ pub struct Snapshot {
     pub sequence: u64,
     /// Sealed changes that wait to be delivered.
     pub tails_waiting: u32,
+    /// Files whose changes are in these.
+    pub sealed_changes: u64,
     /// Kept-aside versions.
     pub conflicts: u32,
     /// Paths that are not in sync until a person does something.
@@ -286,6 +288,7 @@ impl Snapshot {
             session: Some(get(p, "Session")).filter(|n| *n != 0),
             sequence: get(p, "Sequence"),
             tails_waiting: get(p, "TailsWaiting"),
+            sealed_changes: get(p, "SealedChanges"),
             conflicts: get(p, "ConflictCount"),
             need_attention: get(p, "NeedAttention"),
             tried_again: get(p, "TriedAgain"),

@@ -9,7 +9,7 @@
 
 use serde_json::Value;
 use simsync_rig::demo::{eject, insert, provision, pull, unlock};
-use simsync_rig::rig::{CliResult, Rig, Secrets, Terminal, packs_below};
+use simsync_rig::rig::{CliResult, DEADLINE, Rig, Secrets, Terminal, packs_below, wait_for};
 use simsync_rig::scene::{joined, on_card, paired, seed};
 
 /// PIN and PUK tries, as the card says itself.
@@ -140,6 +140,103 @@ fn f_g3_a_pairing_that_fails_late_leaves_nobody_stuck() {
     std::fs::write(a.data.join("after.txt"), "after").unwrap();
     unlock(&a, &person).unwrap();
     eject(&mut rig, &a, &person).unwrap();
+}
+
+/// What fails before anything was changed: the card still has the session that is open, and status says so rightly.
+#[test]
+fn f_g_a_command_that_fails_early_leaves_the_session_on_the_card() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    let session = a.status().unwrap()["session"].clone();
+    let wrong = Secrets::give("--pin-fd", "0000");
+    let none = Secrets::default();
+    let commands: [(&[&str], &Secrets, i32); 5] = [
+        (&["pair"], &wrong, 5),
+        (&["pair", "--label", "Other"], &wrong, 5),
+        (&["pair"], &none, 8),
+        (&["card", "add", "--step"], &none, 6),
+        (&["pin", "change"], &wrong, 5),
+    ];
+    for (n, (args, given, code)) in commands.into_iter().enumerate() {
+        let failed = a.simsync(args, given).unwrap();
+        assert_eq!(failed.code, code, "{args:?}: {}", failed.json);
+        let name = format!("after {n}.txt");
+        std::fs::write(a.data.join(&name), &name).unwrap();
+        let synced = a.simsync(&["sync"], &none).unwrap().ok("simsync sync");
+        synced.unwrap();
+        let status = a.status().unwrap();
+        assert_eq!(status["state"], "synced", "{args:?}: {status}");
+        assert_eq!(status["session"], session, "{args:?}");
+    }
+    // No PIN is needed for the end, though the last one was wrong.
+    let closes = || {
+        let closed = a.simsync(&["eject"], &none).unwrap();
+        assert_eq!(closed.code, 0, "{}", closed.json);
+        let told = &closed.json["job"]["result"]["card-not-told"];
+        assert!(told.is_null(), "{}", closed.json);
+    };
+    closes();
+    // Without a server another name comes to nothing, too.
+    unlock(&a, &person).unwrap();
+    a.wire.set_down(true);
+    let failed = a.simsync(&["pair", "--label", "Other"], &person.secrets());
+    assert_eq!(failed.unwrap().code, 7);
+    a.wire.set_down(false);
+    a.simsync(&["sync"], &none).unwrap().ok("sync").unwrap();
+    closes();
+    // A new PIN is not verified yet.
+    unlock(&a, &person).unwrap();
+    let new = Secrets::give("--pin-fd", &person.pin).and("--new-pin-fd", "8642");
+    let changed = a.simsync(&["pin", "change"], &new).unwrap();
+    changed.ok("simsync pin change").unwrap();
+    closes();
+}
+
+#[test]
+fn f_g3_a_yank_while_a_terminal_is_renamed_leaves_one_name() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, person) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    // Card and server have the new name, the vault has not.
+    let file = a.home.join("state/terminal.json");
+    a.wire
+        .hold_when(move || std::fs::read_to_string(&file).is_ok_and(|t| t.contains("Other")));
+    let args = ["pair", "--label", "Other"];
+    let failed = std::thread::scope(|scope| {
+        let pairing = scope.spawn(|| a.simsync(&args, &person.secrets()).unwrap());
+        wait_for("the new name to be half way", DEADLINE, || {
+            a.wire.is_held().then_some(())
+        })
+        .unwrap();
+        pull(&mut rig, &a, &person).unwrap();
+        a.wire.set_down(true);
+        a.wire.release();
+        pairing.join().unwrap()
+    });
+    assert_ne!(failed.code, 0, "{}", failed.json);
+    a.wire.set_down(false);
+    let names = || {
+        let status = a.status().unwrap();
+        let own = status["terminals"].as_array().unwrap().iter();
+        let own = own.filter(|t| t["own"] == true);
+        let own = own.map(|t| t["label"].as_str().unwrap().to_owned());
+        let own: Vec<String> = own.collect();
+        (status["label"].as_str().unwrap().to_owned(), own)
+    };
+    assert_eq!(names(), ("A".to_owned(), vec!["A".to_owned()]));
+    // Paired once more, it is done everywhere.
+    insert(&mut rig, &a, &person).unwrap();
+    let paired = a.simsync(&["pair"], &person.secrets()).unwrap();
+    let paired = paired.ok("simsync pair").unwrap();
+    assert_eq!(paired.json["job"]["result"]["label"], "Other");
+    assert_eq!(names(), ("Other".to_owned(), vec!["Other".to_owned()]));
+    assert_eq!(on_card(&a, &person).unwrap(), ["Other"]);
+    let list = rig.server.admin(&["terminal", "list"]).unwrap().to_string();
+    assert!(list.contains("Other"), "{list}");
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::args::{CardAddArgs, CardRemoveArgs, Common};
+use crate::args::{CardAddArgs, CardRemoveArgs, Common, SecretArgs};
 use crate::client::{Client, ROOT, Signal};
 use crate::failure::{Failure, Outcome};
 use crate::job::JobView;
 use crate::output::{Output, table};
 use crate::properties::{Properties, get};
-use crate::run::Ordering;
+use crate::run::{Ordering, interrupts};
+use crate::secrets::Secrets;
 use crate::snapshot::Card;
 
 /// One of the person's cards.
@@ -62,14 +63,17 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
             "each card has a PIN of its own: with --pin-fd, add it step by step with --step",
         ));
     }
+    // The PIN of the card that is waited for is typed ahead by many: that is not shown.
+    let _interrupts = interrupts()?;
+    let _silence = Secrets::new(SecretArgs::default(), false).silence();
     loop {
         let ordering = Ordering::new(common, output, &args.secrets);
         let job = match ordering.give("AddCard", &()).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(()),
             Err(failure) if failure.code == "no-new-card" && !args.step && !output.json() => {
-                output.line("Take this card out and put the new card in.");
-                wait_for_card(common, |c| c.state == "unpaired").await?;
+                let said = "Take this card out and put the new card in.";
+                wait_for_card(common, output, said, |c| c.state == "unpaired").await?;
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -81,8 +85,8 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
             return Ok(());
         }
         if !named {
-            output.line("The new card's keys are read. Take it out and put your usual card in.");
-            wait_for_card(common, |c| {
+            let said = "The new card's keys are read. Take it out and put your usual card in.";
+            wait_for_card(common, output, said, |c| {
                 c.state == "paired" && c.id.as_ref() != Some(&card)
             })
             .await?;
@@ -90,8 +94,8 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
         }
         let polite = Ordering::new(common, output, &args.secrets);
         polite.give("Eject", &()).await?;
-        output.line("Your cards know the new one. Take this card out and put the new card in.");
-        wait_for_card(common, |c| {
+        let said = "Your cards know the new one. Take this card out and put the new card in.";
+        wait_for_card(common, output, said, |c| {
             c.state == "paired" && c.id.as_ref() == Some(&card)
         })
         .await?;
@@ -119,8 +123,14 @@ fn told(job: &JobView, named: bool) -> String {
     }
 }
 
-/// Waits until such a card is in.
-async fn wait_for_card(common: &Common, wanted: impl Fn(&Card) -> bool) -> Outcome<()> {
+/// Says which card is wanted, and waits until it is in.
+async fn wait_for_card(
+    common: &Common,
+    output: &Output,
+    said: &str,
+    wanted: impl Fn(&Card) -> bool,
+) -> Outcome<()> {
+    output.line(said);
     let client = Client::connect(common.bus.as_deref()).await?;
     let coming = async {
         let mut signals = client.signals(ROOT).await?;

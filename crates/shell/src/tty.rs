@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use crate::quiet::{Hushed, Quietness, Silence};
 use crate::signals::{Asked, Interrupt, Watch};
 
 /// Longest line that is read, in bytes.
@@ -21,51 +21,37 @@ pub type Secret = Zeroizing<String>;
 
 /// The terminal emulator that somebody sits at.
 pub struct Tty {
-    file: File,
+    file: Arc<File>,
     cancelled: Arc<AtomicBool>,
     interrupt: Interrupt,
+    quietness: Arc<Quietness>,
 }
 
-/// Puts the terminal back as it was, however the reading ends.
-struct Quiet<'a> {
-    file: &'a File,
-    before: Termios,
+/// The terminal in a prompt's hands. It goes back to whoever kept it quiet before, or as it was.
+struct Prompting<'a> {
+    tty: &'a Tty,
+    hushed: Option<Hushed>,
+    is_kept: bool,
 }
 
-impl<'a> Quiet<'a> {
-    fn new(file: &'a File) -> std::io::Result<Self> {
-        let before = tcgetattr(file)?;
-        let quiet = Self { file, before };
-        quiet.hush()?;
-        Ok(quiet)
-    }
-
-    /// No echo. What was typed before is thrown away: it was seen.
-    fn hush(&self) -> std::io::Result<()> {
-        let mut quiet = self.before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        quiet
-            .local_modes
-            .insert(LocalModes::ECHONL | LocalModes::ICANON);
-        // What was typed while somebody else had set it up is dropped; what was typed at this prompt already is not.
-        let is_so = tcgetattr(self.file)?.local_modes == quiet.local_modes;
-        let how = if is_so {
-            OptionalActions::Now
-        } else {
-            OptionalActions::Flush
+impl<'a> Prompting<'a> {
+    fn new(tty: &'a Tty) -> Option<Self> {
+        let kept = tty.quietness.take();
+        let is_kept = kept.is_some();
+        let prompting = Self {
+            tty,
+            hushed: kept.or_else(|| Hushed::new(tty.file.clone(), tty.interrupt)),
+            is_kept,
         };
-        Ok(tcsetattr(self.file, how, &quiet)?)
-    }
-
-    fn put_back(&self) {
-        // The terminal may be gone; then there is nothing to put back.
-        let _ = tcsetattr(self.file, OptionalActions::Now, &self.before);
+        prompting.hushed.as_ref()?.forget_typed();
+        Some(prompting)
     }
 }
 
-impl Drop for Quiet<'_> {
+impl Drop for Prompting<'_> {
     fn drop(&mut self) {
-        self.put_back();
+        let kept = self.hushed.take().filter(|_| self.is_kept);
+        self.tty.quietness.give_back(kept);
     }
 }
 
@@ -90,52 +76,77 @@ impl Tty {
     pub fn controlling(cancelled: Arc<AtomicBool>, interrupt: Interrupt) -> std::io::Result<Self> {
         let file = File::options().read(true).write(true).open("/dev/tty")?;
         Ok(Self {
-            file,
-            cancelled,
             interrupt,
+            quietness: Quietness::of_this_process(),
+            ..Self::of(file, cancelled)
         })
     }
 
     /// A terminal that is open already.
     pub fn of(file: File, cancelled: Arc<AtomicBool>) -> Self {
         Self {
-            file,
+            file: Arc::new(file),
             cancelled,
             interrupt: Interrupt::IsHandled,
+            quietness: Arc::default(),
         }
+    }
+
+    /// What is asked from now on is called off by this.
+    pub fn called_off_by(&mut self, cancelled: Arc<AtomicBool>) {
+        self.cancelled = cancelled;
     }
 
     /// Says something.
     pub fn say(&self, text: &str) {
         // A terminal that is gone is seen at the next reading.
-        let _ = (&self.file).write_all(crate::visible_text(text).as_bytes());
+        let _ = (&*self.file).write_all(crate::visible_text(text).as_bytes());
+    }
+
+    /// Shows nothing of what is typed from now on, also between prompts, until the silence ends. None in the background, or where
+    /// it is silent already. Who has a handler of Ctrl-C of its own has it by now.
+    pub fn silence(&self) -> Option<Silence> {
+        Silence::begin(&self.quietness, &self.file, self.interrupt)
     }
 
     /// Reads a line that is not shown, also after the process was stopped and continued; none if it was cancelled or the
-    /// input ended.
+    /// input ended. What was typed before the prompt is no part of it.
     pub fn hidden(&self, prompt: &str) -> Option<Secret> {
-        let watch = Watch::new(self.interrupt)?;
-        let quiet = Quiet::new(&self.file).ok()?;
+        let prompting = Prompting::new(self)?;
+        let hushed = prompting.hushed.as_ref()?;
         loop {
             self.say(prompt);
-            match self.line(Some(&watch)) {
+            match self.line(Some(hushed.watch())) {
                 Line::Typed(secret) => return Some(secret),
-                Line::None => return None,
-                Line::Signal(Asked::Again) => self.say("\n"),
-                Line::Signal(Asked::Leave(signal)) => {
-                    quiet.put_back();
-                    self.say("\n");
-                    Watch::obey(signal);
+                Line::None => {
+                    if self.cancelled.load(Ordering::Relaxed) {
+                        // Whatever is said next is a line of its own.
+                        self.say("\n");
+                    }
+                    return None;
                 }
+                Line::Signal(Asked::Again) => self.say("\n"),
+                Line::Signal(Asked::Leave(signal)) => hushed.obey(signal, || self.say("\n")),
             }
-            quiet.hush().ok()?;
+            hushed.again()?;
         }
     }
 
-    /// Reads a line that is shown.
+    /// Reads a line that is shown, also in the middle of a silence.
     pub fn shown(&self, prompt: &str) -> Option<Secret> {
+        let silent = self.quietness.take();
+        if let Some(silent) = &silent {
+            silent.forget_typed();
+        }
+        let is_kept = silent.is_some();
+        // As it was, and signals do what they do.
+        drop(silent);
         self.say(prompt);
-        match self.line(None) {
+        let line = self.line(None);
+        let again = is_kept && self.quietness.is_wanted();
+        let again = again.then(|| Hushed::new(self.file.clone(), self.interrupt));
+        self.quietness.give_back(again.flatten());
+        match line {
             Line::Typed(text) => Some(text),
             Line::None | Line::Signal(_) => None,
         }
@@ -155,7 +166,7 @@ impl Tty {
                 Ok(()) => {}
                 Err(line) => return line,
             }
-            let read = match (&self.file).read(&mut buffer[filled..]) {
+            let read = match (&*self.file).read(&mut buffer[filled..]) {
                 Ok(0) | Err(_) => return Line::None,
                 Ok(read) => read,
             };

@@ -168,6 +168,10 @@ pub trait Agents: Send + Sync {
         by: Option<Caller>,
         request: PadRequest,
     ) -> BoxFuture<'_, Result<PadShown, AgentError>>;
+    /// Whose agent is asked first for an order of this caller; none if there is nobody.
+    fn first(&self, by: Option<&Caller>) -> Option<Caller>;
     /// Whether there is anybody to be asked.
-    fn any(&self, by: Option<&Caller>) -> bool;
+    fn any(&self, by: Option<&Caller>) -> bool {
+        self.first(by).is_some()
+    }
 }

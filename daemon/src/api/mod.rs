@@ -142,6 +142,8 @@ pub struct Status {
     pub sequence: u64,
     /// Tails that wait to be delivered.
     pub tails_waiting: u32,
+    /// Paths whose changes are in them.
+    pub sealed_changes: u64,
     /// Conflicts that were kept as both.
     pub conflicts: u32,
     /// Paths that are not where they should be until a person does something.

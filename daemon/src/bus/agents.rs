@@ -493,7 +493,7 @@ impl Agents for BusAgents {
         Box::pin(async move { self.show_pad_message(by.as_ref(), &request).await })
     }
 
-    fn any(&self, by: Option<&Caller>) -> bool {
-        !self.asked(by).is_empty()
+    fn first(&self, by: Option<&Caller>) -> Option<Caller> {
+        self.asked(by).first().map(Agent::caller)
     }
 }

@@ -474,6 +474,12 @@ impl Manager {
         self.status().tails_waiting
     }
 
+    /// Files whose sealed changes wait to be delivered.
+    #[zbus(property)]
+    async fn sealed_changes(&self) -> u64 {
+        self.status().sealed_changes
+    }
+
     /// Conflicts that were kept as both.
     #[zbus(property)]
     async fn conflict_count(&self) -> u32 {

@@ -64,7 +64,7 @@ pub(super) fn open_again(
         again: true,
     };
     state.reopen_due = false;
-    state.asker_came = false;
+    (state.asker_came, state.next_is_asked) = (false, false);
     actions.push(Action::Open {
         reader,
         card,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
-use crate::api::Reason;
+use super::unlocks::Unlock;
+use crate::api::{Caller, Reason};
 use crate::card::CardEvent;
 use crate::outstanding::Summary;
 
@@ -207,9 +208,22 @@ pub enum Event {
     /// Paired or unpaired.
     Pairing(bool),
     /// The user asks to open the session.
-    UserUnlock,
+    UserUnlock(Unlock),
+    /// Whoever gave such an order has heard how it went, or waits no longer; by the number of the job.
+    UnlockEnded(u64),
+    /// An opening, which fails for that, asked a person and got nothing.
+    AskedInVain {
+        /// For whose order.
+        of: Option<Caller>,
+        /// Whose agent was asked.
+        at: Option<Caller>,
+        /// What became of it.
+        why: Reason,
+    },
     /// The user orders something that runs as work.
     UserOrder(u64),
+    /// The same, and nothing that runs is worth waiting for: this terminal forgets its pairing.
+    UserForgets(u64),
     /// Time.
     Timer(Timer),
     /// Stop in good order.
@@ -238,6 +252,8 @@ pub enum Action {
     Start(Work),
     /// Stop the work that runs.
     StopWork,
+    /// The same, without waiting for what it waits for.
+    AbandonWork,
     /// Wipe the vault's keys, drop the card and the grant; tell the server `removed`.
     Wipe,
     /// Deliver tails that wait.

@@ -8,6 +8,7 @@ mod in_sync;
 mod presence;
 mod reduce;
 mod state;
+mod unlocks;
 mod word;
 
 pub use event::{
@@ -16,6 +17,7 @@ pub use event::{
 pub use presence::{SeenSim, SimPlace};
 pub use reduce::reduce;
 pub use state::{CardPhase, Policy, Server, SessionPhase, State, leaving};
+pub use unlocks::{Unlock, Unlocks};
 
 #[cfg(test)]
 mod tests;

@@ -99,7 +99,15 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::CardsHeld(readers) => state.cards_held = readers,
         Event::Leaving => state.leaving = true,
         Event::Pairing(paired) => pairing(state, paired, &mut actions),
-        Event::UserUnlock => {
+        Event::UnlockEnded(job) => state.unlocks.ended(job),
+        Event::AskedInVain { of, at, why } => {
+            if !asked_too_early(state, &why) {
+                state.unlocks.in_vain(of.as_ref(), at.as_ref(), &why);
+                state.next_is_asked = state.unlocks.stand();
+            }
+        }
+        Event::UserUnlock(order) => {
+            state.unlocks.order(order);
             state.hold = None;
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Failed(_))) {
@@ -122,6 +130,12 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             }
         }
         Event::UserOrder(id) => state.queue.push_back(id),
+        Event::UserForgets(id) => {
+            if state.work.is_some_and(|w| w != Work::Tail) {
+                actions.push(Action::AbandonWork);
+            }
+            state.queue.push_front(id);
+        }
         Event::Timer(timer) => timer_fired(state, timer, &mut actions),
         Event::Stop => {
             state.stopping = true;
@@ -281,6 +295,11 @@ fn may_have_cost_a_try(reason: &Reason) -> bool {
     )
 }
 
+/// Asked in vain just before somebody came: once more.
+fn asked_too_early(state: &State, reason: &Reason) -> bool {
+    reason.code == "no-agent" && state.asker_came
+}
+
 fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut Vec<Action>) {
     if state.session_reader() != Some(reader) {
         return;
@@ -302,8 +321,17 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         actions.push(Action::Wipe);
     }
     match why {
-        // Asked in vain just before somebody came: once more.
-        OpenFailure::NotGiven(reason) if reason.code == "no-agent" && state.asker_came => {}
+        OpenFailure::NotGiven(reason) if asked_too_early(state, &reason) => {}
+        // What one caller answered is not the answer of the next.
+        OpenFailure::NotGiven(reason) if state.next_is_asked => {
+            if may_have_cost_a_try(&reason) {
+                // First, and by itself: a SELECT beside the next opening could undo what that has just opened.
+                if let Some(card @ Some(_)) = state.readers.get_mut(reader) {
+                    *card = Some(CardPhase::Looking);
+                }
+                actions.push(Action::Look(reader.to_owned()));
+            }
+        }
         OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => {
             if may_have_cost_a_try(&reason) {
                 actions.push(Action::Look(reader.to_owned()));
@@ -392,7 +420,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
             reader: reader.clone(),
             again: false,
         };
-        state.asker_came = false;
+        (state.asker_came, state.next_is_asked) = (false, false);
         actions.push(Action::Open {
             reader,
             card,

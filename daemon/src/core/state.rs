@@ -6,6 +6,7 @@ use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
 use super::event::{CARD_BUSY, Sims, Work};
+use super::unlocks::Unlocks;
 use crate::api::Reason;
 use crate::config::{LoginPolicy, SimTrigger};
 use crate::outstanding::Summary;
@@ -126,6 +127,10 @@ pub struct State {
     pub retry_open: bool,
     /// Somebody who can be asked for the PIN came after the opening that runs had begun.
     pub asker_came: bool,
+    /// Orders to open the session that stand.
+    pub unlocks: Unlocks,
+    /// What the opening that fails now was told was one caller's answer; others that ordered it were not asked yet.
+    pub next_is_asked: bool,
     /// The login session is active; none if nobody can tell.
     pub login_active: Option<bool>,
     /// The login session is locked; none if nobody can tell.
@@ -187,6 +192,8 @@ impl State {
             hold: None,
             retry_open: false,
             asker_came: false,
+            unlocks: Unlocks::default(),
+            next_is_asked: false,
             login_active: None,
             login_locked: None,
             sims: None,

@@ -69,6 +69,15 @@ fn open(s: &mut State) {
     );
 }
 
+/// An order of somebody who has no agent.
+fn unlock() -> Event {
+    Event::UserUnlock(Unlock {
+        job: 1,
+        by: None,
+        has_agent: false,
+    })
+}
+
 fn end(s: &mut State, work: Work, outcome: Outcome) -> Vec<Action> {
     reduce(s, Event::WorkEnded { work, outcome })
 }
@@ -141,7 +150,7 @@ fn m7_an_unknown_card_starts_nothing() {
     );
     assert_eq!(actions, []);
     assert!(codes(&s).contains(&"card-not-paired".to_owned()));
-    assert_eq!(reduce(&mut s, Event::UserUnlock), []);
+    assert_eq!(reduce(&mut s, unlock()), []);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
 }
 
@@ -267,7 +276,7 @@ fn a_declined_pin_waits_for_the_user() {
     assert_eq!(codes(&s), ["pin-declined"]);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
     assert_eq!(
-        reduce(&mut s, Event::UserUnlock),
+        reduce(&mut s, unlock()),
         [Action::Open {
             reader: R.into(),
             card: CardId([1; 16]),
@@ -296,9 +305,9 @@ fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
     assert_eq!(looked(&mut s, 0), []);
     assert!(codes(&s).contains(&"pin-blocked".to_owned()));
     // Unblocked by another program meanwhile, or not.
-    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
     assert_eq!(looked(&mut s, 0), []);
-    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
     let open = Action::Open {
         reader: R.into(),
         card: CardId([1; 16]),
@@ -316,7 +325,7 @@ fn who_comes_while_nobody_was_asked_is_asked() {
         why: OpenFailure::NotGiven(Reason::new("no-agent", "nobody is there")),
     };
     // The first try began before there was anybody; its failure is not the answer to who came meanwhile.
-    assert_eq!(reduce(&mut s, Event::UserUnlock), []);
+    assert_eq!(reduce(&mut s, unlock()), []);
     let open = Action::Open {
         reader: R.into(),
         card: CardId([1; 16]),
@@ -436,7 +445,7 @@ fn what_was_refused_is_tried_again_on_the_users_word_only() {
         card: CardId([1; 16]),
         again: false,
     };
-    assert_eq!(reduce(&mut s, Event::UserUnlock), [open]);
+    assert_eq!(reduce(&mut s, unlock()), [open]);
 }
 
 #[test]
@@ -482,3 +491,4 @@ mod cards;
 mod openings;
 mod sims;
 mod truth;
+mod unlocks;

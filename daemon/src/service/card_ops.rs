@@ -234,15 +234,14 @@ pub(super) fn sign(
     Ok(applet.sign(domain, hash)?)
 }
 
-/// SELECT, VERIFY, READ INFO, READ KEYS.
+/// VERIFY, READ INFO, READ KEYS.
 pub(super) fn read(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     nonce: &[u8; 32],
 ) -> Result<(Info, SignedKeys), CardError> {
     let wanted = card.wanted();
-    let mut applet = transaction(card)?;
-    applet.select()?;
+    let mut applet = ours(card)?;
     pin.verify(&mut applet, wanted)?;
     Ok((applet.read_info()?, applet.read_keys(nonce)?))
 }

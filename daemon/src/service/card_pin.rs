@@ -194,6 +194,7 @@ impl Ctx {
         purpose: PadPurpose,
         work: impl FnOnce(&mut OpenCard<'_>, &CardPin) -> Result<T, CardError> + Send + 'static,
     ) -> Result<T, PinError> {
+        self.note_own_slot(reader).await;
         if let CardPin::Pad(entry) = *pin {
             let turn = self.pad_turn(reader).await?;
             if let Some(shown) = self.show_pad(reader, &entry, purpose).await? {
@@ -280,6 +281,7 @@ impl Ctx {
             tries_left,
             retry: false,
         };
+        self.note_own_slot(reader).await;
         let _turn = self.pad_turn(reader).await?;
         let Some(shown) = self.show_pad(reader, &entry, PadPurpose::Change).await? else {
             return Ok(false);
@@ -313,7 +315,7 @@ impl Ctx {
             retry: entry.retry,
             seconds: TIMEOUT_SECONDS.into(),
         };
-        match self.agents.show_pad(super::secrets::asker(), request).await {
+        match self.agents.show_pad(super::asking::asker(), request).await {
             Ok(shown) => Ok(Some(shown)),
             Err(AgentError::NoAgent) => Ok(None),
             Err(e) => Err(PinError::NotGiven(agent_reason(e))),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use simsync_card::client::{HeadRecord, Token, UnsettledSession};
+use simsync_card::client::{HeadRecord, Slot, Token, UnsettledSession};
 use simsync_card::ids::TerminalId;
 use simsync_card::sign::SecretKey;
 use simsync_protocol::client::Connection;
@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use super::Parts;
 use super::jobs::Jobs;
-use crate::api::{Agents, Caller};
+use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
-use crate::core::Event;
+use crate::core::{Event, Unlocks};
 use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, now_ms};
 use crate::identity::{Pairing, Terminal};
 use crate::paths::Paths;
@@ -57,6 +57,8 @@ pub struct Live {
     pub record: Option<HeadRecord>,
     /// Sessions that were unsettled on the card before this one.
     pub unsettled: Vec<UnsettledSession>,
+    /// This terminal's slot on the card, once it was asked for: the session is closed by it.
+    pub own_slot: Option<Slot>,
     /// When the card's head record was last brought up to date.
     pub head_put: Option<Instant>,
     /// The newest commit that the card knows of, and the list.
@@ -93,8 +95,12 @@ pub struct Ctx {
     engine_config: Arc<EngineConfig>,
     /// When the last sync ended well, milliseconds since 1970; 0 if never.
     pub last_sync: std::sync::atomic::AtomicI64,
-    /// Who ordered last that a session be opened, and has not heard yet how that went.
-    unlocker: Mutex<Option<(u64, Caller)>>,
+    /// Orders to open the session, as the rules know them.
+    pub unlocks: tokio::sync::watch::Sender<Unlocks>,
+    /// Changes when the work that runs is given up.
+    pub abandoned: tokio::sync::watch::Sender<()>,
+    /// Held by an engine as long as it works; also by one whose work was given up.
+    pub engine_works: Arc<tokio::sync::Mutex<()>>,
     /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
     pub pad_turn: tokio::sync::Mutex<()>,
     /// Only one delivery of tails at a time.
@@ -165,7 +171,9 @@ impl Ctx {
             last_tail: Mutex::new(BTreeMap::new()),
             engine_config,
             last_sync: std::sync::atomic::AtomicI64::new(0),
-            unlocker: Mutex::default(),
+            unlocks: tokio::sync::watch::Sender::default(),
+            abandoned: tokio::sync::watch::Sender::default(),
+            engine_works: Arc::default(),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::default(),
@@ -192,21 +200,6 @@ impl Ctx {
             Ok(found) => self.roots.send_modify(|r| r.found = found),
             Err(error) => tracing::error!(%error, "the folders that a sync found cannot be told"),
         }
-    }
-
-    /// Who ordered that a session be opened: what the opening asks for goes there.
-    pub fn unlocker(&self) -> Option<Caller> {
-        lock(&self.unlocker).as_ref().map(|(_, by)| by.clone())
-    }
-
-    /// Somebody ordered that a session be opened, by this job.
-    pub fn set_unlocker(&self, job: u64, by: Option<Caller>) {
-        *lock(&self.unlocker) = by.map(|by| (job, by));
-    }
-
-    /// The job has ended.
-    pub fn clear_unlocker(&self, job: u64) {
-        lock(&self.unlocker).take_if(|(of, _)| *of == job);
     }
 
     /// Readers with a card in.
@@ -273,17 +266,23 @@ impl Ctx {
         lock(&self.terminal).as_ref().map(Terminal::id)
     }
 
-    /// What this terminal is called: as it was paired, else as it is set.
+    /// What this terminal is called: as the vault names it, which is what everybody sees; before it does as it is to be paired, or
+    /// as it is set.
     pub fn label(&self) -> String {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.as_ref());
-        let paired = pairing.and_then(|p| p.label.clone());
-        paired
-            .or_else(|| pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?)))
+        let in_vault = pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?));
+        in_vault
+            .or_else(|| pairing?.label.clone())
             .unwrap_or_else(|| self.config.label.clone())
     }
 
-    /// For terminals whose file does not say it yet.
+    /// What card and server were told that it is called. A pairing that was interrupted then has not told the vault.
+    pub fn label_told(&self) -> String {
+        let told = self.terminal().and_then(|t| t.pairing?.label);
+        told.unwrap_or_else(|| self.label())
+    }
+
     fn label_in_vault(&self, terminal: &Terminal) -> Option<String> {
         let newest = self.store.key_objects().ok()?.pop()?;
         newest
@@ -355,6 +354,12 @@ impl Ctx {
     /// Stops the work that runs.
     pub fn stop_work(&self) {
         lock(&self.cancel).cancel();
+    }
+
+    /// Stops it, and waits for nothing that it waits for.
+    pub fn abandon_work(&self) {
+        self.stop_work();
+        self.abandoned.send_replace(());
     }
 
     /// Notes a time for whoever measures.

@@ -204,7 +204,7 @@ impl Ctx {
         let code = RecoveryCode::generate(&mut rng);
         self.agents
             .show(
-                super::secrets::asker(),
+                super::asking::asker(),
                 "recovery-code",
                 Secret::new(code.words()),
             )
@@ -344,6 +344,7 @@ impl Ctx {
             token,
             record: head,
             unsettled: opened.unsettled,
+            own_slot: None,
             head_put: None,
             head_known: (0, 0),
         });

@@ -89,7 +89,7 @@ impl Ctx {
         tokio::spawn(async move {
             let id = job.id();
             self.tell_opening(job, &mut status).await;
-            self.clear_unlocker(id);
+            self.emit(Event::UnlockEnded(id));
         });
     }
 
@@ -98,12 +98,18 @@ impl Ctx {
         job: super::jobs::JobHandle,
         status: &mut tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
     ) {
+        let mut orders = self.unlocks.subscribe();
         loop {
+            // What another caller answered is no end for this one.
+            if let Some(why) = orders.borrow_and_update().refusal(job.id()) {
+                return job.failed(why.clone().into());
+            }
             let now = status.borrow_and_update().clone();
             let looking = now.cards.iter().any(|c| c.state == "looking");
             match now.state.as_str() {
                 state if state == "opening" || looking => tokio::select! {
                     changed = status.changed() => if changed.is_err() { return },
+                    changed = orders.changed() => if changed.is_err() { return },
                     control = job.next_control() => {
                         if control != Some(crate::api::JobControl::Confirm) { return }
                     }

@@ -81,6 +81,9 @@ impl Ctx {
 
     /// Another card would say that it does not know this terminal, and that would pass for done.
     async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
+        if self.is_in_session(reader) {
+            return Ok(());
+        }
         let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
         let selected = looked.map_err(|e| card_reason(&e))?;
         let cards = self.known_cards(pairing);
@@ -123,13 +126,21 @@ impl Ctx {
     }
 
     /// Forgets the pairing here, and nothing else: neither card, server nor the other terminals are told. For a terminal that
-    /// cannot leave in good order.
-    pub(super) fn forget_here(&self) -> Done {
+    /// cannot leave in good order. Answers how many files' sealed changes were dropped with it.
+    pub(super) async fn forget_here(&self) -> Done {
         let label = self.label();
+        let dropped = self.store.sealed_changes();
+        let dropped = dropped.map_err(|e| Failure::new("store", e.to_string()))?;
         self.wipe();
         self.emit(Event::SessionClosed);
+        // Work that was given up for this, or an opening that makes a new epoch, has stopped then, and writes nothing after it.
+        self.stop_work();
+        let _none = self.engine_works.lock().await;
         self.forget_pairing()?;
-        Ok(BTreeMap::from([("label".to_owned(), label)]))
+        Ok(BTreeMap::from([
+            ("label".to_owned(), label),
+            ("dropped".to_owned(), dropped.to_string()),
+        ]))
     }
 
     /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.

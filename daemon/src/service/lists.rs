@@ -27,6 +27,11 @@ impl Ctx {
         }
     }
 
+    /// Whether the open session is on the card in this reader. A SELECT would end there what the session opened.
+    pub(super) fn is_in_session(&self, reader: &str) -> bool {
+        self.live().as_ref().is_some_and(|l| l.reader == reader)
+    }
+
     /// Asks for the PIN and signs the next key object of the same epoch. `change` makes it another one, and answers wraps
     /// for recipients that it adds.
     pub(super) async fn commit_key_object(

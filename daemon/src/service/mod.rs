@@ -1,5 +1,6 @@
 //! The running daemon: events in, decisions by [`crate::core`], effects out.
 
+mod asking;
 mod card_ops;
 mod card_pin;
 mod collections;
@@ -11,6 +12,7 @@ mod keeping;
 mod leaving;
 mod link;
 mod lists;
+mod looking;
 mod moving;
 mod opening;
 mod orders;
@@ -38,7 +40,7 @@ use quiet::Quiet;
 use crate::api::{Agents, Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::config::Config;
-use crate::core::{Action, Event, Policy, State, Timer, Work, reduce};
+use crate::core::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
 use crate::paths::Paths;
 use crate::watch::data::Roots;
 
@@ -220,7 +222,15 @@ impl Service {
             self.orders.remove(id);
         }
         let mut exit = false;
-        for action in reduce(&mut self.state, event) {
+        let actions = reduce(&mut self.state, event);
+        // Before what follows from it: an opening that begins asks by this.
+        let now = &self.state.unlocks;
+        self.ctx.unlocks.send_if_modified(|known| {
+            let changed = known != now;
+            known.clone_from(now);
+            changed
+        });
+        for action in actions {
             tracing::debug!(?action);
             exit |= self.act(action);
         }
@@ -254,6 +264,7 @@ impl Service {
             }
             Action::Start(work) => self.start(work),
             Action::StopWork => self.ctx.stop_work(),
+            Action::AbandonWork => self.ctx.abandon_work(),
             Action::Wipe => self.ctx.wipe(),
             Action::DeliverTails => self.ctx.clone().deliver_tails(),
             Action::Prefetch(may) => {
@@ -371,13 +382,22 @@ impl Service {
         let id = job.id();
         if order == Order::Unlock {
             // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
-            self.ctx.set_unlocker(id, by);
-            self.handle(Event::UserUnlock);
+            let agent = by.as_ref().and_then(|by| self.ctx.agents.first(Some(by)));
+            let order = Unlock {
+                job: id,
+                has_agent: agent.is_some() && agent == by,
+                by,
+            };
+            self.handle(Event::UserUnlock(order));
             self.publish();
             self.ctx.clone().watch_unlock(job, self.status.subscribe());
         } else {
+            let event = match order {
+                Order::ForgetPairing => Event::UserForgets(id),
+                _ => Event::UserOrder(id),
+            };
             self.orders.insert(id, (order, job, by));
-            self.handle(Event::UserOrder(id));
+            self.handle(event);
         }
         Ok(public)
     }

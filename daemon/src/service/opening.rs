@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simsync_card::client::{HeadRecord, OpenedSession, Pin, Selected};
+use simsync_card::client::{HeadRecord, OpenedSession, Pin};
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
@@ -16,16 +16,15 @@ use simsync_vault::keys::{KeyRing, VaultKey};
 use simsync_vault::statement::SessionStatement;
 
 use super::Ctx;
+use super::asking::asking;
 use super::card_ops::{self, GoOn, Opened, Opening};
 use super::card_pin::{CardPin, PinError};
 use super::connecting::Prepared;
 use super::ctx::Live;
-use super::reasons::{card_reason, engine_failure, server_failure};
-use super::secrets::on_behalf;
+use super::reasons::{engine_failure, server_failure};
 use crate::api::{PadPurpose, Reason};
 use crate::card::CardError;
-use crate::config::SimTrigger;
-use crate::core::{Event, Looked, OpenFailure};
+use crate::core::{Event, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
 
 /// How long a card may take for one of our transactions, another program's included.
@@ -53,82 +52,20 @@ pub(super) enum Taken {
 }
 
 impl Ctx {
-    /// SELECT, and whose card it is.
-    pub fn look(self: Arc<Self>, reader: String) {
-        tokio::spawn(async move {
-            let looked = self.select(&reader).await;
-            let result = match looked {
-                Ok(None) => self.look_for_sim(&reader).await,
-                Ok(Some(selected)) => {
-                    let card = self.terminal().and_then(|t| t.pairing).and_then(|p| {
-                        // M7: the subscriber that this terminal stored, and every card of its newest key object.
-                        let cards = self.known_cards(&p);
-                        cards
-                            .into_iter()
-                            .find(|c| selected.is_card_of(c, &p.subscriber))
-                    });
-                    match card {
-                        Some(card) => Looked::Paired {
-                            card,
-                            tries: selected.pin_tries,
-                            pin_must_change: selected.pin_due,
-                        },
-                        None => Looked::Unpaired,
-                    }
-                }
-                Err(e) => Looked::Failed(card_reason(&e)),
-            };
-            self.emit(Event::Looked { reader, result });
-        });
-    }
-
-    /// A card without our applet may be a SIM, which is presence. Asked only where SIMs count: the questions change what
-    /// another program selected on a card that is none of ours.
-    async fn look_for_sim(&self, reader: &str) -> Looked {
-        if self.config.sim_trigger == SimTrigger::Off {
-            return Looked::Foreign;
-        }
-        let read = self.card.run(reader, CARD_DEADLINE, card_ops::read_sim);
-        match read.await {
-            Ok(Some(iccid)) => Looked::Sim { iccid },
-            // Not every card takes a SIM's commands well; that it is none of ours is known.
-            Ok(None) | Err(_) => Looked::Foreign,
-        }
-    }
-
-    /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
-    pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
-        if !self.is_paired() || !self.agents.any(self.unlocker().as_ref()) || self.live().is_some()
-        {
-            return self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
-        }
-        let (looked_tx, looked_rx) = tokio::sync::oneshot::channel();
-        let (go_on, held) = std::sync::mpsc::channel();
-        self.hold(reader, go_on);
-        let (card, name) = (self.card.clone(), reader.to_owned());
-        let run = tokio::spawn(async move {
-            card.run(&name, CARD_DEADLINE, move |c| {
-                card_ops::look_and_hold(c, looked_tx, &held)
-            })
-            .await
-        });
-        match looked_rx.await {
-            Ok(result) => result,
-            // It ended before it could look.
-            Err(_) => Err(match run.await {
-                Ok(Err(e)) => e,
-                _ => CardError::Gone,
-            }),
-        }
-    }
-
     /// Opens a session and reports how it went.
     pub async fn open_session(self: Arc<Self>, reader: String, card: CardId, again: bool) {
         let how = if again { Opens::Again } else { Opens::WithPin };
-        let opening = on_behalf(self.unlocker(), self.try_open(&reader, card, how));
+        let asks = self.opening_asks();
+        let opening = asking(asks.clone(), self.try_open(&reader, card, how));
         match opening.await {
             Ok(read_only) => self.emit(Event::Opened { reader, read_only }),
-            Err(why) => self.emit(Event::OpenFailed { reader, why }),
+            Err(why) => {
+                if let (OpenFailure::NotGiven(why), Some((of, at))) = (&why, asks.last()) {
+                    let why = why.clone();
+                    self.emit(Event::AskedInVain { of, at, why });
+                }
+                self.emit(Event::OpenFailed { reader, why });
+            }
         }
     }
 
@@ -498,6 +435,7 @@ impl Ctx {
             token,
             record: head,
             unsettled: opened.unsettled,
+            own_slot: None,
             head_put: None,
             head_known,
         });

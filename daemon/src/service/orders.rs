@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use simsync_vault::commit::SessionRef;
 
+use super::asking::on_behalf;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
 use super::reasons::{UNPROVEN, engine_reason, outcome_of};
 use super::reasons::{card_reason, server_reason};
-use super::secrets::on_behalf;
 use super::{Ctx, card_ops, card_pin};
 use crate::api::{Caller, Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
@@ -152,12 +152,19 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
 impl Ctx {
     /// Runs an order as work.
     pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
+        let mut given_up = self.abandoned.subscribe();
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
                 Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
             );
-            let result = on_behalf(by, self.run_order(order, &job)).await;
+            let result = tokio::select! {
+                result = on_behalf(by, self.run_order(order, &job)) => result,
+                _ = given_up.changed() => Err((
+                    Failure::new("cancelled", "cancelled: this terminal forgets its pairing"),
+                    Outcome::Cancelled,
+                )),
+            };
             let outcome = match &result {
                 Ok(_) if syncs => Outcome::Done,
                 Ok(_) => Outcome::Aside,
@@ -193,7 +200,7 @@ impl Ctx {
                 Err(f) => Err(f),
             }),
             Order::Unpair => plain(self.unpair(job).await),
-            Order::ForgetPairing => plain(self.forget_here()),
+            Order::ForgetPairing => plain(self.forget_here().await),
             Order::Sync {
                 review,
                 allow_deletions,
@@ -276,9 +283,8 @@ impl Ctx {
 
     pub(super) async fn change_card_pin(&self) -> Done {
         let reader = self.any_card()?;
-        let in_session = self.live().as_ref().is_some_and(|l| l.reader == reader);
-        let (due, tries) = if in_session {
-            // A SELECT would end what the session opened on the card; a PIN that opened it is not due either.
+        let (due, tries) = if self.is_in_session(&reader) {
+            // A PIN that opened it is not due.
             (false, None)
         } else {
             let selected = self

@@ -58,9 +58,10 @@ impl Ctx {
         reader: &str,
         label: &str,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let renames = !label.is_empty() && label != self.label();
+        let told = self.label_told();
+        let renames = !label.is_empty() && label != told;
         let label: String = if label.is_empty() {
-            self.label()
+            told
         } else {
             label.to_owned()
         };
@@ -174,16 +175,8 @@ impl Ctx {
     pub(super) async fn read_card(&self, reader: &str) -> Result<(CardPin, CardView), Failure> {
         let mut tries = None;
         for attempt in 0..3 {
-            let selected = self
-                .card
-                .run(reader, CARD_DEADLINE, card_ops::look)
-                .await
-                .map_err(|e| card_reason(&e))?
-                .ok_or_else(|| {
-                    Failure::new("no-applet", "the card in this reader is not a simsync card")
-                })?;
             let retry = attempt > 0;
-            let mut pin = if selected.pin_due {
+            let mut pin = if self.is_pin_due(reader).await? {
                 let pad = self.pin_pad(reader);
                 let hint = pad.and_then(|pad| card_pin::hint(&pad, true));
                 let old = self.right_card_pin(reader, tries, hint).await?;
@@ -217,6 +210,20 @@ impl Ctx {
         Err(Failure::new("pin-incorrect", "the card's PIN is wrong"))
     }
 
+    /// SELECT, and whether the PIN must be changed first. A PIN that opened the session is not due, and if nothing comes of what
+    /// is begun here, the session goes on.
+    async fn is_pin_due(&self, reader: &str) -> Result<bool, Failure> {
+        if self.is_in_session(reader) {
+            return Ok(false);
+        }
+        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        let selected = looked.map_err(|e| card_reason(&e))?;
+        let selected = selected.ok_or_else(|| {
+            Failure::new("no-applet", "the card in this reader is not a simsync card")
+        })?;
+        Ok(selected.pin_due)
+    }
+
     /// The first change of a PIN sets a new PUK too, which the owner is shown. The old PIN is known to be right, so nobody
     /// chooses and writes down anything for nothing.
     pub(super) async fn first_pin_change(&self, reader: &str, old: Pin) -> Result<Pin, Failure> {
@@ -226,7 +233,7 @@ impl Ctx {
             .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
         self.agents
-            .show(super::secrets::asker(), "puk", puk_text)
+            .show(super::asking::asker(), "puk", puk_text)
             .await
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let n = new.clone();
@@ -340,8 +347,7 @@ impl Ctx {
         let (point, l) = (key.point(), label.to_owned());
         let add = move |card: &mut OpenCard<'_>, pin: &CardPin| {
             let wanted = card.wanted();
-            let mut applet = card_ops::transaction(card)?;
-            applet.select()?;
+            let mut applet = card_ops::ours(card)?;
             pin.verify(&mut applet, wanted)?;
             match applet.add_terminal(&point, &l, &binding) {
                 Err(e) if e.status() == Some(Status::Full) => Ok(Err(applet.terminals()?)),

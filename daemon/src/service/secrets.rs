@@ -7,7 +7,7 @@ use simsync_card::sign::SecretKey;
 
 use super::Ctx;
 use super::refused::refused_before;
-use crate::api::{AgentError, Caller, Reason, Secret, SecretKind, SecretRequest};
+use crate::api::{AgentError, Reason, Secret, SecretKind, SecretRequest};
 use crate::identity::{Terminal, UnsealError};
 
 /// Wrong terminal PINs before giving up; the key's own cost (Argon2id) is what slows a thief.
@@ -15,21 +15,6 @@ const TERMINAL_PIN_TRIES: u32 = 3;
 
 /// Said to a person whose PIN was not sent.
 const REFUSED_BEFORE: &str = "The card refused this PIN before; it was not sent again.";
-
-tokio::task_local! {
-    /// Whose order the work at hand is done for.
-    static ASKER: Option<Caller>;
-}
-
-/// Whose order the work at hand is done for: what it asks for goes there.
-pub(super) fn asker() -> Option<Caller> {
-    ASKER.try_with(Clone::clone).ok().flatten()
-}
-
-/// Does work for a caller; none: nobody's order leads to it.
-pub(super) async fn on_behalf<T>(by: Option<Caller>, work: impl Future<Output = T>) -> T {
-    ASKER.scope(by, work).await
-}
 
 /// A reason for an agent that gave nothing.
 pub fn agent_reason(e: AgentError) -> Reason {
@@ -68,10 +53,7 @@ impl Ctx {
             reader: reader.map(str::to_owned),
             hint: hint.map(str::to_owned),
         };
-        self.agents
-            .ask(asker(), request)
-            .await
-            .map_err(agent_reason)
+        self.ask_whom_it_asks(request).await
     }
 
     /// Asks for the card's PIN; what cannot be one is asked for again without costing a try.

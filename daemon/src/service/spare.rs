@@ -72,6 +72,10 @@ impl Ctx {
         let mut kept = Spare::load(&self.paths.spare, &pairing.subscriber)?;
         let mut unknown = None;
         for reader in self.card_readers() {
+            // Known, and in use.
+            if self.is_in_session(&reader) {
+                continue;
+            }
             let looked = self
                 .card
                 .run(&reader, CARD_DEADLINE, card_ops::look)

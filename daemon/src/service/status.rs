@@ -63,6 +63,7 @@ impl Ctx {
                     .filter(|s| s.tail.is_some() && !s.delivered)
                     .count() as u32
             }),
+            sealed_changes: self.store.sealed_changes().unwrap_or(0),
             conflicts: self.store.conflicts().map_or(0, |c| c.len() as u32),
             need_attention: state.outstanding.person,
             tried_again: state.outstanding.waiting,

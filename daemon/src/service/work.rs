@@ -8,6 +8,7 @@ use simsync_card::client::{HeadRecord, Slot, Slots};
 use simsync_card::ids::TerminalId;
 use simsync_vault::commit::SessionRef;
 use simsync_vault::head::{self, Witness};
+use simsync_vault::statement::SessionStatement;
 
 use super::ctx::Live;
 use super::jobs::JobHandle;
@@ -41,20 +42,16 @@ impl Ctx {
         let ctx = self.clone();
         // Before it starts, so that the status that tells of it names the job.
         let job = self.jobs.create("sync");
+        let mut given_up = self.abandoned.subscribe();
         tokio::spawn(async move {
-            let options = SyncOptions::default();
-            let result = if ctx.config.confirm_downloads {
+            let options = SyncOptions {
                 // Nobody ordered this one, so nobody is there to review it: give only, and say so.
-                ctx.run_sync(
-                    SyncOptions {
-                        upload_only: true,
-                        ..options
-                    },
-                    Some(&job),
-                )
-                .await
-            } else {
-                ctx.run_sync(options, Some(&job)).await
+                upload_only: ctx.config.confirm_downloads,
+                ..SyncOptions::default()
+            };
+            let result = tokio::select! {
+                result = ctx.run_sync(options, Some(&job)) => result,
+                _ = given_up.changed() => Err(EngineError::Cancelled),
             };
             job.ended(result.as_ref().map(report_values).map_err(engine_reason));
             let outcome = match &result {
@@ -74,8 +71,13 @@ impl Ctx {
         options: SyncOptions,
         job: Option<&JobHandle>,
     ) -> Result<SyncReport, EngineError> {
-        self.revive_connection().await?;
         let engine = self.new_engine().ok_or(EngineError::Cancelled)?;
+        tokio::select! {
+            revived = self.revive_connection() => revived?,
+            // A server that says nothing holds nobody up who stops this.
+            () = engine.cancel.cancelled() => return Err(EngineError::Cancelled),
+        }
+        let works = self.engine_works.clone().lock_owned().await;
         let session = self.session().ok_or(EngineError::Cancelled)?;
         let review = job.is_some() && options.review;
         let closing = options.closing;
@@ -90,7 +92,9 @@ impl Ctx {
                 let (tx, rx) = std::sync::mpsc::channel();
                 ask_tx.blocking_send((entries.to_vec(), tx)).is_ok() && rx.recv() == Ok(true)
             };
-            engine.sync(&session, options, if review { Some(&ask) } else { None })
+            let done = engine.sync(&session, options, if review { Some(&ask) } else { None });
+            drop(works);
+            done
         });
         let mut tick = tokio::time::interval(Duration::from_millis(200));
         let result = loop {
@@ -273,19 +277,8 @@ impl Ctx {
             return Ok(());
         };
         if closing {
-            let own = self
-                .card
-                .run(&reader, CARD_DEADLINE, move |card| {
-                    let mut applet = card_ops::transaction(card)?;
-                    Ok(applet.unsettled_sessions()?)
-                })
-                .await
-                .map_err(|e| card_reason(&e))?;
-            let own_slot: Option<Slot> = own
-                .iter()
-                .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
-                .map(|u| u.slot);
-            settle = own_slot.map_or(settle, |s| settle.with(s));
+            let own = self.own_slot(&reader, &statement).await?;
+            settle = own.map_or(settle, |s| settle.with(s));
         }
         let new = record_of(&w, closing);
         self.card
@@ -301,6 +294,45 @@ impl Ctx {
             live.unsettled.retain(|u| !settle.contains(u.slot));
         }
         Ok(())
+    }
+
+    /// Before a PIN is typed for something else in the middle of a session: the card tells the slot, which the session is closed
+    /// by, only while the PIN is verified. A wrong PIN ends that, and so does a new one.
+    pub(super) async fn note_own_slot(&self, reader: &str) {
+        let session = self.live().as_ref().map(|l| l.session.statement.clone());
+        if let Some(statement) = session.filter(|_| self.is_in_session(reader))
+            && let Err(why) = self.own_slot(reader, &statement).await
+        {
+            tracing::info!(code = why.code, "{}", why.sentence);
+        }
+    }
+
+    async fn own_slot(
+        &self,
+        reader: &str,
+        statement: &SessionStatement,
+    ) -> Result<Option<Slot>, Reason> {
+        if let Some(known) = self.live().as_ref().and_then(|l| l.own_slot) {
+            return Ok(Some(known));
+        }
+        let own = self
+            .card
+            .run(reader, CARD_DEADLINE, move |card| {
+                let mut applet = card_ops::transaction(card)?;
+                Ok(applet.unsettled_sessions()?)
+            })
+            .await
+            .map_err(|e| card_reason(&e))?;
+        let own = own
+            .iter()
+            .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
+            .map(|u| u.slot);
+        if let Some(live) = &mut *self.live()
+            && live.session.statement == *statement
+        {
+            live.own_slot = own;
+        }
+        Ok(own)
     }
 
     /// What leads a card up from its record to the newest commit, and that; none before the first commit.

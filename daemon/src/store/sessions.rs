@@ -126,6 +126,17 @@ impl Store {
         Ok(())
     }
 
+    /// How many paths the tails hold that the server does not have yet. A later tail holds again what an earlier one held.
+    pub fn sealed_changes(&self) -> Result<u64> {
+        let count: i64 = self.lock().query_row(
+            "SELECT COUNT(*) FROM (SELECT DISTINCT i.collection, i.path FROM sessions s
+             CROSS JOIN tail_items i ON i.card = s.card AND i.n = s.n WHERE s.tail IS NOT NULL AND NOT s.delivered)",
+            [],
+            |r| r.get(0),
+        )?;
+        Ok(count.cast_unsigned())
+    }
+
     /// What a tail held.
     pub fn tail_items(&self, session: &SessionRef) -> Result<Vec<TailItem>> {
         let conn = self.lock();

@@ -276,6 +276,31 @@ fn who_takes_it_back_at_the_computer_opens_nothing_by_typing_on() {
     unlock_at_pad(&t, &person);
 }
 
+/// Whoever orders meanwhile: the person's fingers are on the reader, and one PIN opens the session for both.
+#[test]
+fn f_g_a_second_order_takes_nothing_from_a_person_at_the_pad() {
+    let mut rig = Rig::start().unwrap();
+    let (t, person) = paired_at_pad(&mut rig, "A");
+    let pad = t.pad.clone().unwrap();
+    let orders = pad.count(VERIFY_LINE).unwrap();
+    let mut finger = pad.finger().unwrap();
+    let first = start_unlock(&t, &person);
+    finger.wait().unwrap();
+    let second = start_unlock(&t, &person);
+    t.wait_status("both orders", |s| {
+        let jobs = s["jobs"].as_array().into_iter().flatten();
+        jobs.filter(|j| j["kind"] == "unlock").count() == 2
+    })
+    .unwrap();
+    finger.press(&ok(PIN)).unwrap();
+    for child in [first, second] {
+        let told = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&told.stderr);
+        assert_eq!(told.status.code(), Some(0), "{stderr}");
+    }
+    assert_eq!(pad.count(VERIFY_LINE).unwrap(), orders + 1);
+}
+
 #[test]
 fn a_pad_that_is_not_to_be_used_is_not_used() {
     let mut rig = Rig::start().unwrap();

@@ -97,7 +97,7 @@ fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
     );
     reduce(&mut s, looked(failed()));
     // The user does not have to wait for it.
-    assert_eq!(reduce(&mut s, Event::UserUnlock), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Look)), []);
     let result = Looked::Paired {
         card: CardId([1; 16]),

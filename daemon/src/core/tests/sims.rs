@@ -63,7 +63,7 @@ fn m14_a_modem_sim_triggers_and_never_unlocks() {
     // And whatever the user says, there is no card that could be opened.
     reduce(&mut s, seen(&[MINE]));
     for event in [
-        Event::UserUnlock,
+        unlock(),
         Event::AgentAppeared,
         Event::Server(true),
         Event::HeadMoved,
@@ -152,7 +152,7 @@ fn m7_a_sim_in_the_reader_is_no_card_of_the_subscribers() {
     let seen = s.seen_sims();
     assert_eq!(seen[0].place, SimPlace::Reader(R.into()));
     assert!(s.free_card().is_none());
-    assert_eq!(reduce(&mut s, Event::UserUnlock), []);
+    assert_eq!(reduce(&mut s, unlock()), []);
     assert_eq!(s.session, SessionPhase::None);
     // One that nobody registered starts nothing there either.
     let mut s = sims_state();

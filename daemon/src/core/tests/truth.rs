@@ -132,7 +132,7 @@ fn f_c_a_card_that_was_not_told_is_named_until_a_session_makes_up_for_it() {
     let why = Reason::new("card-not-told", "not told");
     reduce(&mut s, Event::CardTold(Some(why)));
     assert!(codes(&s).contains(&"card-not-told".to_owned()));
-    reduce(&mut s, Event::UserUnlock);
+    reduce(&mut s, unlock());
     reduce(
         &mut s,
         Event::Opened {
@@ -150,4 +150,26 @@ fn f_c_who_is_revoked_is_not_offline() {
     reduce(&mut s, Event::Revoked);
     assert!(codes(&s).contains(&"revoked".to_owned()));
     assert!(!codes(&s).contains(&"offline".to_owned()));
+}
+
+#[test]
+fn f_g_whoever_forgets_the_pairing_waits_for_no_work_but_a_tail() {
+    let mut s = paired_state();
+    open(&mut s);
+    reduce(&mut s, Event::UserOrder(1));
+    // It comes before what was ordered earlier, and what runs is given up.
+    assert_eq!(reduce(&mut s, Event::UserForgets(2)), [Action::AbandonWork]);
+    let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    assert_eq!(actions, [Action::Start(Work::Order(2))]);
+    // A tail waits for nobody, and half of one would be taken for the whole.
+    let mut s = paired_state();
+    open(&mut s);
+    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
+    assert_eq!(reduce(&mut s, Event::UserForgets(3)), []);
+    let actions = end(&mut s, Work::Tail, Outcome::Done);
+    assert!(
+        actions.contains(&Action::Start(Work::Order(3))),
+        "{actions:?}"
+    );
 }

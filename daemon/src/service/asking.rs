@@ -1,0 +1,136 @@
+//! Whom the work at hand asks. An order asks its caller. An opening asks the caller of the newest order, also where that one
+//! comes while the question stands: the question moves there, as long as nobody has answered it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Ctx;
+use super::secrets::agent_reason;
+use crate::api::{Agents, Caller, Reason, Secret, SecretRequest};
+use crate::core::Unlocks;
+
+tokio::task_local! {
+    static ASKS: Asks;
+}
+
+/// Whose order the work at hand is done for.
+#[derive(Clone)]
+enum Asks {
+    Order(Option<Caller>),
+    Opening(Arc<OpeningAsks>),
+}
+
+/// Does work for a caller; none: nobody's order leads to it.
+pub(super) async fn on_behalf<T>(by: Option<Caller>, work: impl Future<Output = T>) -> T {
+    ASKS.scope(Asks::Order(by), work).await
+}
+
+/// Opens a session for whoever orders that.
+pub(super) async fn asking<T>(asks: Arc<OpeningAsks>, work: impl Future<Output = T>) -> T {
+    ASKS.scope(Asks::Opening(asks), work).await
+}
+
+/// Whose agents are asked now, and are shown what is made.
+pub(super) fn asker() -> Option<Caller> {
+    match ASKS.try_with(Clone::clone).ok()? {
+        Asks::Order(by) => by,
+        Asks::Opening(asks) => asks.turn().0,
+    }
+}
+
+/// For whose order, and whose agent that leads to.
+type Turn = (Option<Caller>, Option<Caller>);
+
+/// Whom one opening asks.
+pub(super) struct OpeningAsks {
+    orders: watch::Receiver<Unlocks>,
+    agents: Arc<dyn Agents>,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    last: Option<Turn>,
+    /// Whose agent gave the last answer.
+    gave: Option<Caller>,
+}
+
+impl OpeningAsks {
+    /// Who was asked last, if anybody was.
+    pub(super) fn last(&self) -> Option<Turn> {
+        self.turns().last.clone()
+    }
+
+    fn turns(&self) -> std::sync::MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> Turn {
+        let of = self.orders.borrow().asked().cloned();
+        let at = self.agents.first(of.as_ref());
+        self.turns().last = Some((of.clone(), at.clone()));
+        (of, at)
+    }
+
+    async fn ask(&self, request: SecretRequest) -> Result<Secret, Reason> {
+        // Seen before the first turn is taken: an order in between is not missed.
+        let mut orders = self.orders.clone();
+        orders.mark_unchanged();
+        loop {
+            let (of, at) = self.turn();
+            let request = SecretRequest {
+                // What was wrong was another's.
+                retry: request.retry && self.turns().gave == at,
+                ..request.clone()
+            };
+            tokio::select! {
+                biased;
+                given = self.agents.ask(of, request) => {
+                    if given.is_ok() {
+                        self.turns().gave = at;
+                    }
+                    return given.map_err(agent_reason);
+                }
+                // Dropped, the question that stands is withdrawn.
+                () = self.taken_over(&mut orders, at.as_ref()) => {
+                    tracing::info!("another caller wants the session open, and is asked");
+                }
+            }
+        }
+    }
+
+    /// Ends when an order counts that leads to another agent. One that leads to the same, or to none, takes nothing over; nor
+    /// does it when nobody's order stands any more.
+    async fn taken_over(&self, orders: &mut watch::Receiver<Unlocks>, at: Option<&Caller>) {
+        while orders.changed().await.is_ok() {
+            let of = orders.borrow_and_update().asked().cloned();
+            let other = of.and_then(|of| self.agents.first(Some(&of)));
+            if other.is_some() && other.as_ref() != at {
+                return;
+            }
+        }
+        // Nobody orders any more.
+        std::future::pending().await
+    }
+}
+
+impl Ctx {
+    /// Whom an opening that begins now asks.
+    pub(super) fn opening_asks(&self) -> Arc<OpeningAsks> {
+        Arc::new(OpeningAsks {
+            orders: self.unlocks.subscribe(),
+            agents: self.agents.clone(),
+            turns: Mutex::default(),
+        })
+    }
+
+    /// Asks whom the work at hand asks.
+    pub(super) async fn ask_whom_it_asks(&self, request: SecretRequest) -> Result<Secret, Reason> {
+        match ASKS.try_with(Clone::clone) {
+            Ok(Asks::Opening(asks)) => asks.ask(request).await,
+            Ok(Asks::Order(by)) => self.agents.ask(by, request).await.map_err(agent_reason),
+            Err(_) => self.agents.ask(None, request).await.map_err(agent_reason),
+        }
+    }
+}

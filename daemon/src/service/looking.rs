@@ -1,0 +1,85 @@
+//! The first look at a card: what it is, and whose.
+
+use std::sync::Arc;
+
+use simsync_card::client::Selected;
+
+use super::opening::CARD_DEADLINE;
+use super::reasons::card_reason;
+use super::{Ctx, card_ops};
+use crate::card::CardError;
+use crate::config::SimTrigger;
+use crate::core::{Event, Looked};
+
+impl Ctx {
+    /// SELECT, and whose card it is.
+    pub fn look(self: Arc<Self>, reader: String) {
+        tokio::spawn(async move {
+            let looked = self.select(&reader).await;
+            let result = match looked {
+                Ok(None) => self.look_for_sim(&reader).await,
+                Ok(Some(selected)) => {
+                    let card = self.terminal().and_then(|t| t.pairing).and_then(|p| {
+                        // M7: the subscriber that this terminal stored, and every card of its newest key object.
+                        let cards = self.known_cards(&p);
+                        cards
+                            .into_iter()
+                            .find(|c| selected.is_card_of(c, &p.subscriber))
+                    });
+                    match card {
+                        Some(card) => Looked::Paired {
+                            card,
+                            tries: selected.pin_tries,
+                            pin_must_change: selected.pin_due,
+                        },
+                        None => Looked::Unpaired,
+                    }
+                }
+                Err(e) => Looked::Failed(card_reason(&e)),
+            };
+            self.emit(Event::Looked { reader, result });
+        });
+    }
+
+    /// A card without our applet may be a SIM, which is presence. Asked only where SIMs count: the questions change what
+    /// another program selected on a card that is none of ours.
+    async fn look_for_sim(&self, reader: &str) -> Looked {
+        if self.config.sim_trigger == SimTrigger::Off {
+            return Looked::Foreign;
+        }
+        let read = self.card.run(reader, CARD_DEADLINE, card_ops::read_sim);
+        match read.await {
+            Ok(Some(iccid)) => Looked::Sim { iccid },
+            // Not every card takes a SIM's commands well; that it is none of ours is known.
+            Ok(None) | Err(_) => Looked::Foreign,
+        }
+    }
+
+    /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
+    pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
+        if !self.is_paired()
+            || !self.agents.any(self.unlocks.borrow().asked())
+            || self.live().is_some()
+        {
+            return self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        }
+        let (looked_tx, looked_rx) = tokio::sync::oneshot::channel();
+        let (go_on, held) = std::sync::mpsc::channel();
+        self.hold(reader, go_on);
+        let (card, name) = (self.card.clone(), reader.to_owned());
+        let run = tokio::spawn(async move {
+            card.run(&name, CARD_DEADLINE, move |c| {
+                card_ops::look_and_hold(c, looked_tx, &held)
+            })
+            .await
+        });
+        match looked_rx.await {
+            Ok(result) => result,
+            // It ended before it could look.
+            Err(_) => Err(match run.await {
+                Ok(Err(e)) => e,
+                _ => CardError::Gone,
+            }),
+        }
+    }
+}
