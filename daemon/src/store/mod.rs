@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+pub use chain::RootThen;
 pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};
 pub use packs::{PackRow, PackState, StoredObject};
 pub use sessions::{OwnSession, TailItem};
