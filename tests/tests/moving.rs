@@ -205,3 +205,55 @@ fn m19_each_card_is_told_at_its_next_session_even_if_that_makes_a_new_key() {
         eject(&mut rig, &a, card).unwrap();
     }
 }
+
+/// A card that was in a drawer when the server moved has the old address; the terminal knows better.
+#[test]
+fn m19_a_card_that_missed_the_move_is_paired_where_the_server_is() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    add(&mut rig, &a, &person, &mut spare).unwrap();
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    eject(&mut rig, &a, &spare).unwrap();
+
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    rig.server.admin(&["move", "to", &new]).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(confirm(&a), 0);
+    eject(&mut rig, &a, &person).unwrap();
+    rig.server.move_away(port).unwrap();
+    a.wire_to(&rig.server).unwrap();
+    a.wait_status("A to find the server", |s| {
+        s["online"] == true && s["server"] == new
+    })
+    .unwrap();
+
+    // Another label is told to card and server: the terminal pairs once more, with this card.
+    insert(&mut rig, &a, &spare).unwrap();
+    assert_ne!(on_card(&a, &spare), new);
+    let paired = a.simsync(&["pair", "--label", "Anton"], &spare.secrets());
+    let paired = paired.unwrap().ok("simsync pair --label").unwrap();
+    assert_eq!(
+        paired.json["job"]["result"]["server"], new,
+        "{}",
+        paired.json
+    );
+    let status = unlock(&a, &spare).unwrap();
+    assert_eq!(
+        (&status["server"], &status["label"]),
+        (&new.into(), &"Anton".into())
+    );
+    // The cards are told as if nothing had been between.
+    for card in [&spare, &person] {
+        assert_eq!(on_card(&a, card), status["server"], "{}", card.card);
+        eject(&mut rig, &a, card).unwrap();
+        if card.card == spare.card {
+            insert(&mut rig, &a, &person).unwrap();
+            unlock(&a, &person).unwrap();
+        }
+    }
+}
