@@ -256,13 +256,20 @@ impl Terminal {
     /// Reads the file; none before the first pairing.
     pub fn load(path: &Path) -> Result<Option<Self>, ConfigError> {
         let read: Option<Self> = read_json(path, TERMINAL_VERSION)?;
-        if read.as_ref().is_some_and(|t| t.version == 0) {
-            return Err(ConfigError::Invalid {
+        read.map(Self::checked)
+            .transpose()
+            .map_err(|why| ConfigError::Invalid {
                 path: path.display().to_string(),
-                why: "it has version 0, which no simsync wrote".to_owned(),
-            });
+                why: why.to_owned(),
+            })
+    }
+
+    /// The same, if a simsync wrote it; else why that cannot be.
+    pub fn checked(self) -> Result<Self, &'static str> {
+        if self.version == 0 {
+            return Err("it has version 0, which no simsync wrote");
         }
-        Ok(read)
+        Ok(self)
     }
 
     /// Writes the file durably.
