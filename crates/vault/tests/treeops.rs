@@ -319,6 +319,14 @@ fn w_8_a_listing_has_so_many_entries_and_no_more() {
     let root = dirs.update_within(max, ObjectId::ZERO, &three);
     assert_eq!(dirs.paths(root), ["a", "c", "e"]);
     assert_eq!(dirs.aside, []);
+    // What fits to the byte and to the name is not looked at twice, by lengths that are only guessed.
+    let exact = ListingMax {
+        bytes: dirs.known[&root].len(),
+        ..max
+    };
+    let mut same = Dirs::default();
+    assert_eq!(same.update_within(exact, ObjectId::ZERO, &three), root);
+    assert_eq!(same.aside, []);
     // It is full: what is new is left out alone, what is there may change, and what goes makes room.
     let link = Some(Leaf::Symlink(b"to".to_vec()));
     let more = changes(&[("b", file()), ("c", link), ("d", file()), ("e", None)]);
