@@ -156,20 +156,26 @@ pub fn read_json<T: serde::de::DeserializeOwned>(
         path: name(),
         source,
     })?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    parse_json(&text, newest).map(Some).map_err(invalid)
+}
+
+/// Reads the text of such a file; else why not.
+pub fn parse_json<T: serde::de::DeserializeOwned>(text: &[u8], newest: u32) -> Result<T, String> {
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    // Of a list serde would take the values in the order of our fields, and no version would be looked at.
+    if !value.is_object() {
+        return Err("it is no JSON object".to_owned());
+    }
     let version = value
         .get("version")
         .and_then(serde_json::Value::as_u64)
         .unwrap_or(1);
     if version > u64::from(newest) {
-        return Err(invalid(format!(
+        return Err(format!(
             "it has version {version}, this simsync knows up to {newest}: update simsync"
-        )));
+        ));
     }
-    serde_json::from_value(value)
-        .map(Some)
-        .map_err(|e| invalid(e.to_string()))
+    serde_json::from_value(value).map_err(|e| e.to_string())
 }
 
 impl Config {
@@ -180,39 +186,43 @@ impl Config {
 
     /// Reads the file, or gives the defaults.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read_json(path, CONFIG_VERSION)?.unwrap_or_default();
-        let invalid = |why: &str| ConfigError::Invalid {
+        let config: Self = read_json(path, CONFIG_VERSION)?.unwrap_or_default();
+        config.checked().map_err(|why| ConfigError::Invalid {
             path: path.display().to_string(),
             why: why.to_owned(),
-        };
-        if !(64 << 10..=48 << 20).contains(&config.pack_target) {
-            return Err(invalid("pack_target must lie between 65536 and 50331648"));
+        })
+    }
+
+    /// With the terminal's name, if it may be used at all; else why not.
+    pub fn checked(mut self) -> Result<Self, &'static str> {
+        if !(64 << 10..=48 << 20).contains(&self.pack_target) {
+            return Err("pack_target must lie between 65536 and 50331648");
         }
-        if config.presence_sims.len() > SIMS_MAX {
-            return Err(invalid("presence_sims holds more than 16 SIMs"));
+        if self.rescan_interval_s == 0 {
+            // It would do nothing else.
+            return Err("rescan_interval_s must be 1 at least");
         }
-        if !config.presence_sims.iter().all(|n| is_iccid(n)) {
-            return Err(invalid(
-                "presence_sims must hold ICCIDs, 18 to 20 digits each, without spaces",
-            ));
+        if self.presence_sims.len() > SIMS_MAX {
+            return Err("presence_sims holds more than 16 SIMs");
         }
-        if config.modems.len() > MODEMS_MAX {
-            return Err(invalid("modems holds more than 4 AT ports"));
+        if !self.presence_sims.iter().all(|n| is_iccid(n)) {
+            return Err("presence_sims must hold ICCIDs, 18 to 20 digits each, without spaces");
         }
-        if !config.modems.iter().all(|m| m.is_absolute()) {
-            return Err(invalid(
-                "modems must hold the whole paths of AT ports, for example /dev/ttyUSB2",
-            ));
+        if self.modems.len() > MODEMS_MAX {
+            return Err("modems holds more than 4 AT ports");
         }
-        if config.label.is_empty() {
+        if !self.modems.iter().all(|m| m.is_absolute()) {
+            return Err("modems must hold the whole paths of AT ports, for example /dev/ttyUSB2");
+        }
+        if self.label.is_empty() {
             let name = rustix::system::uname();
-            config.label = name.nodename().to_string_lossy().into_owned();
+            self.label = name.nodename().to_string_lossy().into_owned();
         }
         // The card keeps 24 bytes of it.
-        while config.label.len() > 24 {
-            config.label.pop();
+        while self.label.len() > 24 {
+            self.label.pop();
         }
-        Ok(config)
+        Ok(self)
     }
 }
 
@@ -228,8 +238,10 @@ mod tests {
         for (text, word) in [
             ("{", "EOF"),
             (r#"{"version": 9}"#, "update simsync"),
+            ("[9]", "no JSON object"),
             (r#"{"no_such_thing": 1}"#, "no_such_thing"),
             (r#"{"pack_target": 1}"#, "pack_target"),
+            (r#"{"rescan_interval_s": 0}"#, "rescan_interval_s"),
             (r#"{"sim_trigger": "unlock"}"#, "unlock"),
             (r#"{"presence_sims": ["89 01"]}"#, "ICCID"),
             (r#"{"presence_sims": ["89010000000000000000x"]}"#, "ICCID"),

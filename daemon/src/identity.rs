@@ -134,6 +134,38 @@ impl Pairing {
         self.told_cards = Some(Vec::new());
     }
 
+    /// The server's place.
+    pub fn place(&self) -> Option<MovingTo> {
+        let address = self.server.parse().ok()?;
+        let ca_pin = self.ca_pin;
+        Some(MovingTo { address, ca_pin })
+    }
+
+    /// This pairing takes the place of one with the same person: what the terminal knew goes on. `on_card` is where the
+    /// card says that the server is.
+    pub fn goes_on_from(&mut self, before: &Self, on_card: &MovingTo) {
+        self.complete = before.complete;
+        self.known_cards.clone_from(&before.known_cards);
+        if self.server_id != before.server_id {
+            return;
+        }
+        let place = self.place();
+        if place == before.place() {
+            self.next_server.clone_from(&before.next_server);
+            self.told_cards.clone_from(&before.told_cards);
+        } else {
+            self.told_cards = Some(Vec::new());
+        }
+        let card = self.card.id;
+        if place.as_ref() != Some(on_card) {
+            // It moved, whoever found that out first.
+            let told = self.told_cards.get_or_insert_default();
+            told.retain(|c| *c != card);
+        } else if let Some(told) = self.told_cards.as_mut().filter(|t| !t.contains(&card)) {
+            told.push(card);
+        }
+    }
+
     /// Whether a card is to be told where the server is now.
     pub fn has_news_for(&self, card: &CardId) -> bool {
         self.told_cards.as_ref().is_some_and(|t| !t.contains(card))
@@ -224,13 +256,20 @@ impl Terminal {
     /// Reads the file; none before the first pairing.
     pub fn load(path: &Path) -> Result<Option<Self>, ConfigError> {
         let read: Option<Self> = read_json(path, TERMINAL_VERSION)?;
-        if read.as_ref().is_some_and(|t| t.version == 0) {
-            return Err(ConfigError::Invalid {
+        read.map(Self::checked)
+            .transpose()
+            .map_err(|why| ConfigError::Invalid {
                 path: path.display().to_string(),
-                why: "it has version 0, which no simsync wrote".to_owned(),
-            });
+                why: why.to_owned(),
+            })
+    }
+
+    /// The same, if a simsync wrote it; else why that cannot be.
+    pub fn checked(self) -> Result<Self, &'static str> {
+        if self.version == 0 {
+            return Err("it has version 0, which no simsync wrote");
         }
-        Ok(read)
+        Ok(self)
     }
 
     /// Writes the file durably.
@@ -399,6 +438,68 @@ mod tests {
         let long = format!("{right}{}", " ".repeat(1 << 20));
         let error = load(&long).unwrap_err().to_string();
         assert!(error.contains("more than 1048576 bytes"), "{error}");
+    }
+
+    #[test]
+    fn m19_a_terminal_that_pairs_again_knows_what_it_knew_of_the_move() {
+        let place = |address: &str| MovingTo {
+            address: address.parse().unwrap(),
+            ca_pin: Hash([5; 32]),
+        };
+        let point = SecretKey::from_bytes(&[3; 32]).unwrap().point();
+        let card = |id| TrustedCard {
+            id: CardId([id; 16]),
+            keys: simsync_card::text::CardKeys {
+                sig: point,
+                kem: point,
+            },
+        };
+        let pairing = |address: &str, with: u8| Pairing {
+            subscriber: "alice".parse().unwrap(),
+            card: card(with),
+            label: None,
+            server: address.to_owned(),
+            ca_pin: Hash([5; 32]),
+            server_id: ServerId([6; 16]),
+            certificate: B64(Vec::new()),
+            complete: false,
+            leaving: false,
+            known_cards: Vec::new(),
+            next_server: None,
+            told_cards: None,
+        };
+        let (old, new) = (place("a:1"), place("b:1"));
+        let go_on = |before: &Pairing, address: &str, on_card: &MovingTo| {
+            let mut after = pairing(address, 2);
+            after.goes_on_from(before, on_card);
+            let news = [1, 2, 3].map(|c| after.has_news_for(&CardId([c; 16])));
+            (after, news)
+        };
+        // Nothing moved: what was agreed to waits on, and nobody is told anything.
+        let mut before = pairing("a:1", 1);
+        (before.complete, before.next_server) = (true, Some(new.clone()));
+        let (after, news) = go_on(&before, "a:1", &old);
+        assert!(after.complete && after.next_server == Some(new.clone()));
+        assert_eq!(news, [false; 3]);
+        // It was where the owner agreed to look, or the card said so: the others are told.
+        let (after, news) = go_on(&before, "b:1", &old);
+        assert_eq!((after.next_server, news), (None, [true; 3]));
+        let (after, news) = go_on(&before, "b:1", &new);
+        assert_eq!((after.next_server, news), (None, [true, false, true]));
+        // The terminal knew of the move, and has told one card, or this one, or none since it was paired there.
+        before = pairing("b:1", 1);
+        before.told_cards = Some(vec![CardId([1; 16])]);
+        assert_eq!(go_on(&before, "b:1", &old).1, [false, true, true]);
+        assert_eq!(go_on(&before, "b:1", &new).1, [false, false, true]);
+        before.told_cards = Some(vec![CardId([2; 16])]);
+        assert_eq!(go_on(&before, "b:1", &old).1, [true, true, true]);
+        before.told_cards = None;
+        assert_eq!(go_on(&before, "b:1", &old).1, [true, true, true]);
+        assert_eq!(go_on(&before, "b:1", &new).1, [false; 3]);
+        // Another server has nothing to do with it.
+        before.server_id = ServerId([7; 16]);
+        before.told_cards = Some(Vec::new());
+        assert_eq!(go_on(&before, "a:1", &old).1, [false; 3]);
     }
 
     #[test]

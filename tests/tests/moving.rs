@@ -7,9 +7,15 @@
     reason = "a failed test is told by its panic"
 )]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
+use simsync_card::client::{Applet, Info, Pin};
+use simsync_card::sign::SecretKey;
+use simsync_card::text::{self, CardKeys};
 use simsync_rig::demo::{Person, eject, insert, pull, unlock};
-use simsync_rig::rig::{Rig, Secrets, Terminal};
+use simsync_rig::rig::{DEADLINE, Relay, Rig, Secrets, Terminal, wait_for};
 use simsync_rig::scene::{equal, joined, paired, seed};
 use simsync_rig::spare::{add, spare_for};
 
@@ -204,4 +210,150 @@ fn m19_each_card_is_told_at_its_next_session_even_if_that_makes_a_new_key() {
         assert_eq!(on_card(&a, card), new);
         eject(&mut rig, &a, card).unwrap();
     }
+}
+
+/// A card that was in a drawer when the server moved has the old address; the terminal knows better.
+#[test]
+fn m19_a_card_that_missed_the_move_is_paired_where_the_server_is() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    let mut spare = spare_for(&mut rig, &a, &person, "spare").unwrap();
+    add(&mut rig, &a, &person, &mut spare).unwrap();
+    insert(&mut rig, &a, &spare).unwrap();
+    unlock(&a, &spare).unwrap();
+    eject(&mut rig, &a, &spare).unwrap();
+
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    rig.server.admin(&["move", "to", &new]).unwrap();
+    insert(&mut rig, &a, &person).unwrap();
+    unlock(&a, &person).unwrap();
+    assert_eq!(confirm(&a), 0);
+    eject(&mut rig, &a, &person).unwrap();
+    rig.server.move_away(port).unwrap();
+    a.wire_to(&rig.server).unwrap();
+    a.wait_status("A to find the server", |s| {
+        s["online"] == true && s["server"] == new
+    })
+    .unwrap();
+
+    // Another label is told to card and server: the terminal pairs once more, with this card.
+    insert(&mut rig, &a, &spare).unwrap();
+    assert_ne!(on_card(&a, &spare), new);
+    let paired = a.simsync(&["pair", "--label", "Anton"], &spare.secrets());
+    let paired = paired.unwrap().ok("simsync pair --label").unwrap();
+    assert_eq!(
+        paired.json["job"]["result"]["server"], new,
+        "{}",
+        paired.json
+    );
+    let status = unlock(&a, &spare).unwrap();
+    assert_eq!(
+        (&status["server"], &status["label"]),
+        (&new.into(), &"Anton".into())
+    );
+    // The cards are told as if nothing had been between.
+    for card in [&spare, &person] {
+        assert_eq!(on_card(&a, card), status["server"], "{}", card.card);
+        eject(&mut rig, &a, card).unwrap();
+        if card.card == spare.card {
+            insert(&mut rig, &a, &person).unwrap();
+            unlock(&a, &person).unwrap();
+        }
+    }
+}
+
+fn verified<T: simsync_card::transport::Transport>(applet: &mut Applet<T>, person: &Person) {
+    applet.select().unwrap();
+    let pin = Pin::parse(person.pin.as_bytes()).unwrap();
+    applet.verify(&pin).unwrap();
+}
+
+fn lv(text: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(text.len()).unwrap()], text].concat()
+}
+
+const READ_INFO: u8 = 0x20;
+const READ_KEYS: u8 = 0x22;
+
+/// A card of the same ID and subscriber, that knows the PIN, and has keys of its own; and a lie about the server.
+fn with_other_keys(info: &Info, server: &str, command: &[u8], answer: Vec<u8>) -> Vec<u8> {
+    let data = match command {
+        [0x80, READ_INFO, ..] => [
+            &info.card.0[..],
+            &lv(info.subscriber.as_str().as_bytes()),
+            &lv(info.label.as_bytes()),
+            &lv(server.as_bytes()),
+            info.ca_pin.as_bytes(),
+        ]
+        .concat(),
+        [0x80, READ_KEYS, _, _, 32, data @ ..] => {
+            let sig = SecretKey::from_bytes(&[3; 32]).unwrap();
+            let kem = SecretKey::from_bytes(&[4; 32]).unwrap().point();
+            let point = sig.point();
+            let keys = CardKeys { sig: point, kem };
+            let nonce = data[..32].try_into().unwrap();
+            let signed = sig.sign(&text::keys(&info.card, &keys, &nonce));
+            [&point.0[..], &kem.0, &lv(signed.as_der())].concat()
+        }
+        _ => return answer,
+    };
+    [&data[..], &[0x90, 0x00]].concat()
+}
+
+#[test]
+fn w_8_a_servers_address_is_taken_only_from_a_card_that_proves_its_own_keys() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (mut a, person) = paired(&mut rig, "A").unwrap();
+    let old = a.status().unwrap()["server"].clone();
+    let port = rig.server.public_port + 500;
+    let new = format!("server.simsync.test:{port}");
+    // The server is there indeed: nothing but the card's word is in question.
+    rig.server.move_away(port).unwrap();
+    a.wire_to(&rig.server).unwrap();
+
+    let mut card = rig.bridge.lend(&person.card).unwrap();
+    let mut applet = Applet::new(&mut card);
+    verified(&mut applet, &person);
+    let info = applet.read_info().unwrap();
+    let ca_pin = info.ca_pin;
+    let asked = Arc::new(AtomicBool::new(false));
+    let (noted, server) = (asked.clone(), new.clone());
+    let relay = Relay::start(card, a.port, move |command, answer| {
+        let is_keys = command.starts_with(&[0x80, READ_KEYS]);
+        noted.fetch_or(is_keys, Ordering::Relaxed);
+        with_other_keys(&info, &server, command, answer)
+    });
+    let relay = relay.unwrap();
+    a.wait_status("the card to be known", |s| {
+        s["cards"][0]["state"] == "paired"
+    })
+    .unwrap();
+    let refused = a.simsync(&["unlock"], &person.secrets()).unwrap();
+    assert_eq!(refused.json["error"]["code"], "offline", "{}", refused.json);
+    assert!(asked.load(Ordering::Relaxed), "the card was asked");
+    let status = a.status().unwrap();
+    assert_eq!(status["server"], old, "{status}");
+    assert!(status["session"].is_null(), "{status}");
+    drop(relay);
+    a.wait_status("the card to be gone", |s| {
+        s["cards"].as_array().is_some_and(Vec::is_empty)
+    })
+    .unwrap();
+
+    // The owner's card itself, told the same, is believed.
+    let mut card = wait_for("the card to be out", DEADLINE, || {
+        rig.bridge.lend(&person.card).ok()
+    })
+    .unwrap();
+    let mut applet = Applet::new(&mut card);
+    verified(&mut applet, &person);
+    applet.set_server(&new, &ca_pin).unwrap();
+    drop(card);
+    insert(&mut rig, &a, &person).unwrap();
+    let status = unlock(&a, &person).unwrap();
+    assert_eq!(status["server"], new, "{status}");
+    eject(&mut rig, &a, &person).unwrap();
 }

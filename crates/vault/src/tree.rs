@@ -14,6 +14,9 @@ pub const DIRECTORY_VERSION: u8 = 1;
 pub const NAME_MAX: usize = 255;
 /// Longest target of a symbolic link, in bytes.
 pub const TARGET_MAX: usize = 4096;
+/// Most entries of one listing. In memory an entry takes many times the few bytes that it may have in a listing: this many
+/// take some 200 MiB. Files with content reach the largest listing's size at about as many.
+pub const ENTRIES_MAX: usize = 1 << 20;
 
 /// Content and attributes of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ pub enum TreeError {
     /// Written by a newer simsync.
     #[error("a directory of the vault has format version {0}: update simsync on this terminal")]
     Newer(u8),
+    /// More entries than [`ENTRIES_MAX`].
+    #[error("a directory of the vault has more than {ENTRIES_MAX} entries")]
+    TooManyEntries,
     /// A name that must not be written to disk.
     #[error("a directory of the vault holds the forbidden name {0:?}")]
     BadName(String),
@@ -94,6 +100,14 @@ impl Directory {
             None | Some(0) => return Err(TreeError::Damaged),
             Some(&v) if v > DIRECTORY_VERSION => return Err(TreeError::Newer(v)),
             Some(_) => {}
+        }
+        // As the listing begins: version, number of entries. They are counted before the first of them takes memory.
+        match postcard::take_from_bytes::<(u8, u64)>(bytes) {
+            Ok(((_, entries), _)) if entries > ENTRIES_MAX as u64 => {
+                return Err(TreeError::TooManyEntries);
+            }
+            Ok(_) => {}
+            Err(_) => return Err(TreeError::Damaged),
         }
         let dir: Self = match postcard::take_from_bytes(bytes) {
             Ok((dir, [])) => dir,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::ids::ObjectId;
 use crate::keys::KeyRing;
 use crate::seal::PLAIN_MAX;
-use crate::tree::{Directory, Entry, FileEntry};
+use crate::tree::{Directory, ENTRIES_MAX, Entry, FileEntry};
 
 /// Deepest nesting of directories that is followed.
 pub const DEPTH_MAX: usize = 512;
@@ -38,7 +38,7 @@ pub struct TooDeep;
 /// A directory has more entries than one object holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a folder's listing is larger than {} MiB: it has too many entries; put some of them into folders of their own",
+    "a folder's listing is larger than {} MiB, or longer than {ENTRIES_MAX} names: it has too many entries; put some of them into folders of their own",
     PLAIN_MAX >> 20
 )]
 pub struct ListingTooLarge;
@@ -206,12 +206,31 @@ pub fn update<S: DirSource>(
     keys: &KeyRing,
     src: &mut S,
 ) -> Result<(ObjectId, Vec<NewDirectory>), S::Error> {
-    update_within(PLAIN_MAX, root, changes, keys, src)
+    update_within(ListingMax::default(), root, changes, keys, src)
 }
 
-/// As [`update`], with another limit for one directory's listing, in bytes.
+/// The largest listing of one directory that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListingMax {
+    /// In bytes.
+    pub bytes: usize,
+    /// In entries.
+    pub entries: usize,
+}
+
+impl Default for ListingMax {
+    /// The largest that anybody reads.
+    fn default() -> Self {
+        Self {
+            bytes: PLAIN_MAX,
+            entries: ENTRIES_MAX,
+        }
+    }
+}
+
+/// As [`update`], with another limit for one directory's listing.
 pub fn update_within<S: DirSource>(
-    listing_max: usize,
+    listing_max: ListingMax,
     root: &ObjectId,
     changes: &LeafChanges,
     keys: &KeyRing,
@@ -236,7 +255,7 @@ type OneChange<'a> = (&'a [u8], &'a Option<Leaf>);
 type Below<'a> = (Option<&'a Option<Leaf>>, Vec<OneChange<'a>>);
 
 struct Update<'a, S> {
-    listing_max: usize,
+    listing_max: ListingMax,
     keys: &'a KeyRing,
     src: &'a mut S,
     new: Vec<NewDirectory>,
@@ -297,7 +316,8 @@ impl<S: DirSource> Update<'_, S> {
             put(&mut dir, name, entry.clone());
         }
         let (mut id, mut bytes) = dir.to_object(self.keys);
-        if bytes.len() > self.listing_max {
+        let max = self.listing_max;
+        if bytes.len() > max.bytes || dir.entries.len() > max.entries {
             let dir = self.what_fits(prefix, &before, entries)?;
             (id, bytes) = dir.to_object(self.keys);
         }
@@ -324,7 +344,8 @@ impl<S: DirSource> Update<'_, S> {
         let mut size = dir.to_object(self.keys).1.len();
         for (name, entry) in new {
             let room = entry.as_ref().map_or(0, |e| encoded_len(name, e));
-            if size.saturating_add(room) > self.listing_max {
+            let max = self.listing_max;
+            if size.saturating_add(room) > max.bytes || dir.entries.len() >= max.entries {
                 let path = join(prefix, name);
                 self.src.set_aside(&path, ListingTooLarge.into())?;
             } else {

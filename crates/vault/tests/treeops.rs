@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::{Directory, FileEntry};
 use simsync_vault::treeops::{
-    self, DEPTH_MAX, DirSource, Leaf, LeafChanges, ListingTooLarge, TooDeep, update_within,
+    self, DEPTH_MAX, DirSource, Leaf, LeafChanges, ListingMax, ListingTooLarge, TooDeep,
+    update_within,
 };
 
 #[derive(Debug, PartialEq)]
@@ -53,7 +54,17 @@ impl DirSource for Dirs {
 }
 
 impl Dirs {
-    fn update(&mut self, max: usize, root: ObjectId, changes: &LeafChanges) -> ObjectId {
+    fn update(&mut self, bytes: usize, root: ObjectId, changes: &LeafChanges) -> ObjectId {
+        let entries = usize::MAX;
+        self.update_within(ListingMax { bytes, entries }, root, changes)
+    }
+
+    fn update_within(
+        &mut self,
+        max: ListingMax,
+        root: ObjectId,
+        changes: &LeafChanges,
+    ) -> ObjectId {
         let (id, new) = update_within(max, &root, changes, &common::ring(), self).unwrap();
         self.known.extend(new);
         id
@@ -295,4 +306,39 @@ fn w_8_what_is_below_makes_its_folder_and_what_is_gone_makes_none() {
             Some(Entry::Directory { mode: 0o755, .. })
         ));
     }
+}
+
+#[test]
+fn w_8_a_listing_has_so_many_entries_and_no_more() {
+    let max = ListingMax {
+        bytes: usize::MAX,
+        entries: 3,
+    };
+    let mut dirs = Dirs::default();
+    let three = changes(&[("a", file()), ("c", file()), ("e", file())]);
+    let root = dirs.update_within(max, ObjectId::ZERO, &three);
+    assert_eq!(dirs.paths(root), ["a", "c", "e"]);
+    assert_eq!(dirs.aside, []);
+    // What fits to the byte and to the name is not looked at twice, by lengths that are only guessed.
+    let exact = ListingMax {
+        bytes: dirs.known[&root].len(),
+        ..max
+    };
+    let mut same = Dirs::default();
+    assert_eq!(same.update_within(exact, ObjectId::ZERO, &three), root);
+    assert_eq!(same.aside, []);
+    // It is full: what is new is left out alone, what is there may change, and what goes makes room.
+    let link = Some(Leaf::Symlink(b"to".to_vec()));
+    let more = changes(&[("b", file()), ("c", link), ("d", file()), ("e", None)]);
+    let root = dirs.update_within(max, root, &more);
+    assert_eq!(dirs.paths(root), ["a", "b", "c"]);
+    assert!(matches!(
+        entry_of(&mut dirs, root, "c"),
+        Some(simsync_vault::tree::Entry::Symlink { .. })
+    ));
+    assert_eq!(dirs.aside, [("d".to_owned(), Why::Large)]);
+    // Nobody writes what others do not read.
+    let default = ListingMax::default();
+    assert_eq!(default.entries, simsync_vault::tree::ENTRIES_MAX);
+    assert_eq!(default.bytes, simsync_vault::seal::PLAIN_MAX);
 }

@@ -14,7 +14,7 @@ use simsync_vault::pack::HEADER;
 use simsync_vault::seal::{Kind, OVERHEAD, PLAIN_MAX};
 use simsync_vault::signed::{BODY_MAX, FormatError};
 use simsync_vault::tree::{
-    Directory, Entry, FileEntry, NAME_MAX, TARGET_MAX, TreeError, is_safe_name,
+    Directory, ENTRIES_MAX, Entry, FileEntry, NAME_MAX, TARGET_MAX, TreeError, is_safe_name,
 };
 
 const COLLECTION: CollectionId = CollectionId([4; 16]);
@@ -31,6 +31,7 @@ fn w_8_limits_are_part_of_the_formats() {
     assert_eq!(ITEM_MAX, 48 * 1024 * 1024);
     assert_eq!(PART, 16 * 1024 * 1024);
     assert_eq!((NAME_MAX, TARGET_MAX), (255, 4096));
+    assert_eq!(ENTRIES_MAX, 1024 * 1024);
 }
 
 // Listings.
@@ -102,6 +103,33 @@ fn w_8_a_listing_is_of_a_known_version_and_nothing_follows_it() {
     let long = [&right[..], &[0]].concat();
     assert_eq!(Directory::from_bytes(&long), Err(TreeError::Damaged));
     assert_eq!(Directory::from_bytes(&[]), Err(TreeError::Damaged));
+}
+
+/// A listing of so many links, which says that they are `claimed`.
+fn many(claimed: usize, entries: usize) -> Vec<u8> {
+    let mut bytes = postcard::to_stdvec(&(1u8, claimed as u64)).unwrap();
+    for i in 0..entries {
+        bytes.push(6);
+        bytes.extend(format!("{i:06x}").as_bytes());
+        bytes.extend([2, 1, b't']);
+    }
+    bytes
+}
+
+#[test]
+fn w_8_a_listings_entries_are_counted_before_they_take_memory() {
+    let most = Directory::from_bytes(&many(ENTRIES_MAX, ENTRIES_MAX)).unwrap();
+    assert_eq!(most.entries.len(), ENTRIES_MAX);
+    // Not one of them has to be there.
+    for entries in [0, 1] {
+        for claimed in [ENTRIES_MAX + 1, usize::MAX] {
+            let read = Directory::from_bytes(&many(claimed, entries));
+            assert_eq!(read, Err(TreeError::TooManyEntries), "{claimed}, {entries}");
+        }
+    }
+    // Who claims fewer than there are has written something else than a listing.
+    let read = Directory::from_bytes(&many(ENTRIES_MAX, ENTRIES_MAX + 1));
+    assert_eq!(read, Err(TreeError::Damaged));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use simsync_shell::visible;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Plan, Side, plan};
 use simsync_vault::chunker::Chunker;
@@ -65,7 +66,7 @@ pub struct MergedTails {
 /// With the name of the terminal that sealed it.
 fn by(report: Report, label: &str) -> Report {
     Report {
-        detail: format!("{} (by {label})", report.detail),
+        detail: format!("{}; from terminal \"{}\"", report.detail, visible(label)),
         ..report
     }
 }
@@ -96,15 +97,7 @@ impl Engine {
             .iter()
             .flat_map(|t| t.body.replaces.iter().copied())
             .collect();
-        let mut labels: BTreeMap<_, String> = BTreeMap::new();
-        for t in self
-            .store
-            .key_objects()?
-            .iter()
-            .flat_map(|o| &o.body.terminals)
-        {
-            labels.insert(t.id(), t.label.clone());
-        }
+        let labels = self.labels()?;
         uploader.keep_files(true);
         let mut aside = Vec::new();
         for tail in tails {
@@ -139,6 +132,12 @@ impl Engine {
                     };
                     tracing::warn!(%error, terminal = label, "a tail cannot be merged now");
                     let report = Report::whole(code, error.to_string());
+                    let says_whose = matches!(error, EngineError::TailDamaged(_));
+                    let report = if says_whose {
+                        report
+                    } else {
+                        by(report, &label)
+                    };
                     aside.extend(registered.first().map(|c| (*c, report)));
                 }
             }

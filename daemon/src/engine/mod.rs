@@ -3,6 +3,7 @@
 mod agreed;
 mod answers;
 mod apply;
+mod authors;
 mod cancel;
 mod compare;
 mod conflicts;

@@ -119,6 +119,8 @@ impl Engine {
                 }
             })?;
         }
+        let mut unknown = objects.take_aside();
+        self.name_authors(&collection, &mut unknown)?;
         Ok(Planned {
             collection,
             local: state,
@@ -130,7 +132,7 @@ impl Engine {
             plan,
             postponed: Vec::new(),
             not_taken: Vec::new(),
-            unknown: objects.take_aside(),
+            unknown,
             // A folder that is gone after all in it was deleted and synced is agreed to as well.
             agreed: (agreed && (lost_here > 0 || begun_anew)).then_some(lost_here as u64),
         })

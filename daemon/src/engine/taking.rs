@@ -54,10 +54,11 @@ impl Engine {
         report.bytes_applied += applied.bytes;
         objects.write_opened()?;
         let failed = applied.failed.values().chain(&p.not_taken);
-        let failed: Vec<Report> = failed.cloned().collect();
+        let mut failed: Vec<Report> = failed.cloned().collect();
+        self.name_authors(&p.collection, &mut failed)?;
         self.store.report(Producer::Apply, pk, &failed, now_ms())?;
 
-        let (new_root, mut left_out) = {
+        let (new_root, left_out) = {
             let root = self.update_tree(
                 (p.collection.id, round.uploader),
                 &p.remote_root,
@@ -75,7 +76,8 @@ impl Engine {
             })
         };
         p.plan.publish.retain(|path, _| !is_out(path, &left_out));
-        left_out.append(&mut p.unknown.clone());
+        // Of two reports of one path the first is kept: that of the vault says whose it is.
+        let left_out: Vec<Report> = p.unknown.iter().cloned().chain(left_out).collect();
         self.store
             .report(Producer::Publish, pk, &left_out, now_ms())?;
 

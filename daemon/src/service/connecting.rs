@@ -52,6 +52,11 @@ impl Ctx {
         if let Some(conn) = self.conn() {
             return Ok(conn);
         }
+        self.connect_anew(pairing).await
+    }
+
+    /// A new connection, which takes the place of the one before.
+    pub(super) async fn connect_anew(&self, pairing: &Pairing) -> Result<Connection, ClientError> {
         let (client, identity) = self.client(pairing)?;
         let conn = match client.connect(Some(&identity)).await {
             Ok(conn) => conn,

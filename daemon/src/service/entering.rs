@@ -41,13 +41,9 @@ impl Ctx {
         key: &Arc<SecretKey>,
         label: &str,
     ) -> Result<bool, Failure> {
-        let client = self.client(pairing).map_err(|e| server_reason(&e))?;
-        let conn = client
-            .0
-            .connect(Some(&client.1))
-            .await
-            .map_err(|e| server_reason(&e))?;
-        self.set_conn(Some(conn.clone()));
+        // Also where the server moved to, if the owner agreed to that.
+        let conn = self.connect_anew(pairing).await;
+        let conn = conn.map_err(|e| server_reason(&e))?;
         let engine = self
             .side_engine()
             .ok_or_else(|| failure(&EngineError::Cancelled))?;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use simsync_card::ids::CardId;
-use simsync_protocol::api::MovingTo;
+use simsync_card::ids::{CardId, SubscriberId};
+use simsync_protocol::api::{MovingTo, NonceAnswer};
 use simsync_protocol::client::{Client, ClientError, Connection};
 
 use super::card_pin::CardPin;
@@ -109,6 +109,41 @@ impl Ctx {
         found.ok()
     }
 
+    /// Where to pair: where the card says; but this terminal may know better, if it is paired with that server already, and
+    /// the card was in a drawer when the server moved.
+    pub(super) async fn where_to_pair(
+        &self,
+        subscriber: &SubscriberId,
+        on_card: MovingTo,
+    ) -> Result<(MovingTo, Connection, NonceAnswer), ClientError> {
+        let pairing = self.terminal().and_then(|t| t.pairing);
+        let pairing = pairing.filter(|p| p.subscriber == *subscriber);
+        let Some(pairing) = pairing else {
+            return reach(on_card).await;
+        };
+        let at_card = reach(on_card.clone()).await;
+        let is_ours = |answer: &NonceAnswer| answer.server == pairing.server_id;
+        // Another server is what the card was made for: that is no move.
+        let other = at_card.as_ref().is_ok_and(|(_, _, a)| !is_ours(a));
+        let here = pairing.place();
+        if other || (at_card.is_ok() && here.as_ref() == Some(&on_card)) {
+            return at_card;
+        }
+        let own = here.into_iter().chain(pairing.next_server.clone());
+        for place in own.filter(|place| *place != on_card) {
+            match reach(place).await {
+                Ok(found) if is_ours(&found.2) => return Ok(found),
+                Ok((place, ..)) => {
+                    tracing::warn!(address = %place.address, "another server than ours is there");
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the server is not where this terminal has it")
+                }
+            }
+        }
+        at_card
+    }
+
     /// After a session opened: the card is told where the server is now.
     pub(super) async fn tell_card(&self, reader: &str, card: &CardId, pin: Option<&CardPin>) {
         let (Ok((_, pairing)), Some(mut pin)) = (self.pairing(), pin.cloned()) else {
@@ -143,4 +178,12 @@ impl Ctx {
             tracing::warn!(%error, "the card is told of the server's move once more");
         }
     }
+}
+
+/// Connects without a certificate, and asks which server is there.
+async fn reach(place: MovingTo) -> Result<(MovingTo, Connection, NonceAnswer), ClientError> {
+    let client = Client::new(place.address.clone(), place.ca_pin);
+    let conn = client.connect(None).await?;
+    let answer = conn.nonce().await?;
+    Ok((place, conn, answer))
 }

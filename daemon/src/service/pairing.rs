@@ -9,8 +9,7 @@ use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
 use simsync_card::text::{self, CardKeys};
 use simsync_protocol::address::ServerAddress;
-use simsync_protocol::api::{B64, PairRequest};
-use simsync_protocol::client::Client;
+use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
@@ -105,18 +104,14 @@ impl Ctx {
         let (pairing, entered) = match entered {
             Some(entered) => entered,
             None => {
+                let on_card = place_on(&view.info)?;
                 let mut p = self
                     .join(reader, &mut pin, &view.info, card, &key, &label)
                     .await?;
                 let joined = self.update_terminal(|t| {
-                    // The same person's: what this terminal knows of the vault stays.
+                    // The same person's: what this terminal knows of vault and server stays.
                     if let Some(before) = &t.pairing {
-                        p.complete = before.complete;
-                        p.known_cards.clone_from(&before.known_cards);
-                        if (p.server_id, &p.server) == (before.server_id, &before.server) {
-                            p.next_server.clone_from(&before.next_server);
-                            p.told_cards.clone_from(&before.told_cards);
-                        }
+                        p.goes_on_from(before, &on_card);
                     }
                     t.pairing = Some(p.clone());
                 });
@@ -323,15 +318,8 @@ impl Ctx {
         key: &Arc<SecretKey>,
         label: &str,
     ) -> Result<Pairing, Failure> {
-        let address: ServerAddress = info.server.parse().map_err(|e| {
-            Failure::new(
-                "bad-address",
-                format!("the server's address on the card is not usable: {e}"),
-            )
-        })?;
-        let client = Client::new(address, info.ca_pin);
-        let conn = client.connect(None).await.map_err(|e| server_reason(&e))?;
-        let nonce = conn.nonce().await.map_err(|e| server_reason(&e))?;
+        let place = self.where_to_pair(&info.subscriber, place_on(info)?).await;
+        let (place, conn, nonce) = place.map_err(|e| server_reason(&e))?;
         let csr = certificate_request(key, &info.subscriber).map_err(|e| {
             Failure::new(
                 "internal",
@@ -372,8 +360,8 @@ impl Ctx {
             subscriber: info.subscriber.clone(),
             card,
             label: Some(label.to_owned()),
-            server: info.server.clone(),
-            ca_pin: info.ca_pin,
+            server: place.address.to_string(),
+            ca_pin: place.ca_pin,
             server_id: nonce.server,
             certificate: answer.certificate,
             complete: false,
@@ -394,6 +382,18 @@ impl Ctx {
             "this terminal's key was revoked and is discarded now; run `simsync pair` once more to pair with a new one",
         )
     }
+}
+
+/// Where a card says that the server is.
+fn place_on(info: &Info) -> Result<MovingTo, Failure> {
+    let address: ServerAddress = info.server.parse().map_err(|e| {
+        Failure::new(
+            "bad-address",
+            format!("the server's address on the card is not usable: {e}"),
+        )
+    })?;
+    let ca_pin = info.ca_pin;
+    Ok(MovingTo { address, ca_pin })
 }
 
 /// No slot is free: the owner decides which terminal goes.

@@ -6,10 +6,19 @@ use rusqlite::{OptionalExtension, params};
 use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_vault::commit::{Commit, SessionRef};
 use simsync_vault::head::{Link, Witness};
-use simsync_vault::ids::PackId;
+use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 
 use super::{Result, Store, damaged};
+
+/// What a commit left of one collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootThen {
+    /// Who made the commit.
+    pub terminal: TerminalId,
+    /// The collection's root; [`ObjectId::ZERO`] if there was none.
+    pub root: ObjectId,
+}
 
 fn hash(bytes: &[u8]) -> Result<Hash> {
     Hash::from_slice(bytes).map_err(|e| damaged(&e.to_string()))
@@ -175,6 +184,23 @@ impl Store {
         let rows = stmt.query_map([limit], |r| r.get::<_, Vec<u8>>(0))?;
         rows.map(|b| Commit::from_bytes(&b?).map_err(|e| damaged(&e.to_string())))
             .collect()
+    }
+
+    /// The roots of one collection, back through the newest commits.
+    pub fn roots_back(&self, collection: &CollectionId, limit: u32) -> Result<Vec<RootThen>> {
+        let conn = self.lock();
+        let mut stmt =
+            conn.prepare_cached("SELECT bytes FROM commits ORDER BY sequence DESC LIMIT ?1")?;
+        let rows = stmt.query_map([limit], |r| r.get::<_, Vec<u8>>(0))?;
+        // One at a time: a commit may name very many packs.
+        rows.map(|bytes| {
+            let commit = Commit::from_bytes(&bytes?).map_err(|e| damaged(&e.to_string()))?;
+            Ok(RootThen {
+                terminal: commit.body.terminal,
+                root: commit.root(collection).unwrap_or(ObjectId::ZERO),
+            })
+        })
+        .collect()
     }
 
     /// Packs that commits after this one brought; all, if it is not in the chain.

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+pub use chain::RootThen;
 pub use error::StoreError;
 use error::{Result, damaged};
 pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};

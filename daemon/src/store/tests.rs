@@ -1,6 +1,7 @@
 //! The local database: versions, damage, rows.
 
 use super::*;
+use crate::outstanding::{Code, Producer, Report};
 use simsync_vault::ids::CollectionId;
 
 #[test]
@@ -67,4 +68,18 @@ fn deselecting_a_collection_forgets_its_rows() {
         store.collections().unwrap()[0].base_root,
         simsync_vault::ids::ObjectId::ZERO
     );
+}
+
+#[test]
+fn w_1_what_others_chose_is_made_visible_before_it_is_kept() {
+    let store = Store::in_memory().unwrap();
+    let id = CollectionId([1; 16]);
+    store.put_collection(&id, "files", "Documents").unwrap();
+    let pk = store.collections().unwrap()[0].pk;
+    let detail = "what the vault has of a\u{1b}[2J\u{202e}b cannot be used";
+    let report = Report::whole(Code::VaultDamaged, detail);
+    store.report(Producer::Publish, pk, &[report], 1).unwrap();
+    let kept = &store.outstanding().unwrap()[0].detail;
+    let seen = "what the vault has of a\\u{1b}[2J\\u{202e}b cannot be used";
+    assert_eq!(kept, seen);
 }

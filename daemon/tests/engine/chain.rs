@@ -3,7 +3,7 @@
 use simsync_card::ids::{CardId, Hash};
 use simsync_card::sign::SecretKey;
 use simsync_card::text::CardKeys;
-use simsync_protocol::api::B64;
+use simsync_protocol::api::{B64, Narrow};
 use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef};
 use simsync_vault::head::Verdict;
 use simsync_vault::ids::{CollectionId, ObjectId, PackId, VaultId};
@@ -317,4 +317,35 @@ async fn w_8_a_tail_is_of_this_vault_and_by_a_terminal_and_card_of_it() {
     let mut card = good;
     card.session.card = CardId([9; 16]);
     assert_eq!(read(card, &a.soft.key), 0, "a card that is none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_1_what_is_set_aside_of_a_tail_names_its_terminal() {
+    let (person, a, b) = Person::new().await;
+    for (what, path, sentence) in [
+        ("one item", ".simsync-work/x", "simsync's own"),
+        ("the whole tail", "good", "what A sealed"),
+    ] {
+        let sa = person.open(&a).await;
+        sync(&a, &sa).await;
+        let given = item(&person, &sa, path);
+        let hash = if path == "good" {
+            Hash([1; 32])
+        } else {
+            item_hash(&given)
+        };
+        let tail = tail(&person, &a, &sa, &given, vec![hash]).await;
+        sa.conn.narrow(Narrow::Removed).await.unwrap();
+        sa.conn.put_tail(tail.to_bytes()).await.unwrap();
+        let sb = person.open(&b).await;
+        sync(&b, &sb).await;
+        let rows = b.engine.store.outstanding().unwrap();
+        let details: Vec<&str> = rows.iter().map(|r| r.detail.as_str()).collect();
+        let [detail] = details[..] else {
+            panic!("{what}: {details:?}")
+        };
+        assert!(detail.contains(sentence), "{what}: {detail}");
+        let named = detail.ends_with("; from terminal \"A\"");
+        assert_eq!(named, what == "one item", "{detail}");
+    }
 }

@@ -22,6 +22,12 @@ async fn goes_on(person: &Person, b: &Terminal, what: &str, bad: &[(&str, &str)]
     let out = b.outstanding();
     let bad: Vec<(&str, String)> = bad.iter().map(|(c, p)| (*c, (*p).to_owned())).collect();
     assert_eq!(out, bad, "{what}");
+    // And by whom it is, where it is the vault's.
+    for row in b.engine.store.outstanding().unwrap() {
+        let of_a = row.detail.ends_with("; from terminal \"A\"");
+        let is_disks = row.code.as_str() == "disk-full";
+        assert_eq!(of_a, !is_disks, "{what}: {}", row.detail);
+    }
     assert!(report.outstanding.all() > 0, "{what}");
     let report = close(b, &s).await;
     assert!(report.commit.is_some(), "{what}");

@@ -8,6 +8,7 @@ mod pinpad;
 mod process;
 mod proxy;
 mod reader;
+mod relay;
 mod server;
 mod terminal;
 
@@ -21,6 +22,7 @@ pub use pinpad::{Finger, PinPad};
 pub use process::Guarded;
 pub use proxy::Proxy;
 pub use reader::Reader;
+pub use relay::Relay;
 pub use server::{Enrolment, Server, packs_below};
 pub use terminal::{CliResult, ReaderKind, Secrets, Terminal, mark};
 

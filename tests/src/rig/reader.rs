@@ -29,6 +29,11 @@ impl Reader {
         Ok(Self { card })
     }
 
+    /// The connection to the card itself.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.card
+    }
+
     /// Sends a command as it is; answers data and status word as they came.
     pub fn raw(&mut self, command: &Command) -> Result<(Vec<u8>, u16)> {
         let mut answer = self

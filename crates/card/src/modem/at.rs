@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::error::ModemError;
-use super::port::Port;
+use super::port::{Port, Wire};
 
 /// Longest line: an echo of the longest AT+CGLA, which is longer than any answer.
 const LINE_MAX: usize = 1024;
@@ -50,15 +50,15 @@ enum Line {
 }
 
 /// The modem, asked one thing at a time.
-pub struct At {
-    port: Port,
+pub struct At<W = Port> {
+    port: W,
     /// Bytes that came and are no whole line yet.
     rest: Zeroizing<Vec<u8>>,
 }
 
-impl At {
+impl<W: Wire> At<W> {
     /// On this port.
-    pub fn new(port: Port) -> Self {
+    pub fn new(port: W) -> Self {
         // Reserved at once: a vector that grows leaves copies behind.
         let rest = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));
         Self { port, rest }

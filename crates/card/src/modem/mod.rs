@@ -21,6 +21,7 @@ use crate::transport::{Transport, TransportError};
 use at::{At, Refusal};
 pub use error::ModemError;
 use port::Port;
+pub use port::Wire;
 
 /// How long the modem may take for its answers.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +48,8 @@ impl Default for Deadlines {
 const ANSWER_MAX: usize = MAX_ANSWER as usize + 2;
 
 /// The applet on a logical channel. When it is dropped the channel is closed, and with it whatever a PIN opened.
-pub struct ModemCard {
-    at: At,
+pub struct ModemCard<W: Wire = Port> {
+    at: At<W>,
     /// The modem's name for the channel.
     session: u32,
     deadlines: Deadlines,
@@ -70,7 +71,14 @@ impl ModemCard {
         deadlines: Deadlines,
         left: Option<u32>,
     ) -> Result<Self, ModemError> {
-        let mut at = At::new(Port::open(device)?);
+        Self::on(Port::open(device)?, deadlines, left)
+    }
+}
+
+impl<W: Wire> ModemCard<W> {
+    /// The same, with a modem that is at the other end of this.
+    pub fn on(wire: W, deadlines: Deadlines, left: Option<u32>) -> Result<Self, ModemError> {
+        let mut at = At::new(wire);
         // Whatever another program left half typed ends here, with whatever answer.
         let _ = at.ask("AT", deadlines.greeting)?;
         // Without echo, so that a PIN comes back as seldom as can be.
@@ -145,7 +153,7 @@ impl ModemCard {
     }
 }
 
-impl Transport for ModemCard {
+impl<W: Wire> Transport for ModemCard<W> {
     fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, TransportError> {
         if self.broken {
             return Err(ModemError::Broken.into());
@@ -161,7 +169,7 @@ impl Transport for ModemCard {
 }
 
 /// No modem has keys of its own for a PIN.
-impl Control for ModemCard {
+impl<W: Wire> Control for ModemCard<W> {
     fn features(&mut self) -> Result<Vec<u8>, TransportError> {
         Err(TransportError::Unsupported)
     }
@@ -171,7 +179,7 @@ impl Control for ModemCard {
     }
 }
 
-impl Drop for ModemCard {
+impl<W: Wire> Drop for ModemCard<W> {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             tracing::debug!(%error, "the logical channel is left to the modem");
@@ -225,7 +233,7 @@ fn refused(refusal: Refusal) -> ModemError {
 }
 
 /// Whether the modem has no channels to give, or the SIM no applet.
-fn why_no_channel(at: &mut At, refusal: &Refusal, deadlines: Deadlines) -> ModemError {
+fn why_no_channel<W: Wire>(at: &mut At<W>, refusal: &Refusal, deadlines: Deadlines) -> ModemError {
     match refused(*refusal) {
         ModemError::Refused(..) => {}
         known => return known,

@@ -17,6 +17,18 @@ use super::error::ModemError;
 /// What modems with a real serial line speak first; USB ones do not care.
 const SPEED: u32 = 115_200;
 
+/// What commands go into and answers come out of: a serial port, or what a test makes of it.
+pub trait Wire {
+    /// Throws away what came and was not read.
+    fn flush(&self) -> Result<(), ModemError>;
+
+    /// Writes all of it.
+    fn write(&self, bytes: &[u8], end: Instant) -> Result<(), ModemError>;
+
+    /// Reads what there is, at least one byte.
+    fn read(&self, buffer: &mut [u8], end: Instant) -> Result<usize, ModemError>;
+}
+
 /// An open port; as it was before when it is dropped.
 pub struct Port {
     fd: OwnedFd,
@@ -48,38 +60,6 @@ impl Port {
         Ok(port)
     }
 
-    /// Throws away what came and was not read.
-    pub fn flush(&self) -> Result<(), ModemError> {
-        tcflush(&self.fd, QueueSelector::IFlush).map_err(|e| gone(&e))
-    }
-
-    /// Writes all of it.
-    pub fn write(&self, mut bytes: &[u8], end: Instant) -> Result<(), ModemError> {
-        while !bytes.is_empty() {
-            match rustix::io::write(&self.fd, bytes) {
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, end)?,
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(gone(&e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what there is, at least one byte.
-    pub fn read(&self, buffer: &mut [u8], end: Instant) -> Result<usize, ModemError> {
-        loop {
-            // Before each read: a modem that never stops talking is over at its time, too.
-            self.wait(PollFlags::IN, end)?;
-            match rustix::io::read(&self.fd, &mut *buffer) {
-                Ok(0) => return Err(ModemError::Gone),
-                Ok(count) => return Ok(count),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(e) => return Err(gone(&e)),
-            }
-        }
-    }
-
     fn wait(&self, what: PollFlags, end: Instant) -> Result<(), ModemError> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -91,6 +71,37 @@ impl Port {
             match poll(&mut fds, Some(&left)) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return Ok(()),
+                Err(e) => return Err(gone(&e)),
+            }
+        }
+    }
+}
+
+impl Wire for Port {
+    fn flush(&self) -> Result<(), ModemError> {
+        tcflush(&self.fd, QueueSelector::IFlush).map_err(|e| gone(&e))
+    }
+
+    fn write(&self, mut bytes: &[u8], end: Instant) -> Result<(), ModemError> {
+        while !bytes.is_empty() {
+            match rustix::io::write(&self.fd, bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, end)?,
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(gone(&e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, buffer: &mut [u8], end: Instant) -> Result<usize, ModemError> {
+        loop {
+            // Before each read: a modem that never stops talking is over at its time, too.
+            self.wait(PollFlags::IN, end)?;
+            match rustix::io::read(&self.fd, &mut *buffer) {
+                Ok(0) => return Err(ModemError::Gone),
+                Ok(count) => return Ok(count),
+                Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(e) => return Err(gone(&e)),
             }
         }

@@ -16,16 +16,20 @@ use super::vectors::{CARD, card_sig, statement, terminal};
 struct Scripted(VecDeque<Vec<u8>>);
 
 impl Scripted {
-    /// Answers with their length in a byte before each.
-    fn new(mut bytes: &[u8]) -> Self {
-        let mut answers = VecDeque::new();
-        while let Some((length, rest)) = bytes.split_first() {
-            let (answer, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-            answers.push_back(answer.to_vec());
-            bytes = rest;
-        }
-        Self(answers)
+    fn new(bytes: &[u8]) -> Self {
+        Self(pieces(bytes))
     }
+}
+
+/// Answers with their length in a byte before each.
+pub(super) fn pieces(mut bytes: &[u8]) -> VecDeque<Vec<u8>> {
+    let mut answers = VecDeque::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let (answer, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        answers.push_back(answer.to_vec());
+        bytes = rest;
+    }
+    answers
 }
 
 impl Transport for Scripted {

@@ -1,8 +1,10 @@
 //! The targets: one for each kind of bytes that somebody else may have written.
 
 mod card;
+mod files;
 mod platform;
 mod protocol;
+mod readers;
 mod sealed;
 mod signed;
 #[allow(
@@ -72,6 +74,10 @@ pub const TARGETS: &[Target] = &[
     target("card", card::answers, card::answer_samples),
     target("card-text", card::text, card::text_samples),
     target("sim", card::sim, card::sim_samples),
+    target("modem", readers::modem, readers::modem_samples),
+    target("pin-pad", readers::pin_pad, readers::pin_pad_samples),
+    target("config", files::config, files::configs),
+    target("terminal", files::terminal, files::terminals),
     target("cap", platform::cap, platform::caps),
 ];
 
