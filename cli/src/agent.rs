@@ -1,5 +1,6 @@
 //! The agent that this process is while a command runs: asked by simsyncd for PINs, it answers with a pipe.
 
+use simsync_codes::Code;
 use std::collections::HashMap;
 use std::io::{PipeWriter, Read};
 use std::os::fd::OwnedFd;
@@ -222,16 +223,19 @@ impl Agent {
     /// A failure that a refused PIN of a script led to says so.
     pub fn explain(&self, failure: Failure) -> Failure {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(failure.code.as_str(), "pin-declined" | "declined") {
+        if !matches!(
+            failure.code.known(),
+            Some(Code::PinDeclined | Code::Declined)
+        ) {
             return failure;
         }
         match secrets.rejected() {
             Some(kind) if kind.contains("terminal") => Failure::new(
-                "terminal-pin-incorrect",
+                Code::TerminalPinIncorrect,
                 "the terminal PIN that was given is wrong or too short; give the right one",
             ),
             Some(_) => Failure::new(
-                "pin-incorrect",
+                Code::PinIncorrect,
                 "the card PIN that was given is wrong; one try is used up, `simsync status` shows how many are left",
             ),
             None => failure,

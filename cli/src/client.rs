@@ -1,5 +1,6 @@
 //! The way to simsyncd.
 
+use simsync_codes::Code;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -36,7 +37,7 @@ impl Client {
             Some(address) => {
                 let address = zbus::Address::try_from(address).map_err(|e| {
                     Failure::new(
-                        "usage",
+                        Code::Usage,
                         format!("{address} is no bus address ({e}); take what dbus-daemon --print-address gave"),
                     )
                 })?;

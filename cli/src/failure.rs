@@ -1,6 +1,8 @@
 //! What went wrong, in words that tell what to do next.
 
-use crate::exit::{Exit, exit_of};
+use simsync_codes::{Code, Exit};
+
+use crate::word::Word;
 
 /// Prefix of the daemon's error names.
 const ERROR_PREFIX: &str = "org.simsync.SimSync1.Error.";
@@ -10,7 +12,7 @@ const ERROR_PREFIX: &str = "org.simsync.SimSync1.Error.";
 #[error("{sentence}")]
 pub struct Failure {
     /// Stable, for programs.
-    pub code: String,
+    pub code: Word<Code>,
     /// For people: what happened and what to do next.
     pub sentence: String,
 }
@@ -20,9 +22,14 @@ pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
     /// A failure.
-    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+    pub fn new(code: Code, sentence: impl Into<String>) -> Self {
+        Self::told(Word::Known(code), sentence)
+    }
+
+    /// A failure that the daemon told of.
+    pub fn told(code: Word<Code>, sentence: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code,
             sentence: sentence.into(),
         }
     }
@@ -30,7 +37,7 @@ impl Failure {
     /// simsyncd cannot be reached.
     pub fn no_daemon(why: impl std::fmt::Display) -> Self {
         Self::new(
-            "no-daemon",
+            Code::NoDaemon,
             format!(
                 "simsyncd cannot be reached ({why}); start it with `systemctl --user start simsyncd` and look with `simsync doctor`"
             ),
@@ -39,12 +46,15 @@ impl Failure {
 
     /// What the process ends with.
     pub fn exit(&self) -> Exit {
-        exit_of(&self.code)
+        self.code.known().map_or(Exit::Failed, Code::exit)
     }
 }
 
-/// `PinIncorrect` is `pin-incorrect`: names on the bus and codes are the same words.
-fn code_of(name: &str) -> String {
+/// The code of an error by its name on the bus, which is the same words in CamelCase.
+fn code_of(name: &str) -> Word<Code> {
+    if let Some(code) = Code::of_bus_name(name) {
+        return Word::Known(code);
+    }
     let mut out = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() && !out.is_empty() {
@@ -52,7 +62,7 @@ fn code_of(name: &str) -> String {
         }
         out.push(c.to_ascii_lowercase());
     }
-    out
+    Word::Other(out)
 }
 
 impl From<zbus::Error> for Failure {
@@ -61,8 +71,8 @@ impl From<zbus::Error> for Failure {
             zbus::Error::MethodError(name, text, _) => {
                 let sentence = text.clone().unwrap_or_else(|| name.to_string());
                 match name.as_str().strip_prefix(ERROR_PREFIX) {
-                    Some(short) => Self::new(&code_of(short), sentence),
-                    None => Self::new("failed", sentence),
+                    Some(short) => Self::told(code_of(short), sentence),
+                    None => Self::new(Code::Failed, sentence),
                 }
             }
             zbus::Error::FDO(fdo) => match &**fdo {
@@ -72,12 +82,12 @@ impl From<zbus::Error> for Failure {
                 | zbus::fdo::Error::Disconnected(_)
                 | zbus::fdo::Error::SpawnFailed(_)
                 | zbus::fdo::Error::SpawnChildExited(_) => Self::no_daemon("it does not run"),
-                other => Self::new("failed", format!("simsyncd answered: {other}")),
+                other => Self::new(Code::Failed, format!("simsyncd answered: {other}")),
             },
             zbus::Error::InputOutput(_) | zbus::Error::Connection(..) => {
                 Self::no_daemon("the bus connection ended")
             }
-            other => Self::new("failed", format!("the bus failed: {other}")),
+            other => Self::new(Code::Failed, format!("the bus failed: {other}")),
         }
     }
 }
@@ -97,9 +107,13 @@ mod tests {
 
     #[test]
     fn names_on_the_bus_become_codes() {
-        assert_eq!(code_of("PinIncorrect"), "pin-incorrect");
-        assert_eq!(code_of("Declined"), "declined");
-        assert_eq!(Failure::new("declined", "no").exit(), Exit::Declined);
+        assert_eq!(code_of("PinIncorrect"), Word::Known(Code::PinIncorrect));
+        assert_eq!(
+            code_of("SomeNewThing"),
+            Word::Other("some-new-thing".to_owned())
+        );
+        assert_eq!(code_of("Declined"), Word::Known(Code::Declined));
+        assert_eq!(Failure::new(Code::Declined, "no").exit(), Exit::Declined);
         assert_eq!(Failure::no_daemon("gone").exit(), Exit::NoDaemon);
     }
 }

@@ -1,5 +1,6 @@
 //! Following a job: progress, the review, the end.
 
+use simsync_codes::{Code, JobState};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::agent::Agent;
 use crate::client::{BUS_NAME, Client, JOB, Signal};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, bytes, table};
-use crate::properties::{Properties, get, pair};
+use crate::properties::{Properties, get, pair, text};
+use crate::word::Word;
 
 /// How long a job may take to stop after it was cancelled.
 const STOP: Duration = Duration::from_secs(10);
@@ -38,7 +40,7 @@ pub struct JobView {
     /// Kind.
     pub kind: String,
     /// `running`, `waiting`, `done`, `failed` or `cancelled`.
-    pub state: String,
+    pub state: Word<JobState>,
     /// What is going on.
     pub step: String,
     /// Files done in this step.
@@ -62,7 +64,7 @@ impl JobView {
         Self {
             id: get(p, "Id"),
             kind: get(p, "Kind"),
-            state: get(p, "State"),
+            state: text(p, "State").into(),
             step: get(p, "Step"),
             files_done: get(p, "FilesDone"),
             files_total: get(p, "FilesTotal"),
@@ -117,7 +119,7 @@ impl Follow<'_> {
             },
             Some(limit) => tokio::select! {
                 result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| Err(Failure::new(
-                    "timeout",
+                    Code::Timeout,
                     "it did not end in time and goes on in simsyncd; `simsync status` shows how it is doing",
                 ))),
                 _ = tokio::signal::ctrl_c() => self.interrupted(path).await,
@@ -134,7 +136,7 @@ impl Follow<'_> {
             // It may have ended well in the last moment.
             Ok(result) => result,
             Err(_) => Err(Failure::new(
-                "cancelled",
+                Code::Cancelled,
                 "cancelled; simsyncd finishes the step that it is in",
             )),
         }
@@ -156,10 +158,10 @@ impl Follow<'_> {
             let properties = self.client.properties(path.as_str(), JOB).await?;
             let job = JobView::new(&properties);
             bar.show(&job);
-            match job.state.as_str() {
-                "running" => {}
-                "waiting" if reviewed => {}
-                "waiting" => {
+            match job.state.known() {
+                Some(JobState::Running) => {}
+                Some(JobState::Waiting) if reviewed => {}
+                Some(JobState::Waiting) => {
                     reviewed = true;
                     bar.clear();
                     self.review(path, &job).await?;
@@ -190,14 +192,14 @@ impl Follow<'_> {
             Some(false) => {
                 self.tell(path, "Cancel").await?;
                 Err(Failure::new(
-                    "declined",
+                    Code::Declined,
                     "nothing was taken; run `simsync sync --review` again when you want to",
                 ))
             }
             None => {
                 self.tell(path, "Cancel").await?;
                 Err(Failure::new(
-                    "review-waiting",
+                    Code::ReviewWaiting,
                     format!(
                         "nothing was taken: {} changes wait for your answer; run it on a terminal, or with --yes",
                         job.review.len()
@@ -229,12 +231,12 @@ pub fn review_text(job: &JobView) -> String {
 }
 
 fn ended(job: JobView) -> Outcome<JobView> {
-    match (job.state.as_str(), &job.failure) {
-        ("done", _) => Ok(job),
-        (_, Some((code, sentence))) => Err(Failure::new(code, sentence.clone())),
-        ("cancelled", None) => Err(Failure::new("cancelled", "it was cancelled")),
+    match (job.state.known(), &job.failure) {
+        (Some(JobState::Done), _) => Ok(job),
+        (_, Some((code, sentence))) => Err(Failure::told(code.clone().into(), sentence.clone())),
+        (Some(JobState::Cancelled), None) => Err(Failure::new(Code::Cancelled, "it was cancelled")),
         (_, None) => Err(Failure::new(
-            "failed",
+            Code::Failed,
             "it failed without a reason; `simsync status` may tell more",
         )),
     }
@@ -307,13 +309,19 @@ mod tests {
     #[test]
     fn how_it_ended_decides() {
         let mut job = JobView::new(&Properties::new());
-        job.state = "failed".to_owned();
+        job.state = Word::Known(JobState::Failed);
         job.failure = Some(("no-card".to_owned(), "put it in".to_owned()));
-        assert_eq!(ended(job.clone()).unwrap_err().code, "no-card");
-        job.state = "cancelled".to_owned();
+        assert_eq!(
+            ended(job.clone()).unwrap_err().code,
+            Word::Known(Code::NoCard)
+        );
+        job.state = Word::Known(JobState::Cancelled);
         job.failure = None;
-        assert_eq!(ended(job.clone()).unwrap_err().code, "cancelled");
-        job.state = "done".to_owned();
+        assert_eq!(
+            ended(job.clone()).unwrap_err().code,
+            Word::Known(Code::Cancelled)
+        );
+        job.state = Word::Known(JobState::Done);
         assert!(ended(job).is_ok());
     }
 }

@@ -14,7 +14,9 @@ pub mod questions;
 pub mod run;
 pub mod secrets;
 pub mod snapshot;
+pub mod word;
 
+use simsync_codes::Code;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,7 +58,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_timeout(THREADS);
             result
         }
-        Err(e) => Err(Failure::new("failed", format!("it cannot start: {e}"))),
+        Err(e) => Err(Failure::new(Code::Failed, format!("it cannot start: {e}"))),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

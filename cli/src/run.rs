@@ -1,5 +1,6 @@
 //! Ordering work: the agent comes first, a session is opened when the work needs one, then the job is followed.
 
+use simsync_codes::Code;
 use std::time::Duration;
 
 use zbus::{DynamicType, OwnedObjectPath};
@@ -63,11 +64,11 @@ impl<'a> Ordering<'a> {
         {
             match secrets.confirm(question) {
                 Some(true) => {}
-                Some(false) => return Err(Failure::new("declined", "nothing was done")),
+                Some(false) => return Err(Failure::new(Code::Declined, "nothing was done")),
                 None if self.only_persons => {}
                 None => {
                     return Err(Failure::new(
-                        "review-waiting",
+                        Code::ReviewWaiting,
                         "nothing was done: this needs your word; run it on a terminal, or with --yes",
                     ));
                 }
@@ -87,7 +88,7 @@ impl<'a> Ordering<'a> {
         };
         let path = match unless_interrupted(client.order(method, body)).await {
             // Work that needs a session opens one first: the person is here and has the PIN.
-            Err(failure) if failure.code == "locked" && can_ask && method != "Unlock" => {
+            Err(failure) if failure.code == Code::Locked && can_ask && method != "Unlock" => {
                 let for_unlock = silence.is_none().then(|| agent.silence()).flatten();
                 let unlock = unless_interrupted(client.order("Unlock", &())).await?;
                 follow.end(&unlock).await?;
@@ -148,8 +149,8 @@ impl<'a> Ordering<'a> {
         };
         tokio::select! {
             result = coming => result,
-            () = over => Err(Failure::new("no-card", "no card was put in in time")),
-            _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled; no card was put in")),
+            () = over => Err(Failure::new(Code::NoCard, "no card was put in in time")),
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Cancelled, "cancelled; no card was put in")),
         }
     }
 }
@@ -160,7 +161,7 @@ const SHOWN: [(&str, &str, &str); 1] = [("vault", "made", "recovery-code")];
 /// The daemon says that somebody took note of it, and that was not this command.
 fn not_shown(secret: &str) -> Failure {
     Failure::new(
-        "not-shown",
+        Code::NotShown,
         format!(
             "it was done, but the {secret} was not shown here: the program that `simsync status` names at \"Asks at an insertion\" took note of it. If that is not your desktop's prompt, somebody else has it: begin anew with another card"
         ),
@@ -178,16 +179,16 @@ fn asks(method: &str) -> bool {
 /// Ctrl-C is heard by whoever waits for it while this lives, and by nobody else.
 pub(crate) fn interrupts() -> Outcome<tokio::signal::unix::Signal> {
     let kind = tokio::signal::unix::SignalKind::interrupt();
-    tokio::signal::unix::signal(kind).map_err(|e| Failure::new("failed", e.to_string()))
+    tokio::signal::unix::signal(kind).map_err(|e| Failure::new(Code::Failed, e.to_string()))
 }
 
 async fn unless_interrupted<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::select! {
         result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled")),
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Cancelled, "cancelled")),
     }
 }
 
 fn wants_card(failure: &Failure) -> bool {
-    matches!(failure.code.as_str(), "no-card" | "no-reader")
+    matches!(failure.code.known(), Some(Code::NoCard | Code::NoReader))
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use simsync_codes::{CardState, Code, JobState, State, Unsynced};
 use zbus::OwnedObjectPath;
 use zbus::fdo::ManagedObjects;
 
 use crate::properties::{Properties, get, known, pair, some_text, text};
+use crate::word::Word;
 
 /// A code and a sentence.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// Stable, for programs.
-    pub code: String,
+    pub code: Word<Code>,
     /// For people.
     pub sentence: String,
 }
@@ -23,7 +25,7 @@ pub struct Card {
     /// The reader.
     pub reader: String,
     /// `looking`, `foreign`, `sim`, `unpaired`, `paired`, `blocked` or `failed`.
-    pub state: String,
+    pub state: Word<CardState>,
     /// PIN tries left, when known.
     pub pin_tries: Option<i32>,
     /// The PIN must be changed first.
@@ -92,7 +94,7 @@ pub struct JobLine {
     /// Kind.
     pub kind: String,
     /// State.
-    pub state: String,
+    pub state: Word<JobState>,
     /// Step.
     pub step: String,
     /// Files done in this step.
@@ -107,7 +109,7 @@ pub struct JobLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outstanding {
     /// Why: a stable code.
-    pub code: String,
+    pub code: Word<Unsynced>,
     /// Collection's name.
     pub collection: String,
     /// Where; empty is the collection itself, or further paths of which only the number is known.
@@ -128,7 +130,7 @@ impl Outstanding {
     /// From what the bus gave.
     pub fn new(p: &Properties) -> Self {
         Self {
-            code: text(p, "code"),
+            code: text(p, "code").into(),
             collection: text(p, "collection"),
             path: text(p, "path"),
             detail: text(p, "detail"),
@@ -146,7 +148,7 @@ pub struct Snapshot {
     /// The daemon's version.
     pub version: String,
     /// What it is doing.
-    pub state: String,
+    pub state: Word<State>,
     /// Why nothing happens, or what is in the way.
     pub reasons: Vec<Reason>,
     /// The subscriber.
@@ -210,7 +212,10 @@ pub struct Snapshot {
 }
 
 fn reason((code, sentence): (String, String)) -> Reason {
-    Reason { code, sentence }
+    Reason {
+        code: code.into(),
+        sentence,
+    }
 }
 
 /// The objects with an interface, and its properties, in the order of their paths.
@@ -261,7 +266,7 @@ impl Snapshot {
             .map(|(_, p)| JobLine {
                 id: get(&p, "Id"),
                 kind: text(&p, "Kind"),
-                state: text(&p, "State"),
+                state: text(&p, "State").into(),
                 step: text(&p, "Step"),
                 files_done: get(&p, "FilesDone"),
                 files_total: get(&p, "FilesTotal"),
@@ -273,7 +278,7 @@ impl Snapshot {
         let sims: Vec<(String, String, bool)> = get(p, "Sims");
         Self {
             version: text(p, "Version"),
-            state: text(p, "State"),
+            state: text(p, "State").into(),
             reasons: reasons.into_iter().map(reason).collect(),
             subscriber: some_text(p, "Subscriber"),
             terminal: some_text(p, "TerminalId"),
@@ -305,7 +310,7 @@ impl Snapshot {
             cards: of(objects, "org.simsync.SimSync1.Card")
                 .map(|(_, p)| Card {
                     reader: text(&p, "ReaderName"),
-                    state: text(&p, "State"),
+                    state: text(&p, "State").into(),
                     pin_tries: Some(get(&p, "PinTries")).filter(|n| *n >= 0),
                     pin_must_change: get(&p, "PinMustChange"),
                     id: some_text(&p, "Id"),

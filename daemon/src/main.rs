@@ -207,7 +207,7 @@ fn notify(states: &[NotifyState<'_>]) {
 fn status_line(status: &Status) -> String {
     match status.reasons.first() {
         Some(reason) => format!("{}: {}", status.state, reason.sentence),
-        None => status.state.clone(),
+        None => status.state.to_string(),
     }
 }
 

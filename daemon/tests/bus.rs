@@ -3,6 +3,7 @@
 
 mod bus_support;
 
+use simsync_codes::{Code, JobState, State};
 use std::collections::HashMap;
 use std::future::Future;
 
@@ -241,7 +242,7 @@ async fn f_g3_a_sync_that_nobody_ordered_is_a_job_with_progress_and_cancel() {
     }
     client.call(&path, JOB, "Cancel", &()).await.unwrap();
     assert_eq!(within(told.recv()).await, Some(JobControl::Cancel));
-    job.send_modify(|j| j.state = "cancelled".to_owned());
+    job.send_modify(|j| j.state = JobState::Cancelled);
     client.job(&path, "cancelled").await;
     // Told of once more, it is not shown twice.
     fake.change(|s| s.jobs = Vec::new());
@@ -288,8 +289,8 @@ async fn changes_are_signalled() {
         .unwrap();
     fake.change(|s| {
         s.cards.push(card());
-        s.state = "synced".to_owned();
-        s.last_error = Some(Reason::new("offline", "no server"));
+        s.state = State::Synced;
+        s.last_error = Some(Reason::new(Code::Offline, "no server"));
     });
     let mut seen = Vec::new();
     while !seen.iter().any(|s: &String| s.starts_with("manager")) {
@@ -337,10 +338,10 @@ async fn failures_have_names() {
     let (_face, conn) = fake.p2p().await;
     let client = Client::direct(conn);
     for (code, name) in [
-        ("pin-blocked", "PinBlocked"),
-        ("no-card", "NoCard"),
-        ("pin-declined", "Declined"),
-        ("Something strange", "Failed"),
+        (Code::PinBlocked, "PinBlocked"),
+        (Code::NoCard, "NoCard"),
+        (Code::PinDeclined, "Declined"),
+        (Code::Failed, "Failed"),
     ] {
         fake.plan(Plan::Refuse(Failure::new(code, "why")));
         assert_eq!(error_name(client.manager("Unlock", &()).await), name);
@@ -417,7 +418,7 @@ async fn a_job_shows_progress_and_can_be_cancelled() {
     let job = fake.job.lock().unwrap().clone().unwrap();
     job.send_modify(|s| {
         s.step = "fetching".to_owned();
-        s.state = "running".to_owned();
+        s.state = JobState::Running;
         s.files_done = 3;
     });
     let proxy = zbus::Proxy::new(&client.conn, BUS_NAME, path.as_str(), JOB)

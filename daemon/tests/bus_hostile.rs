@@ -5,6 +5,7 @@
 
 mod bus_support;
 
+use simsync_codes::Code;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
@@ -464,7 +465,7 @@ async fn m19_words_that_the_bus_cannot_carry_do_not_silence_the_status() {
     let odd = "an odd\0word";
     world.fake.change(|s| {
         s.label = odd.to_owned();
-        s.last_error = Some(simsyncd::api::Reason::new("failed", odd));
+        s.last_error = Some(simsyncd::api::Reason::new(Code::Failed, odd));
         s.terminals[0].label = odd.to_owned();
         s.terminals[0].collections = vec![odd.to_owned()];
         s.collections[0].name = odd.to_owned();
@@ -494,7 +495,7 @@ async fn m19_words_that_the_bus_cannot_carry_do_not_silence_the_status() {
         }
     }
     world.goes_on().await;
-    let failure = simsyncd::api::Failure::new("failed", odd);
+    let failure = simsyncd::api::Failure::new(Code::Failed, odd);
     world.fake.plan(Plan::Refuse(failure));
     let manager = format!("{PREFIX}.Manager");
     let result = world.call(ROOT, &manager, "Unlock", &()).await;

@@ -1,5 +1,6 @@
 //! `simsync card`
 
+use simsync_codes::{CardState, Code};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -59,7 +60,7 @@ pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
 pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcome<()> {
     if !args.step && args.secrets.pin_fd.is_some() {
         return Err(Failure::new(
-            "usage",
+            Code::Usage,
             "each card has a PIN of its own: with --pin-fd, add it step by step with --step",
         ));
     }
@@ -71,9 +72,9 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
         let job = match ordering.give("AddCard", &()).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(()),
-            Err(failure) if failure.code == "no-new-card" && !args.step && !output.json() => {
+            Err(failure) if failure.code == Code::NoNewCard && !args.step && !output.json() => {
                 let said = "Take this card out and put the new card in.";
-                wait_for_card(common, output, said, |c| c.state == "unpaired").await?;
+                wait_for_card(common, output, said, |c| c.state == CardState::Unpaired).await?;
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -87,7 +88,7 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
         if !named {
             let said = "The new card's keys are read. Take it out and put your usual card in.";
             wait_for_card(common, output, said, |c| {
-                c.state == "paired" && c.id.as_ref() != Some(&card)
+                c.state == CardState::Paired && c.id.as_ref() != Some(&card)
             })
             .await?;
             continue;
@@ -96,7 +97,7 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
         polite.give("Eject", &()).await?;
         let said = "Your cards know the new one. Take this card out and put the new card in.";
         wait_for_card(common, output, said, |c| {
-            c.state == "paired" && c.id.as_ref() == Some(&card)
+            c.state == CardState::Paired && c.id.as_ref() == Some(&card)
         })
         .await?;
         let unlock = Ordering::new(common, output, &args.secrets);
@@ -151,8 +152,8 @@ async fn wait_for_card(
     };
     tokio::select! {
         result = coming => result,
-        () = over => Err(Failure::new("no-card", "no card was put in in time; run it again to go on")),
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("cancelled", "cancelled; run it again to go on")),
+        () = over => Err(Failure::new(Code::NoCard, "no card was put in in time; run it again to go on")),
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Cancelled, "cancelled; run it again to go on")),
     }
 }
 

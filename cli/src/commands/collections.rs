@@ -1,5 +1,6 @@
 //! `simsync collections`
 
+use simsync_codes::{Code, Unsynced};
 use simsync_shell::{visible, visible_path};
 
 use crate::args::{AddArgs, AnswerArgs, CollectionAnswer, Common, RemoveArgs};
@@ -15,16 +16,16 @@ use crate::run::Ordering;
 pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Exit> {
     let shown = visible_path(&args.path);
     let path = std::path::absolute(&args.path)
-        .map_err(|e| Failure::new("bad-argument", format!("{shown} cannot be used: {e}")))?;
+        .map_err(|e| Failure::new(Code::BadArgument, format!("{shown} cannot be used: {e}")))?;
     if !path.is_dir() {
         return Err(Failure::new(
-            "bad-argument",
+            Code::BadArgument,
             format!("{shown} is not a folder; make it first"),
         ));
     }
     let text = path.to_str().ok_or_else(|| {
         Failure::new(
-            "bad-argument",
+            Code::BadArgument,
             format!("{shown} is not valid UTF-8; choose another folder"),
         )
     })?;
@@ -74,7 +75,6 @@ pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outc
 
 /// Everything that one yes is to, for there may be more than one question; and what stands for it on the bus.
 async fn what_goes(common: &Common, collection: &str) -> Outcome<(String, String)> {
-    const QUESTIONS: [&str; 4] = ["mass-deletion", "root-empty", "root-missing", "unseen"];
     let client = Client::connect(common.bus.as_deref()).await?;
     let named = |c: &&crate::snapshot::Collection| c.name == collection || c.id == collection;
     // Before the list: if that is newer, the answer is refused, and nobody says yes to what was not shown.
@@ -88,7 +88,7 @@ async fn what_goes(common: &Common, collection: &str) -> Outcome<(String, String
         .find(named)
         .map(|c| c.name.as_str());
     let of_it = |r: &&crate::snapshot::Outstanding| {
-        Some(r.collection.as_str()) == name && QUESTIONS.contains(&r.code.as_str())
+        Some(r.collection.as_str()) == name && r.code.known().is_some_and(Unsynced::asks)
     };
     let rows: Vec<_> = snapshot.outstanding.iter().filter(of_it).collect();
     let mut out = String::from("What is gone here is deleted on all your terminals:");
@@ -101,7 +101,7 @@ async fn what_goes(common: &Common, collection: &str) -> Outcome<(String, String
         out.push_str(&format!(
             "\n  • {}: {} {}",
             visible(what),
-            row.code.replace('-', " "),
+            row.code.to_string().replace('-', " "),
             visible(&row.detail)
         ));
     }

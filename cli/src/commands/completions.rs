@@ -1,6 +1,7 @@
 //! `simsync completions`
 
 use clap::CommandFactory;
+use simsync_codes::Code;
 
 use crate::args::{Cli, CompletionsArgs};
 use crate::failure::{Failure, Outcome};
@@ -12,5 +13,5 @@ pub fn run(args: &CompletionsArgs) -> Outcome<()> {
     clap_complete::generate(args.shell, &mut Cli::command(), "simsync", &mut text);
     std::io::stdout()
         .write_all(&text)
-        .map_err(|e| Failure::new("failed", format!("cannot print: {e}")))
+        .map_err(|e| Failure::new(Code::Failed, format!("cannot print: {e}")))
 }

@@ -1,5 +1,6 @@
 //! `simsync doctor`
 
+use simsync_codes::{CardState, Code, State};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -206,7 +207,7 @@ fn cards(snapshot: Option<&Snapshot>) -> Check {
     let Some(card) = s
         .cards
         .iter()
-        .min_by_key(|c| (c.state != "paired", c.state == "foreign"))
+        .min_by_key(|c| (c.state != CardState::Paired, c.state == CardState::Foreign))
     else {
         return Check::bad(
             "card",
@@ -216,18 +217,18 @@ fn cards(snapshot: Option<&Snapshot>) -> Check {
         );
     };
     let sentence = format!("{}: {}", card.reader, super::status::card_sentence(card));
-    let remedy = match card.state.as_str() {
-        "paired" if card.pin_must_change => "change it: simsync pin change",
-        "paired" => return Check::ok("card", sentence),
-        "foreign" => {
+    let remedy = match card.state.known() {
+        Some(CardState::Paired) if card.pin_must_change => "change it: simsync pin change",
+        Some(CardState::Paired) => return Check::ok("card", sentence),
+        Some(CardState::Foreign) => {
             "put the applet on it and personalise it: simsync-card provision; or put another card in"
         }
-        "unpaired" => "pair this terminal with it: simsync pair",
-        "blocked" => "unblock it with the PUK: simsync-card pin unblock",
+        Some(CardState::Unpaired) => "pair this terminal with it: simsync pair",
+        Some(CardState::Blocked) => "unblock it with the PUK: simsync-card pin unblock",
         _ => "take it out and put it in again; clean its contacts",
     };
-    let finding = match card.state.as_str() {
-        "blocked" | "failed" => Finding::Failed,
+    let finding = match card.state.known() {
+        Some(CardState::Blocked | CardState::Failed) => Finding::Failed,
         _ => Finding::Warning,
     };
     Check::bad("card", finding, sentence, remedy)
@@ -271,10 +272,10 @@ fn in_sync(snapshot: Option<&Snapshot>) -> Check {
         return unknown("in sync");
     };
     let remedy = "`simsync status --all` says for each what helps";
-    if s.state == "read-only" {
-        let why = s.reasons.iter().find(|r| !r.code.is_empty());
+    if s.state == State::ReadOnly {
+        let why = s.reasons.first();
         let sentence = why.map_or("nothing is written", |r| r.sentence.as_str());
-        let unproven = why.is_some_and(|r| r.code == "record-unproven");
+        let unproven = why.is_some_and(|r| r.code == Code::RecordUnproven);
         let remedy = if unproven {
             "put the card into your other terminals; if none has more than the server, `simsync server accept-restored`"
         } else {
@@ -299,12 +300,14 @@ fn in_sync(snapshot: Option<&Snapshot>) -> Check {
             "it is tried again by itself",
         );
     }
-    match s.state.as_str() {
-        "synced" | "closed" => Check::ok("in sync", "everything is, as far as this terminal knows"),
-        state @ ("pending" | "offline" | "syncing") => Check::bad(
+    match s.state.known() {
+        Some(State::Synced | State::Closed) => {
+            Check::ok("in sync", "everything is, as far as this terminal knows")
+        }
+        Some(State::Pending | State::Offline | State::Syncing) => Check::bad(
             "in sync",
             Finding::Warning,
-            status::state_sentence(state),
+            status::state_sentence(&s.state),
             "`simsync status` tells how it goes on",
         ),
         _ => Check::bad(
@@ -381,7 +384,7 @@ async fn clock_is_synchronized() -> zbus::Result<bool> {
 }
 
 fn watches(snapshot: Option<&Snapshot>) -> Check {
-    let reached = |s: &Snapshot| s.reasons.iter().any(|r| r.code == "watch-limit");
+    let reached = |s: &Snapshot| s.reasons.iter().any(|r| r.code == Code::WatchLimit);
     let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches")
         .ok()
         .and_then(|t| t.trim().parse::<u64>().ok());

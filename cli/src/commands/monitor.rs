@@ -77,7 +77,7 @@ fn tell(output: &Output, now: &Snapshot, last: Option<&Snapshot>) {
     if now.state != last.state {
         output.line(&format!(
             "{}  {}",
-            visible(&now.state),
+            now.state,
             status::state_sentence(&now.state)
         ));
     }

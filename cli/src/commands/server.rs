@@ -1,6 +1,7 @@
 //! `simsync server`
 
 use serde::Serialize;
+use simsync_codes::Code;
 use simsync_shell::visible;
 
 use crate::args::{AcceptRestoredArgs, Common, ServerConfirmArgs};
@@ -68,7 +69,7 @@ pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs)
     let client = Client::connect(common.bus.as_deref()).await?;
     let Some(to) = client.snapshot().await?.server_moves_to else {
         return Err(Failure::new(
-            "no-server-move",
+            Code::NoServerMove,
             "the server announces nothing that waits for your word; `simsync server` shows where it is",
         ));
     };
@@ -106,7 +107,7 @@ pub async fn accept_restored(
     let why = snapshot
         .reasons
         .iter()
-        .find(|r| r.code == "record-unproven");
+        .find(|r| r.code == Code::RecordUnproven);
     let question = format!(
         "{}\nPut the card into every other terminal that you used lately first: one that has more than the server cannot go on after this.\nGo on from what the server shows?",
         why.map_or(String::new(), |r| r.sentence.clone())

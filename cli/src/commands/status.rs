@@ -1,5 +1,6 @@
 //! `simsync status`
 
+use simsync_codes::{CardState, JobState, State};
 use simsync_shell::visible;
 
 use crate::args::{Common, StatusArgs};
@@ -7,6 +8,7 @@ use crate::client::Client;
 use crate::failure::Outcome;
 use crate::output::{Look, Output, table, time};
 use crate::snapshot::{Card, Outstanding, Snapshot};
+use crate::word::Word;
 
 /// Most lines of what is not in sync.
 pub const SHOWN: usize = 20;
@@ -21,29 +23,31 @@ pub async fn run(common: &Common, output: &Output, args: &StatusArgs) -> Outcome
 }
 
 /// What a state means, in a few words.
-pub fn state_sentence(state: &str) -> &str {
+pub fn state_sentence(state: &Word<State>) -> &'static str {
+    let Some(state) = state.known() else {
+        return "";
+    };
     match state {
-        "unpaired" => "this terminal is not paired with a card",
-        "pairing" => "this terminal is being paired",
-        "waiting" => "waiting for your card",
-        "locked" => "your card is in; no session is open",
-        "opening" => "opening the session",
-        "synced" => "everything is in sync",
-        "syncing" => "syncing",
-        "pending" => "some changes are not in sync yet",
-        "offline" => "the server does not answer; changes wait here",
-        "attention" => "some of your files are not in sync, and need you",
-        "closing" => "sealing what the last session left",
-        "read-only" => "reading only",
-        "closed" => "everything is uploaded and the session is closed",
-        _ => "",
+        State::Unpaired => "this terminal is not paired with a card",
+        State::Pairing => "this terminal is being paired",
+        State::Waiting => "waiting for your card",
+        State::Locked => "your card is in; no session is open",
+        State::Opening => "opening the session",
+        State::Synced => "everything is in sync",
+        State::Syncing => "syncing",
+        State::Pending => "some changes are not in sync yet",
+        State::Offline => "the server does not answer; changes wait here",
+        State::Attention => "some of your files are not in sync, and need you",
+        State::Closing => "sealing what the last session left",
+        State::ReadOnly => "reading only",
+        State::Closed => "everything is uploaded and the session is closed",
     }
 }
 
-fn look_of(state: &str) -> Look {
-    match state {
-        "synced" | "syncing" | "closed" => Look::Good,
-        "read-only" | "unpaired" | "attention" => Look::Bad,
+fn look_of(state: &Word<State>) -> Look {
+    match state.known() {
+        Some(State::Synced | State::Syncing | State::Closed) => Look::Good,
+        Some(State::ReadOnly | State::Unpaired | State::Attention) => Look::Bad,
         _ => Look::Warn,
     }
 }
@@ -55,18 +59,21 @@ fn row(name: &str, value: String) -> Vec<String> {
 
 /// The card's state in words.
 pub fn card_sentence(card: &Card) -> String {
-    let mut out = match card.state.as_str() {
-        "looking" => "being looked at".to_owned(),
-        "foreign" => "not a simsync card".to_owned(),
-        "sim" => "a SIM, not a simsync card".to_owned(),
-        "unpaired" => "a simsync card, not paired with this terminal".to_owned(),
-        "paired" if card.in_use => "yours, in use".to_owned(),
-        "paired" => "yours".to_owned(),
-        "blocked" => "yours, its PIN is blocked".to_owned(),
-        "failed" => "cannot be talked to".to_owned(),
-        other => other.to_owned(),
+    let mut out = match card.state.known() {
+        Some(CardState::Looking) => "being looked at".to_owned(),
+        Some(CardState::Foreign) => "not a simsync card".to_owned(),
+        Some(CardState::Sim) => "a SIM, not a simsync card".to_owned(),
+        Some(CardState::Unpaired) => "a simsync card, not paired with this terminal".to_owned(),
+        Some(CardState::Paired) if card.in_use => "yours, in use".to_owned(),
+        Some(CardState::Paired) => "yours".to_owned(),
+        Some(CardState::Blocked) => "yours, its PIN is blocked".to_owned(),
+        Some(CardState::Failed) => "cannot be talked to".to_owned(),
+        None => card.state.to_string(),
     };
-    if let Some(tries) = card.pin_tries.filter(|t| *t < 3 && card.state == "paired") {
+    if let Some(tries) = card
+        .pin_tries
+        .filter(|t| *t < 3 && card.state == CardState::Paired)
+    {
         out.push_str(&format!(", {tries} PIN tries left"));
     }
     if card.pin_must_change {
@@ -79,7 +86,7 @@ pub fn card_sentence(card: &Card) -> String {
 pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
     let mut out = format!(
         "{}  {}\n",
-        output.paint(look_of(&s.state), &s.state),
+        output.paint(look_of(&s.state), &s.state.to_string()),
         state_sentence(&s.state)
     );
     for reason in &s.reasons {
@@ -99,7 +106,7 @@ pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
     for job in s
         .jobs
         .iter()
-        .filter(|j| matches!(j.state.as_str(), "running" | "waiting"))
+        .filter(|j| matches!(j.state.known(), Some(JobState::Running | JobState::Waiting)))
     {
         let files = if job.files_total > 0 {
             format!(" {}/{}", job.files_done, job.files_total)
@@ -145,7 +152,7 @@ pub fn outstanding(rows: &[Outstanding], most: usize) -> String {
             ("", more) => format!("{}: {more} more", visible(&row.collection)),
             (path, _) => format!("{}: {}", visible(&row.collection), visible(path)),
         };
-        let why = row.code.replace('-', " ");
+        let why = row.code.to_string().replace('-', " ");
         let detail = if row.detail.is_empty() {
             String::new()
         } else {

@@ -2,6 +2,7 @@
 
 mod agents;
 
+use simsync_codes::{CardState, Code, JobState, State, Unsynced};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub use agents::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// Stable, for programs; listed in docs/errors.md.
-    pub code: String,
+    pub code: Code,
     /// For people: what is the matter and what to do next.
     pub sentence: String,
 }
@@ -34,9 +35,9 @@ fn one_line(sentence: String) -> String {
 
 impl Reason {
     /// A reason.
-    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+    pub fn new(code: Code, sentence: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code,
             sentence: one_line(sentence.into()),
         }
     }
@@ -47,8 +48,8 @@ impl Reason {
 pub struct CardStatus {
     /// The reader.
     pub reader: String,
-    /// `looking`, `foreign` (no applet of ours), `sim` (a SIM, without it), `unpaired`, `paired`, `blocked`, `failed`.
-    pub state: String,
+    /// What is known of it.
+    pub state: CardState,
     /// PIN tries left, when known.
     pub pin_tries: Option<u8>,
     /// The PIN must be changed before anything else.
@@ -103,9 +104,8 @@ pub struct TerminalStatus {
 /// Everything that can be seen from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `unpaired`, `pairing`, `waiting`, `locked`, `opening`, `synced`, `syncing`, `pending`, `offline`, `attention`,
-    /// `closing`, `read-only`, `closed`.
-    pub state: String,
+    /// What it is doing.
+    pub state: State,
     /// Why nothing happens, or what is in the way; empty when all is well.
     pub reasons: Vec<Reason>,
     /// The subscriber, once paired.
@@ -245,16 +245,16 @@ pub enum Order {
 #[error("{sentence}")]
 pub struct Failure {
     /// Stable code; D-Bus error names and exit codes hang on it (docs/errors.md).
-    pub code: String,
+    pub code: Code,
     /// What happened and what to do next.
     pub sentence: String,
 }
 
 impl Failure {
     /// A failure.
-    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+    pub fn new(code: Code, sentence: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code,
             sentence: one_line(sentence.into()),
         }
     }
@@ -267,8 +267,8 @@ pub struct JobStatus {
     pub id: u64,
     /// `pair`, `sync`, `eject` and so on.
     pub kind: String,
-    /// `running`, `waiting` (for a review), `done`, `failed`, `cancelled`.
-    pub state: String,
+    /// How far it is.
+    pub state: JobState,
     /// What is going on: `reading`, `fetching`, `writing`, `committing`, …
     pub step: String,
     /// Files done and to do in this step.
@@ -348,7 +348,7 @@ pub struct ConflictEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutstandingEntry {
     /// Why: a stable code of docs/errors.md.
-    pub code: String,
+    pub code: Unsynced,
     /// Collection's name.
     pub collection: String,
     /// Where; empty is the collection itself, or further paths of which only the number is known.
@@ -404,7 +404,10 @@ pub struct Handle {
 }
 
 fn stopping() -> Failure {
-    Failure::new("stopping", "simsyncd is stopping; try again when it runs")
+    Failure::new(
+        Code::Stopping,
+        "simsyncd is stopping; try again when it runs",
+    )
 }
 
 impl Handle {

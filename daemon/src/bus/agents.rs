@@ -1,5 +1,6 @@
 //! Agents: programs that can ask the person for a PIN, and answer with a file descriptor.
 
+use simsync_codes::Code;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,7 +187,7 @@ impl BusAgents {
             list.push(agent);
             Ok(())
         });
-        entered.map_err(|sentence| Failure::new("busy", sentence))?;
+        entered.map_err(|sentence| Failure::new(Code::Busy, sentence))?;
         // It may have vanished before it was in the list, and then nobody tells.
         if let Some(owner) = owner
             && conn.is_bus()

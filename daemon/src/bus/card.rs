@@ -49,7 +49,7 @@ impl Card {
     /// looking, foreign (no applet of ours), sim (a SIM, without it), unpaired, paired, blocked or failed.
     #[zbus(property)]
     async fn state(&self) -> String {
-        carried(&self.0.get().state)
+        self.0.get().state.as_str().to_owned()
     }
 
     /// PIN tries left, or -1 while unknown.

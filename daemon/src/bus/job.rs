@@ -1,5 +1,6 @@
 //! Long work on the bus: progress, review, result, cancelling.
 
+use simsync_codes::{Code, JobState};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub struct Job {
 }
 
 /// Whether a job in this state is over.
-fn ended(state: &str) -> bool {
-    !matches!(state, "running" | "waiting")
+fn ended(state: JobState) -> bool {
+    !matches!(state, JobState::Running | JobState::Waiting)
 }
 
 /// Puts a job on the bus, if it is not there, and answers its path. It follows the job's status, and leaves a while after the
@@ -65,45 +66,45 @@ async fn follow(
     mut status: tokio::sync::watch::Receiver<JobStatus>,
     emitter: &SignalEmitter<'_>,
 ) -> zbus::Result<()> {
-    while !ended(&last.state) {
+    while !ended(last.state) {
         if status.changed().await.is_err() {
             // Whoever ran it is gone without a word.
-            last.state = "cancelled".to_owned();
+            last.state = JobState::Cancelled;
         } else {
             last = status.borrow_and_update().clone();
         }
         let shown = last.clone();
         object.update(|o| o.shown.set(shown)).await?;
-        if !ended(&last.state) {
+        if !ended(last.state) {
             // On a clone, so that what changes meanwhile still counts as unseen. A turn of state is told at once.
             let mut probe = status.clone();
             let turned = probe.wait_for(|s| s.state != last.state);
             let _ = tokio::time::timeout(PROGRESS_EVERY, turned).await;
         }
     }
-    Job::finished(emitter, &carried(&last.state)).await
+    Job::finished(emitter, &last.state.as_str().to_owned()).await
 }
 
 impl Job {
     async fn say(&self, word: JobControl) -> BusResult<()> {
         let (id, state) = {
             let shown = self.shown.get();
-            (shown.id, shown.state.clone())
+            (shown.id, shown.state)
         };
         let over = || {
             Failure::new(
-                "no-such-job",
+                Code::NoSuchJob,
                 format!("the job {id} has ended ({state}); there is nothing left to steer"),
             )
         };
-        if ended(&state) {
+        if ended(state) {
             return Err(over().into());
         }
         match self.control.try_send(word) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(over().into()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Failure::new(
-                "busy",
+                Code::Busy,
                 format!("the job {id} was told already; wait for it"),
             )
             .into()),
@@ -129,10 +130,12 @@ impl Job {
         // As above.
         #[zbus(header)] _header: Header<'_>,
     ) -> Result<(), BusError> {
-        if self.shown.get().state != "waiting" {
-            return Err(
-                Failure::new("bad-argument", "this job does not wait for a confirmation").into(),
-            );
+        if self.shown.get().state != JobState::Waiting {
+            return Err(Failure::new(
+                Code::BadArgument,
+                "this job does not wait for a confirmation",
+            )
+            .into());
         }
         self.say(JobControl::Confirm).await
     }
@@ -156,7 +159,7 @@ impl Job {
     /// running, waiting (for Confirm or Cancel), done, failed or cancelled.
     #[zbus(property)]
     async fn state(&self) -> String {
-        carried(&self.shown.get().state)
+        self.shown.get().state.as_str().to_owned()
     }
 
     /// What is going on: reading, fetching, writing, committing and so on.
@@ -212,7 +215,7 @@ impl Job {
     async fn failure(&self) -> (String, String) {
         let shown = self.shown.get();
         shown.failure.as_ref().map_or_else(Default::default, |f| {
-            (carried(&f.code), carried(&f.sentence))
+            (f.code.as_str().to_owned(), carried(&f.sentence))
         })
     }
 }

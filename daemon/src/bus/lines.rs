@@ -72,7 +72,7 @@ pub(super) struct OutstandingLine {
 impl From<OutstandingEntry> for OutstandingLine {
     fn from(e: OutstandingEntry) -> Self {
         Self {
-            code: carried(&e.code),
+            code: e.code.as_str().to_owned(),
             collection: carried(&e.collection),
             path: carried(&e.path),
             detail: carried(&e.detail),

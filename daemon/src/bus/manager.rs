@@ -35,7 +35,7 @@ fn word(known: Option<bool>) -> String {
 }
 
 fn pair(reason: &Reason) -> (String, String) {
-    (carried(&reason.code), carried(&reason.sentence))
+    (reason.code.as_str().to_owned(), carried(&reason.sentence))
 }
 
 impl Manager {
@@ -390,7 +390,7 @@ impl Manager {
     /// unpaired, pairing, waiting, locked, opening, synced, syncing, pending, offline, attention, closing, read-only or closed.
     #[zbus(property)]
     async fn state(&self) -> String {
-        carried(&self.status().state)
+        self.status().state.as_str().to_owned()
     }
 
     /// Why nothing happens, or what is in the way: codes and sentences.

@@ -26,7 +26,7 @@ use zbus::Connection;
 use zbus::fdo::{DBusProxy, ObjectManager, RequestNameFlags};
 
 pub use agents::{ASK_DEADLINE, BusAgents, kind_word};
-pub use error::{BusError, error_name};
+pub use error::BusError;
 pub use job::KEPT as JOB_KEPT;
 pub use secret_fd::SECRET_MAX;
 

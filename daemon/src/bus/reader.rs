@@ -80,7 +80,7 @@ mod tests {
             readers: vec!["one".to_owned(), "two".to_owned()],
             cards: vec![CardStatus {
                 reader: "two".to_owned(),
-                state: "paired".to_owned(),
+                state: simsync_codes::CardState::Paired,
                 pin_tries: Some(3),
                 pin_must_change: false,
                 card: None,

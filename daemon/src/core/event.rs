@@ -10,9 +10,6 @@ use crate::api::{Caller, Reason};
 use crate::card::CardEvent;
 use crate::outstanding::Summary;
 
-/// Code of the reason that another program holds the card.
-pub const CARD_BUSY: &str = "card-busy";
-
 /// SIMs in modems: the ICCID of each, and what its modem is called.
 pub type Sims = BTreeMap<String, String>;
 

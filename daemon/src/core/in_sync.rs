@@ -4,6 +4,7 @@ use super::event::{Action, Timer, Work};
 use super::state::{Server, SessionPhase, State};
 use crate::api::Reason;
 use crate::outstanding::Summary;
+use simsync_codes::{Code, State as Word};
 
 /// What changed until now, here or elsewhere, is seen by the sync that begins, also by one that a person ordered.
 pub(super) fn sync_began(state: &mut State) {
@@ -36,18 +37,18 @@ impl State {
     }
 
     /// The word for a session in which not everything is where it should be; none where it is.
-    pub fn not_in_sync(&self) -> Option<&'static str> {
+    pub fn not_in_sync(&self) -> Option<Word> {
         let open = matches!(self.session, SessionPhase::Open { .. });
         if self.outstanding.person > 0 {
-            Some("attention")
+            Some(Word::Attention)
         } else if open && self.server == Server::Offline {
-            Some("offline")
+            Some(Word::Offline)
         } else if self.dirty
             || self.outstanding.waiting > 0
             || self.work == Some(Work::Compare)
             || (open && self.waits_to_take())
         {
-            Some("pending")
+            Some(Word::Pending)
         } else {
             None
         }
@@ -65,7 +66,7 @@ impl State {
             person, waiting, ..
         } = self.outstanding;
         let verb = |n: u64| if n == 1 { "is" } else { "are" };
-        let mut say = |code: &str, n: u64, what: &str| {
+        let mut say = |code: Code, n: u64, what: &str| {
             if n > 0 {
                 let sentence = format!(
                     "{n} of your files or folders {} not in sync {what}: `simsync status` lists them",
@@ -74,12 +75,12 @@ impl State {
                 out.push(Reason::new(code, sentence));
             }
         };
-        say("attention", person, "and need your help");
-        say("pending", waiting, "yet");
+        say(Code::Attention, person, "and need your help");
+        say(Code::Pending, waiting, "yet");
         let waits_to_give = self.dirty && !self.policy.on_change;
         if self.may_write() && (waits_to_give || self.waits_to_take()) {
             out.push(Reason::new(
-                "waits-for-sync",
+                Code::WaitsForSync,
                 "changes wait until you run `simsync sync`: this terminal's config.json says that nothing is synced by itself",
             ));
         }
@@ -127,15 +128,15 @@ mod tests {
     fn f_c_an_ordered_sync_sees_what_changed_before_it() {
         let mut state = open(false, true);
         reduce(&mut state, Event::DataChanged);
-        assert_eq!(state.not_in_sync(), Some("pending"));
+        assert_eq!(state.not_in_sync(), Some(Word::Pending));
         let reasons = state.in_sync_reasons();
-        assert_eq!(reasons[0].code, "waits-for-sync");
+        assert_eq!(reasons[0].code, Code::WaitsForSync);
         // Given up: as it was.
         order(&mut state, 1);
         reduce(&mut state, Event::SyncBegan);
         reduce(&mut state, Event::SyncFailed);
         ended(&mut state, 1, Outcome::Aside);
-        assert_eq!(state.not_in_sync(), Some("pending"));
+        assert_eq!(state.not_in_sync(), Some(Word::Pending));
         // Done.
         order(&mut state, 2);
         reduce(&mut state, Event::SyncBegan);
@@ -153,7 +154,7 @@ mod tests {
         reduce(&mut state, Event::SyncBegan);
         reduce(&mut state, Event::DataChanged);
         ended(&mut state, 4, Outcome::Done);
-        assert_eq!(state.not_in_sync(), Some("pending"));
+        assert_eq!(state.not_in_sync(), Some(Word::Pending));
     }
 
     #[test]
@@ -161,8 +162,8 @@ mod tests {
         let mut state = open(true, false);
         reduce(&mut state, Event::HeadMoved);
         assert!(!state.is_about_to_sync());
-        assert_eq!(state.not_in_sync(), Some("pending"));
-        assert_eq!(state.in_sync_reasons()[0].code, "waits-for-sync");
+        assert_eq!(state.not_in_sync(), Some(Word::Pending));
+        assert_eq!(state.in_sync_reasons()[0].code, Code::WaitsForSync);
         order(&mut state, 1);
         reduce(&mut state, Event::SyncBegan);
         ended(&mut state, 1, Outcome::Done);

@@ -4,6 +4,7 @@
 //! of the subscriber's (M7), wherever it is. A registered one starts what any terminal does without a card anyway, and
 //! stops it when it goes.
 
+use simsync_codes::Code;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Action;
@@ -95,7 +96,7 @@ impl State {
         }
         if let Some(sim) = self.counting_sims().first() {
             return Some(Reason::new(
-                "sim-present",
+                Code::SimPresent,
                 format!(
                     "a registered SIM is in {}: what needs no key is done ahead; it never unlocks, that takes your card and \
                      its PIN",
@@ -105,7 +106,7 @@ impl State {
         }
         (!self.may_prefetch()).then(|| {
             Reason::new(
-                "sim-absent",
+                Code::SimAbsent,
                 "no registered SIM is in: nothing is fetched ahead until one is put in, or your card",
             )
         })

@@ -1,11 +1,12 @@
 //! The rules.
 
 use super::ended::{timer_fired, work_ended};
-use super::event::{Action, CARD_BUSY, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
+use super::event::{Action, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
 use super::state::{CardPhase, Server, SessionPhase, State};
 use super::{in_sync, presence};
 use crate::api::Reason;
 use crate::card::CardEvent;
+use simsync_codes::Code;
 
 /// What follows from an event. The state is changed in place.
 pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
@@ -89,7 +90,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Sims(sims) => state.sims = sims,
         Event::AgentAppeared => {
             state.asker_came = true;
-            if state.hold.as_ref().is_some_and(|r| r.code == "no-agent") {
+            if state.hold.as_ref().is_some_and(|r| r.code == Code::NoAgent) {
                 state.hold = None;
             }
         }
@@ -256,7 +257,7 @@ fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<A
         ..
     } = phase
         && state.hold.as_ref().is_some_and(|r| {
-            r.code == "pin-blocked" || (r.code == "pin-must-change" && !pin_must_change)
+            r.code == Code::PinBlocked || (r.code == Code::PinMustChange && !pin_must_change)
         })
     {
         state.hold = None;
@@ -290,14 +291,14 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
 /// Whether the card may have fewer tries left than it was seen with.
 fn may_have_cost_a_try(reason: &Reason) -> bool {
     matches!(
-        reason.code.as_str(),
-        "pin-declined" | "pin-timeout" | "pin-incorrect" | "pin-blocked"
+        reason.code,
+        Code::PinDeclined | Code::PinTimeout | Code::PinIncorrect | Code::PinBlocked
     )
 }
 
 /// Asked in vain just before somebody came: once more.
 fn asked_too_early(state: &State, reason: &Reason) -> bool {
-    reason.code == "no-agent" && state.asker_came
+    reason.code == Code::NoAgent && state.asker_came
 }
 
 fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut Vec<Action>) {
@@ -305,7 +306,7 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         return;
     }
     let again = matches!(state.session, SessionPhase::Opening { again: true, .. });
-    if again && matches!(&why, OpenFailure::Refused(reason) if reason.code == CARD_BUSY) {
+    if again && matches!(&why, OpenFailure::Refused(reason) if reason.code == Code::CardBusy) {
         // The card forgot nothing by that: nobody has to type the PIN again.
         state.reopen_due = true;
         actions.push(Action::After(Timer::Retry));
@@ -346,7 +347,7 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
         }
         OpenFailure::Gone => {
             state.hold = Some(Reason::new(
-                "card-removed",
+                Code::CardRemoved,
                 "the card was removed; put it in again",
             ));
         }

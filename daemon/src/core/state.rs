@@ -1,11 +1,12 @@
 //! What the rules need to know, and the reasons that they give.
 
+use simsync_codes::Code;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use simsync_card::ids::CardId;
 use simsync_protocol::api::MovingTo;
 
-use super::event::{CARD_BUSY, Sims, Work};
+use super::event::{Sims, Work};
 use super::unlocks::Unlocks;
 use crate::api::Reason;
 use crate::config::{LoginPolicy, SimTrigger};
@@ -281,12 +282,12 @@ impl State {
     pub fn login_objection(&self) -> Option<Reason> {
         let known_bad = if self.login_active == Some(false) {
             Some(Reason::new(
-                "session-inactive",
+                Code::SessionInactive,
                 "your login session is not the active one; switch to it",
             ))
         } else if self.login_locked == Some(true) {
             Some(Reason::new(
-                "session-locked",
+                Code::SessionLocked,
                 "your login session is locked; unlock the screen",
             ))
         } else {
@@ -297,7 +298,7 @@ impl State {
             LoginPolicy::Off => None,
             LoginPolicy::WhenKnown => known_bad,
             LoginPolicy::Required if known_bad.is_none() && unknown => Some(Reason::new(
-                "session-unknown",
+                Code::SessionUnknown,
                 "it cannot be told whether your login session is active and unlocked (no logind), and the policy requires it",
             )),
             LoginPolicy::Required => known_bad,
@@ -307,28 +308,28 @@ impl State {
     /// Why nothing happens, or what is in the way. Empty when a session is open and all is well.
     pub fn reasons(&self) -> Vec<Reason> {
         let mut out = Vec::new();
-        let mut say = |code: &str, sentence: &str| out.push(Reason::new(code, sentence));
+        let mut say = |code: Code, sentence: &str| out.push(Reason::new(code, sentence));
         if self.pcsc == Some(false) {
             say(
-                "no-pcscd",
+                Code::NoPcscd,
                 "the smart card service does not answer; start pcscd",
             );
         } else if self.readers.is_empty() {
-            say("no-reader", "no card reader is connected; plug one in");
+            say(Code::NoReader, "no card reader is connected; plug one in");
         }
         if !self.paired {
             say(
-                "not-paired",
+                Code::NotPaired,
                 "this terminal is not paired; put a card in and run `simsync pair`",
             );
         }
         if self.leaving {
             let reason = leaving();
-            say(&reason.code, &reason.sentence);
+            say(reason.code, &reason.sentence);
         }
         if self.revoked {
             say(
-                "revoked",
+                Code::Revoked,
                 "this terminal or its card was revoked; ask the operator, or pair again with `simsync pair`",
             );
         }
@@ -338,23 +339,23 @@ impl State {
         for card in self.readers.values().flatten() {
             match card {
                 CardPhase::Unpaired if self.paired => out.push(Reason::new(
-                    "card-not-paired",
+                    Code::CardNotPaired,
                     "not paired with this card: it belongs to somebody else or to another pairing",
                 )),
                 CardPhase::Failed(reason) => out.push(reason.clone()),
                 CardPhase::Paired { tries: 0, .. } => out.push(Reason::new(
-                    "pin-blocked",
+                    Code::PinBlocked,
                     "the card's PIN is blocked; unblock it with the PUK: `simsync-card pin unblock`",
                 )),
                 CardPhase::Paired { pin_must_change: true, .. } if self.session == SessionPhase::None => out.push(
-                    Reason::new("pin-must-change", "the card's PIN must be changed first; run `simsync pin change`"),
+                    Reason::new(Code::PinMustChange, "the card's PIN must be changed first; run `simsync pin change`"),
                 ),
                 _ => {}
             }
         }
         if self.reopen_due || !self.cards_held.is_empty() {
             out.push(Reason::new(
-                CARD_BUSY,
+                Code::CardBusy,
                 "another program holds the card, and simsync waits for it; close that program, or wait",
             ));
         }
@@ -363,28 +364,28 @@ impl State {
                 if let Some(reason) = &self.hold {
                     out.push(reason.clone());
                 } else if self.paired && self.free_card().is_none() && !self.readers.is_empty() {
-                    out.push(Reason::new("no-card", "no card of yours is in; put it in"));
+                    out.push(Reason::new(Code::NoCard, "no card of yours is in; put it in"));
                 }
             }
             SessionPhase::Opening { reader, .. } => {
                 if !self.reopen_due && !self.cards_held.contains(reader) {
-                    out.push(Reason::new("waiting-for-pin", "waiting for the PIN"));
+                    out.push(Reason::new(Code::WaitingForPin, "waiting for the PIN"));
                 }
             }
             SessionPhase::Open { read_only, .. } => out.extend(read_only.clone()),
             SessionPhase::Ejected { .. } if self.dirty => out.push(Reason::new(
-                "changed-since-eject",
+                Code::ChangedSinceEject,
                 "files changed after the session was closed: they are uploaded at the next session; you can take the card, or run `simsync unlock` now",
             )),
             SessionPhase::Ejected { .. } if !self.outstanding.is_empty() => {
                 out.push(Reason::new(
-                    "ejected",
+                    Code::Ejected,
                     "the session is closed; you can take the card now, but some of your files are not in sync",
                 ));
             }
             SessionPhase::Ejected { .. } => {
                 out.push(Reason::new(
-                    "ejected",
+                    Code::Ejected,
                     "everything is uploaded; you can take the card now",
                 ));
             }
@@ -393,25 +394,25 @@ impl State {
         out.extend(self.card_untold.clone());
         if self.watch_limit {
             out.push(Reason::new(
-                "watch-limit",
+                Code::WatchLimit,
                 "there are more folders than may be watched: changes in some are found by a look every few minutes only; raise fs.inotify.max_user_watches and max_user_instances (`simsync doctor` says how)",
             ));
         }
         if self.forgot.is_some() {
             out.push(Reason::new(
-                "card-reset",
+                Code::CardReset,
                 "another program reset the card, or used another application on it, and the card forgot your PIN: type it again with `simsync unlock`",
             ));
         }
         if self.server == Server::Offline {
             out.push(Reason::new(
-                "offline",
+                Code::Offline,
                 "the server cannot be reached; changes wait here until it can",
             ));
         }
         if !self.added.is_empty() {
             out.push(Reason::new(
-                "terminals-added",
+                Code::TerminalsAdded,
                 format!(
                     "paired with your cards since your last session here: {}; if that was not you, run `simsync terminals remove` and change the PIN",
                     self.added.join(", ")
@@ -420,7 +421,7 @@ impl State {
         }
         if let Some(to) = &self.server_moves {
             out.push(Reason::new(
-                "server-moves",
+                Code::ServerMoves,
                 format!(
                     "the server announces that it moves to {}; ask its operator whether that is so, then run `simsync server confirm`",
                     to.address
@@ -429,7 +430,7 @@ impl State {
         }
         if self.tails_waiting {
             out.push(Reason::new(
-                "tail-waiting",
+                Code::TailWaiting,
                 "changes of the last session wait, sealed, to be delivered to the server",
             ));
         }
@@ -441,7 +442,7 @@ impl State {
 /// Why a terminal that is being unpaired does nothing else.
 pub fn leaving() -> Reason {
     Reason::new(
-        "leaving",
+        Code::Leaving,
         "this terminal was unpaired, and that was interrupted; put your card in and run `simsync unpair` once more, or `simsync pair` to stay",
     )
 }

@@ -5,6 +5,7 @@ use crate::api::Reason;
 use crate::card::CardEvent;
 use crate::config::{LoginPolicy, SimTrigger};
 use simsync_card::ids::CardId;
+use simsync_codes::Code;
 
 const R: &str = "Reader 1";
 
@@ -83,7 +84,7 @@ fn end(s: &mut State, work: Work, outcome: Outcome) -> Vec<Action> {
 }
 
 fn codes(s: &State) -> Vec<String> {
-    s.reasons().into_iter().map(|r| r.code).collect()
+    s.reasons().iter().map(|r| r.code.to_string()).collect()
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn m1_changed_data_is_uploaded_after_it_was_quiet() {
 fn a_declined_pin_waits_for_the_user() {
     let mut s = paired_state();
     insert(&mut s);
-    let why = OpenFailure::NotGiven(Reason::new("pin-declined", "the PIN was not given"));
+    let why = OpenFailure::NotGiven(Reason::new(Code::PinDeclined, "the PIN was not given"));
     assert_eq!(
         reduce(
             &mut s,
@@ -298,7 +299,7 @@ fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
         let reader = R.into();
         reduce(s, Event::Looked { reader, result })
     };
-    let why = OpenFailure::Refused(Reason::new("pin-blocked", "the card's PIN is blocked"));
+    let why = OpenFailure::Refused(Reason::new(Code::PinBlocked, "the card's PIN is blocked"));
     let reader: String = R.into();
     let actions = reduce(&mut s, Event::OpenFailed { reader, why });
     assert_eq!(actions, [Action::Wipe, Action::Look(R.into())]);
@@ -322,7 +323,7 @@ fn who_comes_while_nobody_was_asked_is_asked() {
     insert(&mut s);
     let failed = || Event::OpenFailed {
         reader: R.into(),
-        why: OpenFailure::NotGiven(Reason::new("no-agent", "nobody is there")),
+        why: OpenFailure::NotGiven(Reason::new(Code::NoAgent, "nobody is there")),
     };
     // The first try began before there was anybody; its failure is not the answer to who came meanwhile.
     assert_eq!(reduce(&mut s, unlock()), []);
@@ -340,7 +341,7 @@ fn who_comes_while_nobody_was_asked_is_asked() {
 fn offline_is_tried_again_by_itself() {
     let mut s = paired_state();
     insert(&mut s);
-    let why = OpenFailure::Offline(Reason::new("offline", "no server"));
+    let why = OpenFailure::Offline(Reason::new(Code::Offline, "no server"));
     assert_eq!(
         reduce(
             &mut s,
@@ -365,13 +366,13 @@ fn offline_is_tried_again_by_itself() {
 fn b2_a_distrusted_server_makes_everything_read_only() {
     let mut s = paired_state();
     open(&mut s);
-    let reason = Reason::new("rolled-back", "the server is behind the card");
+    let reason = Reason::new(Code::ServerRolledBack, "the server is behind the card");
     end(
         &mut s,
         Work::Sync(SyncWhy::Insertion),
         Outcome::Distrusted(reason),
     );
-    assert_eq!(codes(&s), ["rolled-back"]);
+    assert_eq!(codes(&s), ["server-rolled-back"]);
     assert_eq!(reduce(&mut s, Event::DataChanged), []);
     assert_eq!(
         reduce(&mut s, Event::Timer(Timer::Rescan)),
@@ -387,7 +388,7 @@ fn a_session_that_is_over_is_opened_again_without_the_pin() {
     let actions = end(
         &mut s,
         Work::Sync(SyncWhy::Insertion),
-        Outcome::SessionOver(Reason::new("grant", "ended")),
+        Outcome::SessionOver(Reason::new(Code::GrantRequired, "ended")),
     );
     assert_eq!(
         actions,

@@ -1,16 +1,18 @@
 //! The state in one word.
 
+use simsync_codes::State as Word;
+
 use super::event::Work;
 use super::state::{SessionPhase, State};
 
 impl State {
     /// The state in one word: what the bus and the command line know.
-    pub fn word(&self) -> &'static str {
+    pub fn word(&self) -> Word {
         if !self.paired {
             return if self.work.is_some() {
-                "pairing"
+                Word::Pairing
             } else {
-                "unpaired"
+                Word::Unpaired
             };
         }
         match (&self.session, self.work) {
@@ -19,15 +21,15 @@ impl State {
                     read_only: Some(_), ..
                 },
                 _,
-            ) => "read-only",
-            (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => "syncing",
-            (SessionPhase::Open { .. }, _) if self.is_about_to_sync() => "syncing",
-            (SessionPhase::Open { .. }, _) => self.not_in_sync().unwrap_or("synced"),
-            (SessionPhase::Opening { .. }, _) => "opening",
-            (SessionPhase::Ejected { .. }, _) => self.not_in_sync().unwrap_or("closed"),
-            (SessionPhase::None, Some(Work::Tail)) => "closing",
-            (SessionPhase::None, _) if self.free_card().is_some() => "locked",
-            (SessionPhase::None, _) => "waiting",
+            ) => Word::ReadOnly,
+            (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => Word::Syncing,
+            (SessionPhase::Open { .. }, _) if self.is_about_to_sync() => Word::Syncing,
+            (SessionPhase::Open { .. }, _) => self.not_in_sync().unwrap_or(Word::Synced),
+            (SessionPhase::Opening { .. }, _) => Word::Opening,
+            (SessionPhase::Ejected { .. }, _) => self.not_in_sync().unwrap_or(Word::Closed),
+            (SessionPhase::None, Some(Work::Tail)) => Word::Closing,
+            (SessionPhase::None, _) if self.free_card().is_some() => Word::Locked,
+            (SessionPhase::None, _) => Word::Waiting,
         }
     }
 }

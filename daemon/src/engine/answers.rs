@@ -5,7 +5,7 @@ use std::path::Path;
 use simsync_vault::ids::CollectionId;
 
 use super::{Engine, EngineError};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::Collection;
 
 /// The answer for one collection, where deletions look like a mishap. (The third one, to stop syncing it here, is no sync.)
@@ -66,7 +66,7 @@ impl Engine {
         let alarm = state
             .alarm()
             .map(|a| EngineError::guard(collection, a, false));
-        let mut unseen = state.reports.iter().filter(|r| r.code == Code::Unseen);
+        let mut unseen = state.reports.iter().filter(|r| r.code == Unsynced::Unseen);
         Ok(alarm.is_none_or(|open| answers.covers(&open))
             && unseen.all(|r| answers.asked.contains(r)))
     }

@@ -6,7 +6,7 @@ use simsync_card::ids::TerminalId;
 use simsync_vault::ids::ObjectId;
 
 use super::{Engine, EngineError};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, RootThen};
 
 /// Labels that are named.
@@ -95,10 +95,13 @@ impl Engine {
 }
 
 /// Whether a report is of something that is in the vault, and not of this terminal's disk.
-fn is_of_the_vault(code: Code) -> bool {
+fn is_of_the_vault(code: Unsynced) -> bool {
     matches!(
         code,
-        Code::VaultDamaged | Code::VaultIncomplete | Code::TooDeep | Code::ListingTooLarge
+        Unsynced::VaultDamaged
+            | Unsynced::VaultIncomplete
+            | Unsynced::TooDeep
+            | Unsynced::ListingTooLarge
     )
 }
 

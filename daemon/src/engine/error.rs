@@ -13,7 +13,7 @@ use simsync_vault::signed::FormatError;
 use simsync_vault::tree::TreeError;
 use simsync_vault::treeops::{ListingTooLarge, TooDeep};
 
-use crate::outstanding::Code;
+use crate::outstanding::Unsynced;
 use crate::store::{Collection, StoreError};
 
 /// Why the engine stopped.
@@ -135,11 +135,11 @@ impl EngineError {
     }
 
     /// What it is called where it concerns one path, or what is below it, and nothing else.
-    pub fn of_one_path(&self) -> Option<Code> {
+    pub fn of_one_path(&self) -> Option<Unsynced> {
         match self {
-            Self::MissingObject(_) => Some(Code::VaultIncomplete),
-            Self::TooDeep(_) => Some(Code::TooDeep),
-            Self::ListingTooLarge(_) => Some(Code::ListingTooLarge),
+            Self::MissingObject(_) => Some(Unsynced::VaultIncomplete),
+            Self::TooDeep(_) => Some(Unsynced::TooDeep),
+            Self::ListingTooLarge(_) => Some(Unsynced::ListingTooLarge),
             Self::Pack(_)
             | Self::Seal(_)
             | Self::Tree(_)
@@ -149,7 +149,7 @@ impl EngineError {
             | Self::TooMuch
             | Self::TailDamaged(_)
             | Self::BadItem(_)
-            | Self::WrongSize(_) => Some(Code::VaultDamaged),
+            | Self::WrongSize(_) => Some(Unsynced::VaultDamaged),
             _ => None,
         }
     }
@@ -160,17 +160,17 @@ impl EngineError {
     }
 
     /// What it is called where it concerns one collection, and no other.
-    pub fn of_one_collection(&self) -> Option<Code> {
+    pub fn of_one_collection(&self) -> Option<Unsynced> {
         match self {
             Self::Guard { alarm, .. } => Some(match alarm {
-                Alarm::RootMissing | Alarm::NotFolder => Code::RootMissing,
-                Alarm::RootEmpty { .. } => Code::RootEmpty,
-                Alarm::MassDeletion { .. } => Code::MassDeletion,
+                Alarm::RootMissing | Alarm::NotFolder => Unsynced::RootMissing,
+                Alarm::RootEmpty { .. } => Unsynced::RootEmpty,
+                Alarm::MassDeletion { .. } => Unsynced::MassDeletion,
             }),
-            Self::Scan(_) => Some(Code::Unreadable),
-            Self::Apply(e) if e.is_full() => Some(Code::DiskFull),
-            Self::Apply(e) if e.is_denied() => Some(Code::NotWritable),
-            Self::Apply(_) | Self::Io { .. } => Some(Code::Io),
+            Self::Scan(_) => Some(Unsynced::Unreadable),
+            Self::Apply(e) if e.is_full() => Some(Unsynced::DiskFull),
+            Self::Apply(e) if e.is_denied() => Some(Unsynced::NotWritable),
+            Self::Apply(_) | Self::Io { .. } => Some(Unsynced::Io),
             other => other.of_one_path(),
         }
     }

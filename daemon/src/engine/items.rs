@@ -22,7 +22,7 @@ use super::content::Content;
 use super::leaves::{node_of, path_of};
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 
 /// Items that are named as set aside, of one tail.
 const ASIDE_MAX: usize = 1_000;
@@ -175,7 +175,7 @@ impl<'a> Receiver<'a> {
     fn end_unfinished(&mut self) {
         if let Some(f) = self.unfinished.take() {
             let error = EngineError::BadItem(f.path.to_string());
-            let report = Report::path(Code::VaultDamaged, &f.path, error.to_string());
+            let report = Report::path(Unsynced::VaultDamaged, &f.path, error.to_string());
             self.set_aside(f.collection, report);
         }
     }

@@ -4,7 +4,7 @@ use super::apply::Applied;
 use super::content::Content;
 use super::on_disk::OnDisk;
 use super::scan::LocalState;
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;
 use simsync_sync::node::{Changes, Node, RelPath};
@@ -58,7 +58,7 @@ impl Planned {
             self.plan.publish.remove(&path);
             away.push(path);
         }
-        let named = away.iter().map(|p| Report::path(Code::NotTaken, p, ""));
+        let named = away.iter().map(|p| Report::path(Unsynced::NotTaken, p, ""));
         self.not_taken.extend(named);
         self.postponed.append(&mut away);
         self.plan.conflicts.clear();

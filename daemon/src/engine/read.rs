@@ -19,7 +19,7 @@ use super::content::Content;
 use super::scan::{Candidate, if_settled};
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::{CollectionPk, Uploaded};
 
 /// A file that was read.
@@ -52,8 +52,8 @@ impl Unread {
     pub(super) fn report(self, path: &RelPath) -> Option<Report> {
         match self {
             Self::Gone => None,
-            Self::Changing => Some(Report::path(Code::Changing, path, "")),
-            Self::Refused(e) => Some(Report::path(Code::Unreadable, path, e.to_string())),
+            Self::Changing => Some(Report::path(Unsynced::Changing, path, "")),
+            Self::Refused(e) => Some(Report::path(Unsynced::Unreadable, path, e.to_string())),
         }
     }
 }

@@ -14,7 +14,7 @@ use simsync_sync::node::{Node, RelPath};
 use super::content::Content;
 use super::unseen::{Hidden, unseen_parts};
 use super::{Engine, EngineError};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, FileRow, Folder};
 
 /// A file whose content has to be looked at.
@@ -307,13 +307,13 @@ impl Look<'_> {
 fn report_of(skipped: &Skipped) -> Report {
     let (code, detail) = match skipped.reason {
         SkipReason::Unreadable(rustix::io::Errno::NOKEY) => (
-            Code::Unseen,
+            Unsynced::Unseen,
             "an encrypted folder that is locked".to_owned(),
         ),
-        SkipReason::Unreadable(e) => (Code::Unreadable, e.to_string()),
-        SkipReason::Special(what) => (Code::Special, what.to_owned()),
-        SkipReason::PathTooLong => (Code::PathTooLong, String::new()),
-        SkipReason::TooDeep => (Code::TooDeep, String::new()),
+        SkipReason::Unreadable(e) => (Unsynced::Unreadable, e.to_string()),
+        SkipReason::Special(what) => (Unsynced::Special, what.to_owned()),
+        SkipReason::PathTooLong => (Unsynced::PathTooLong, String::new()),
+        SkipReason::TooDeep => (Unsynced::TooDeep, String::new()),
     };
     Report {
         code,

@@ -13,7 +13,7 @@ use super::planning::Round;
 use super::publish::Draft;
 use super::upload::Uploader;
 use super::{Engine, EngineError, Session, now_ms};
-use crate::outstanding::{Code, Producer, Report};
+use crate::outstanding::{Producer, Report, Unsynced};
 use crate::store::Collection;
 
 /// Tries to commit before giving up to those who are faster.
@@ -143,7 +143,7 @@ impl Engine {
         let report = Report::whole(code, error.to_string());
         self.store
             .report(Producer::Collection, collection.pk, &[report], now_ms())?;
-        if code == Code::RootMissing {
+        if code == Unsynced::RootMissing {
             // A file that vanished with its folder while it was read is not waited for: all of it is looked at again.
             self.store
                 .report(Producer::Read, collection.pk, &[], now_ms())?;

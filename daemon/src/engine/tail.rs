@@ -27,7 +27,7 @@ use super::scan::{Candidate, LocalState, SETTLING, is_settled};
 use super::upload::fresh_rng;
 use super::written::{has_stat, is_written};
 use super::{Engine, EngineError, now_ms};
-use crate::outstanding::{Code, Producer, Report};
+use crate::outstanding::{Producer, Report, Unsynced};
 use crate::store::{Collection, TailItem, Uploaded};
 
 /// No item is begun after this time; what is not in the tail by then waits for the next session.
@@ -120,7 +120,9 @@ impl Engine {
                 Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
                 Err(error) => {
                     tracing::warn!(collection = c.name, %error, "left out of the tail");
-                    let code = error.of_one_collection().unwrap_or(Code::CollectionFailed);
+                    let code = error
+                        .of_one_collection()
+                        .unwrap_or(Unsynced::CollectionFailed);
                     let report = Report::whole(code, error.to_string());
                     self.store
                         .report(Producer::Collection, c.pk, &[report], now_ms())?;
@@ -173,7 +175,7 @@ impl Builder<'_> {
             let question = EngineError::guard(c, alarm, false);
             let code = question
                 .of_one_collection()
-                .unwrap_or(Code::CollectionFailed);
+                .unwrap_or(Unsynced::CollectionFailed);
             let report = Report::whole(code, question.to_string());
             self.engine
                 .store
@@ -225,7 +227,7 @@ impl Builder<'_> {
     /// It waits for the next session on this terminal.
     fn leave(&mut self, path: &RelPath) {
         self.report.left += 1;
-        self.left.push(Report::path(Code::NotSealed, path, ""));
+        self.left.push(Report::path(Unsynced::NotSealed, path, ""));
     }
 
     /// Whether it can travel now.

@@ -87,7 +87,7 @@ impl Engine {
         let asked = self.store.pending(pk)?.into_iter();
         pending.extend(asked.filter(|path| is_out(path, &p.unknown)));
         for path in &pending {
-            let why = || Report::path(crate::outstanding::Code::ChangedMeanwhile, path, "");
+            let why = || Report::path(crate::outstanding::Unsynced::ChangedMeanwhile, path, "");
             applied.failed.entry(path.clone()).or_insert_with(why);
         }
         let pending: Vec<RelPath> = pending.into_iter().collect();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use simsync_sync::dir::{Hides, Mount, Skipped};
 use simsync_sync::node::RelPath;
 
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 
 /// A part of which what is missing is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Unseen {
             Why::OtherFolder => "the folder is another one than before, and it lacks a part",
         };
         Report {
-            code: Code::Unseen,
+            code: Unsynced::Unseen,
             path: self
                 .path
                 .as_ref()

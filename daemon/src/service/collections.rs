@@ -8,6 +8,7 @@ use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions};
 use crate::outstanding::{Report, question_of, questions};
 use crate::store::Collection;
+use simsync_codes::Code;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ impl Ctx {
         path: &str,
         job: &JobHandle,
     ) -> Done {
-        let bad = |s: &str| Failure::new("bad-argument", s);
+        let bad = |s: &str| Failure::new(Code::BadArgument, s);
         if attribute != "files" {
             return Err(bad("only the attribute `files` can be synced so far"));
         }
@@ -31,7 +32,7 @@ impl Ctx {
             return Err(bad("a collection's name has 1 to 200 characters"));
         }
         let root = self.usable_root(path)?;
-        let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
+        let store = |e: crate::store::StoreError| Failure::new(Code::Store, e.to_string());
         let known = self.store.collections().map_err(store)?;
         let found = known
             .iter()
@@ -39,7 +40,7 @@ impl Ctx {
         let id = match found {
             Some(c) if c.root.is_some() => {
                 return Err(Failure::new(
-                    "already-synced",
+                    Code::AlreadySynced,
                     format!("{} is synced here already", c.name),
                 ));
             }
@@ -76,7 +77,7 @@ impl Ctx {
             .into_iter()
             .find(|c| c.id == id)
             .map(|c| c.pk)
-            .ok_or_else(|| Failure::new("store", "the collection was not written down"))?;
+            .ok_or_else(|| Failure::new(Code::Store, "the collection was not written down"))?;
         self.store.set_root(pk, Some(&root)).map_err(store)?;
         self.want_history(&id).await?;
         self.collections_changed();
@@ -84,7 +85,7 @@ impl Ctx {
         let report = synced.map_err(|e| match e {
             // From here on it is a collection of this terminal, whoever stops its first sync.
             EngineError::Cancelled => Failure::new(
-                "cancelled",
+                Code::Cancelled,
                 format!("stopped; {name} is synced here from now on, and the next sync goes on with it (`simsync collections remove` takes it back)"),
             ),
             e => Failure::from(engine_reason(&e)),
@@ -97,7 +98,7 @@ impl Ctx {
     /// Packs of a collection that this terminal did not sync until now.
     pub(super) async fn want_history(&self, id: &CollectionId) -> Result<(), Failure> {
         let conn = self.session().map(|s| s.conn);
-        let conn = conn.ok_or_else(|| Failure::new("locked", "no session is open"))?;
+        let conn = conn.ok_or_else(|| Failure::new(Code::Locked, "no session is open"))?;
         let packs = match conn.packs(*id).await {
             Ok(answer) => answer.packs,
             Err(e) => return Err(server_reason(&e).into()),
@@ -107,14 +108,14 @@ impl Ctx {
             if !known {
                 self.store
                     .add_pack(&p, crate::store::PackState::Wanted, &[])
-                    .map_err(|e| Failure::new("store", e.to_string()))?;
+                    .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             }
         }
         Ok(())
     }
 
     pub(super) fn usable_root(&self, path: &str) -> Result<String, Failure> {
-        let bad = |s: String| Failure::new("bad-argument", s);
+        let bad = |s: String| Failure::new(Code::BadArgument, s);
         let path = PathBuf::from(path);
         if !path.is_absolute() {
             return Err(bad(
@@ -138,7 +139,7 @@ impl Ctx {
         let others = self
             .store
             .collections()
-            .map_err(|e| Failure::new("store", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         if let Some(c) = others
             .iter()
             .find(|c| c.root.as_deref().is_some_and(|r| overlaps(r, &real)))
@@ -155,7 +156,7 @@ impl Ctx {
     }
 
     pub(super) async fn remove_collection(self: &Arc<Self>, which: &str, job: &JobHandle) -> Done {
-        let store = |e: crate::store::StoreError| Failure::new("store", e.to_string());
+        let store = |e: crate::store::StoreError| Failure::new(Code::Store, e.to_string());
         let c = self.synced_collection(which)?;
         // What was written here goes up first, as far as that is possible: what is in the way may be why it is removed.
         let report = self
@@ -205,11 +206,11 @@ impl Ctx {
     ) -> Result<(CollectionId, Vec<Report>), Failure> {
         let collection = self.synced_collection(which)?;
         let rows = self.store.questions();
-        let rows = rows.map_err(|e| Failure::new("store", e.to_string()))?;
+        let rows = rows.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let open = questions(&rows, collection.pk);
         if deleted && question_of(&open) != shown {
             return Err(Failure::new(
-                "question-changed",
+                Code::QuestionChanged,
                 format!(
                     "what is missing in {} is not what it was when you were asked; look again with `simsync status`, and answer then",
                     collection.name
@@ -222,12 +223,12 @@ impl Ctx {
     /// A collection that is synced here, by its name or ID.
     pub(super) fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
         let all = self.store.collections();
-        let all = all.map_err(|e| Failure::new("store", e.to_string()))?;
+        let all = all.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         all.into_iter()
             .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))
             .ok_or_else(|| {
                 Failure::new(
-                    "no-such-collection",
+                    Code::NoSuchCollection,
                     format!("{which} is not synced here; `simsync collections list` shows what is"),
                 )
             })

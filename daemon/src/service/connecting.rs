@@ -2,6 +2,7 @@
 
 use simsync_card::ids::Hash;
 use simsync_card::text;
+use simsync_codes::Code;
 use simsync_protocol::address::ServerAddress;
 use simsync_protocol::client::{Client, ClientError, Connection};
 use simsync_protocol::tls::Identity;
@@ -25,7 +26,7 @@ impl Ctx {
         match (terminal, pairing) {
             (Some(t), Some(p)) => Ok((t, p)),
             _ => Err(Reason::new(
-                "not-paired",
+                Code::NotPaired,
                 "this terminal is not paired; run `simsync pair`",
             )),
         }

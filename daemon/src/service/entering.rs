@@ -5,7 +5,7 @@ use super::card_ops::{self, Opened, Opening};
 use super::card_pin::{CardPin, PinError};
 use super::opening::CARD_DEADLINE;
 use super::pairing::{failure, random};
-use super::reasons::{UNPROVEN, server_reason};
+use super::reasons::server_reason;
 use super::rekey::next_epoch;
 use crate::api::{Failure, PadPurpose, Secret};
 use crate::card::OpenCard;
@@ -17,9 +17,10 @@ use simsync_card::ids::{CardId, Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
 use simsync_card::text::{self};
+use simsync_codes::Code;
 use simsync_protocol::api::{OpenSessionRequest, Revoked};
 use simsync_protocol::client::Connection;
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
 use simsync_vault::ids::VaultId;
 use simsync_vault::keyobject::{
@@ -49,7 +50,7 @@ impl Ctx {
             .ok_or_else(|| failure(&EngineError::Cancelled))?;
         let existing = match conn.key_object().await {
             Ok(answer) => Some(answer),
-            Err(e) if e.code() == Some(Code::NoVault) => None,
+            Err(e) if e.code() == Some(ServerCode::NoVault) => None,
             Err(e) => return Err(server_reason(&e).into()),
         };
         let card = pairing.card;
@@ -71,7 +72,7 @@ impl Ctx {
                     .cloned()
                     .ok_or_else(|| failure(&EngineError::NotInVault))?;
                 let wrap = self.store.wrap(&card.id).map_err(|e| failure(&e.into()))?;
-                let wrap = wrap.ok_or_else(|| Failure::new("card-not-in-vault", "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
+                let wrap = wrap.ok_or_else(|| Failure::new(Code::CardNotInVault, "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
                 let flagged = object.body.flags & FLAG_REKEY_REQUIRED != 0;
                 let revoked = (answer.rekey_required || flagged).then_some(answer.revoked);
                 VaultDraft {
@@ -164,7 +165,7 @@ impl Ctx {
         let verdict = engine.judge_card(&witness, &[]).map_err(|e| failure(&e))?;
         if let Verdict::Unproven { .. } = verdict {
             return Err(Failure::new(
-                UNPROVEN,
+                Code::RecordUnproven,
                 format!(
                     "{}, and no terminal is paired while that is so. A server that was set back can be brought to its newest state by its operator; on a terminal that is paired with this card, `simsync server accept-restored` goes on from what the server shows",
                     EngineError::Head(verdict)
@@ -180,7 +181,7 @@ impl Ctx {
             .any(|o| o.body.signer == card.id && o.verify_signature(&card.keys.sig).is_ok());
         if opened.session.head.is_none() && !objects.is_empty() && !vouched {
             return Err(Failure::new(
-                "vault-not-vouched",
+                Code::VaultNotVouched,
                 "this card has never signed the vault that the server shows; pair with the card that made it first",
             ));
         }

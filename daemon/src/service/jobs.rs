@@ -1,5 +1,6 @@
 //! Jobs: long work that somebody ordered, with progress, a review, cancelling and a result.
 
+use simsync_codes::{Code, JobState};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +42,8 @@ impl Drop for Inner {
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|job| job.id() != self.id);
         self.status.send_modify(|s| {
-            if s.state == "running" || s.state == "waiting" {
-                s.state = "cancelled".to_owned();
+            if matches!(s.state, JobState::Running | JobState::Waiting) {
+                s.state = JobState::Cancelled;
             }
         });
     }
@@ -55,7 +56,7 @@ impl Jobs {
         let status = JobStatus {
             id,
             kind: kind.to_owned(),
-            state: "running".to_owned(),
+            state: JobState::Running,
             step: String::new(),
             files_done: 0,
             files_total: 0,
@@ -142,13 +143,11 @@ impl JobHandle {
             })
             .collect();
         self.0.status.send_modify(|s| {
-            s.state = "waiting".to_owned();
+            s.state = JobState::Waiting;
             s.review = lines;
         });
         let answer = self.next_control().await;
-        self.0
-            .status
-            .send_modify(|s| s.state = "running".to_owned());
+        self.0.status.send_modify(|s| s.state = JobState::Running);
         answer == Some(JobControl::Confirm)
     }
 
@@ -160,7 +159,7 @@ impl JobHandle {
     /// Ends it well.
     pub fn done(&self, result: BTreeMap<String, String>) {
         self.0.status.send_modify(|s| {
-            s.state = "done".to_owned();
+            s.state = JobState::Done;
             s.result = result;
         });
     }
@@ -176,12 +175,11 @@ impl JobHandle {
     /// Ends it badly.
     pub fn failed(&self, failure: Failure) {
         self.0.status.send_modify(|s| {
-            s.state = if failure.code == "cancelled" {
-                "cancelled"
+            s.state = if failure.code == Code::Cancelled {
+                JobState::Cancelled
             } else {
-                "failed"
-            }
-            .to_owned();
+                JobState::Failed
+            };
             s.failure = Some(failure);
         });
     }

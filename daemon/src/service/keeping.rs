@@ -5,7 +5,8 @@ use super::card_ops::{self};
 use super::opening::CARD_DEADLINE;
 use super::reasons::{card_reason, server_reason};
 use crate::api::Reason;
-use crate::core::{CARD_BUSY, Event};
+use crate::core::Event;
+use simsync_codes::{CardState, Code, State};
 use simsync_protocol::api::RenewRequest;
 use simsync_vault::commit::SessionRef;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ impl Ctx {
     pub fn renew(self: Arc<Self>) {
         tokio::spawn(async move {
             if let Err(reason) = self.try_renew().await {
-                tracing::info!(code = reason.code, "{}", reason.sentence);
+                tracing::info!(code = %reason.code, "{}", reason.sentence);
                 // Without network, or with the card held by another program, nobody knows whether the grant ended; the
                 // next connection will tell.
-                if !matches!(reason.code.as_str(), "offline" | CARD_BUSY) {
+                if !matches!(reason.code, Code::Offline | Code::CardBusy) {
                     self.session_over(reason);
                 }
             }
@@ -58,7 +59,7 @@ impl Ctx {
         let witness = self
             .store
             .witness()
-            .map_err(|e| Reason::new("store", e.to_string()))?;
+            .map_err(|e| Reason::new(Code::Store, e.to_string()))?;
         let request = RenewRequest {
             session: SessionRef {
                 card: statement.card,
@@ -105,22 +106,23 @@ impl Ctx {
                 return job.failed(why.clone().into());
             }
             let now = status.borrow_and_update().clone();
-            let looking = now.cards.iter().any(|c| c.state == "looking");
-            match now.state.as_str() {
-                state if state == "opening" || looking => tokio::select! {
+            let looking = now.cards.iter().any(|c| c.state == CardState::Looking);
+            match now.state {
+                state if state == State::Opening || looking => tokio::select! {
                     changed = status.changed() => if changed.is_err() { return },
                     changed = orders.changed() => if changed.is_err() { return },
                     control = job.next_control() => {
                         if control != Some(crate::api::JobControl::Confirm) { return }
                     }
                 },
-                "read-only" => {
+                State::ReadOnly => {
                     let reason = now.reasons.first().cloned();
-                    let why = reason
-                        .unwrap_or_else(|| Reason::new("rolled-back", "the server is not trusted"));
+                    let why = reason.unwrap_or_else(|| {
+                        Reason::new(Code::ServerNotTrusted, "the server is not trusted")
+                    });
                     let sentence =
                         format!("the session is open for reading only: {}", why.sentence);
-                    return job.failed(crate::api::Failure::new(&why.code, sentence));
+                    return job.failed(crate::api::Failure::new(why.code, sentence));
                 }
                 _ if now.session.is_some() => {
                     return job.done(std::collections::BTreeMap::new());
@@ -128,9 +130,9 @@ impl Ctx {
                 _ => {
                     let reason = now.reasons.first().cloned();
                     let reason = reason.unwrap_or_else(|| {
-                        Reason::new("no-card", "no card of yours is in; put it in")
+                        Reason::new(Code::NoCard, "no card of yours is in; put it in")
                     });
-                    return job.failed(crate::api::Failure::new(&reason.code, reason.sentence));
+                    return job.failed(crate::api::Failure::new(reason.code, reason.sentence));
                 }
             }
         }

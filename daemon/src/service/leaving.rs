@@ -1,12 +1,13 @@
 //! Leaving: in good order, with everybody told; or at once, with nobody told.
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use simsync_card::client::Selected;
 use simsync_card::ids::TerminalId;
 use simsync_card::status::Status;
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::KeyObjectBody;
 
 use super::jobs::JobHandle;
@@ -39,12 +40,12 @@ impl Ctx {
         let left = report.outstanding.all();
         let own = self
             .terminal_id()
-            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
+            .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
         let reader = match &*self.live() {
             Some(l) => l.reader.clone(),
             None => {
                 return Err(Failure::new(
-                    "locked",
+                    Code::Locked,
                     "no session is open; run `simsync unlock`",
                 ));
             }
@@ -61,7 +62,7 @@ impl Ctx {
         // Before the server can have it: whether it does is not known where its answer does not come.
         self.note_leaving(true)?;
         if let Err(failure) = self.commit_key_object(leave, options, None).await {
-            if matches!(failure.code.as_str(), "offline" | "cancelled") {
+            if matches!(failure.code, Code::Offline | Code::Cancelled) {
                 self.emit(Event::Leaving);
             } else {
                 self.note_leaving(false)?;
@@ -76,7 +77,7 @@ impl Ctx {
 
     fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
         self.update_pairing(|p| p.leaving = leaving)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))
+            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))
     }
 
     /// Another card would say that it does not know this terminal, and that would pass for done.
@@ -92,7 +93,7 @@ impl Ctx {
             return Ok(());
         }
         Err(Failure::new(
-            "card-not-paired",
+            Code::CardNotPaired,
             "not paired with this card; put yours in",
         ))
     }
@@ -115,7 +116,7 @@ impl Ctx {
         };
         match told {
             Ok(()) => {}
-            Err(e) if e.code() == Some(Code::TerminalRevoked) => {}
+            Err(e) if e.code() == Some(ServerCode::TerminalRevoked) => {}
             Err(e) => return Err(server_reason(&e).into()),
         }
         // The session first: its end is still noted in what is forgotten then.
@@ -130,7 +131,7 @@ impl Ctx {
     pub(super) async fn forget_here(&self) -> Done {
         let label = self.label();
         let dropped = self.store.sealed_changes();
-        let dropped = dropped.map_err(|e| Failure::new("store", e.to_string()))?;
+        let dropped = dropped.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         self.wipe();
         self.emit(Event::SessionClosed);
         // Work that was given up for this, or an opening that makes a new epoch, has stopped then, and writes nothing after it.
@@ -148,7 +149,7 @@ impl Ctx {
         self.set_key(None);
         self.set_conn(None);
         self.set_terminal(None)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
         self.forget_vault()?;
         self.emit(Event::Pairing(false));
         Ok(())
@@ -158,7 +159,7 @@ impl Ctx {
     pub(super) fn forget_vault(&self) -> Result<(), Failure> {
         self.store
             .forget_vault()
-            .map_err(|e| Failure::new("store", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         self.collections_changed();
         if let Err(e) = std::fs::remove_file(&self.paths.spare)
             && e.kind() != std::io::ErrorKind::NotFound

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use simsync_protocol::api::{HeadInfo, PACK_MAX, ServerEvent};
 use simsync_protocol::client::{ClientError, Connection, split_fetch};
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 
 use super::Ctx;
 use crate::core::Event;
@@ -42,7 +42,10 @@ fn is_refusal(e: &ClientError) -> bool {
     matches!(
         e.code(),
         Some(
-            Code::TerminalRevoked | Code::NotPaired | Code::SubscriberInactive | Code::CardRevoked
+            ServerCode::TerminalRevoked
+                | ServerCode::NotPaired
+                | ServerCode::SubscriberInactive
+                | ServerCode::CardRevoked
         )
     )
 }

@@ -1,5 +1,6 @@
 //! Key objects that this terminal makes: signed by the card, in force with the commit that first names them.
 
+use simsync_codes::Code;
 use std::sync::Arc;
 
 use simsync_card::client::SignDomain;
@@ -21,7 +22,7 @@ impl Ctx {
         match &*self.live() {
             Some(l) => Ok((l.reader.clone(), l.session.card.id)),
             None => Err(Failure::new(
-                "locked",
+                Code::Locked,
                 "no session is open; run `simsync unlock`",
             )),
         }
@@ -61,7 +62,7 @@ impl Ctx {
         let mut wraps = change(&mut body)?;
         for recipient in &body.recipients {
             let kept = self.store.wrap(&recipient.id);
-            let kept = kept.map_err(|e| Failure::new("store", e.to_string()))?;
+            let kept = kept.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             wraps.extend(kept.filter(|w| w.hash() == recipient.wrap_hash));
         }
         let (object, _) = self.sign_list(&reader, body, None).await?;

@@ -28,6 +28,7 @@ mod spare;
 mod status;
 mod work;
 
+use simsync_codes::Code;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -360,7 +361,7 @@ impl Service {
             }
             Request::Job(id, reply) => {
                 let _ = reply.send(self.ctx.jobs.job(id).ok_or_else(|| {
-                    crate::api::Failure::new("no-such-job", format!("the job {id} has ended"))
+                    crate::api::Failure::new(Code::NoSuchJob, format!("the job {id} has ended"))
                 }));
             }
             Request::Cards(reply) => {

@@ -1,6 +1,7 @@
 //! A server that moves: announced by itself, agreed to by the owner, found at its new address, and told to every card at its
 //! next session. A terminal that was off all the time learns it from a card.
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 
 use simsync_card::ids::{CardId, SubscriberId};
@@ -30,7 +31,7 @@ impl Ctx {
     /// it was.
     pub(super) fn confirm_server(&self, to: &MovingTo) -> Done {
         self.update_pairing(|p| p.next_server = Some(to.clone()))
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
         self.emit(Event::ServerMoves(None));
         Ok(BTreeMap::from([(
             "server".to_owned(),

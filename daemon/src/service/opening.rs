@@ -1,5 +1,6 @@
 //! From a card in a reader to an open session (flow 4), and keeping it open.
 
+use simsync_codes::Code;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
 use simsync_protocol::client::ClientError;
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
@@ -166,7 +167,7 @@ impl Ctx {
                 Ok(answer) => answer,
                 Err(e) => {
                     // A spare card that took this terminal in, and the server never heard of it.
-                    let unheard = e.code() == Some(Code::NotPaired)
+                    let unheard = e.code() == Some(ServerCode::NotPaired)
                         && self.is_new_here(&pairing, &card.id)
                         && !std::mem::replace(&mut enlisted, true);
                     let (true, Some(mut given)) = (unheard, typed.clone()) else {
@@ -193,13 +194,13 @@ impl Ctx {
                 Taken::Open(verdict) if how == Opens::AndEnds => {
                     self.end_record(reader, typed.clone(), &verdict)
                         .await
-                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)))?;
+                        .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;
                     return Ok(None);
                 }
                 Taken::Open(_) if answer.rekey_required || self.is_rekey_flagged() => {
                     self.rekey(reader, typed.clone())
                         .await
-                        .map_err(|f| OpenFailure::Refused(Reason::new(&f.code, f.sentence)))?;
+                        .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;
                     self.tell_card(reader, &card.id, typed.as_ref()).await;
                     return Ok(None);
                 }
@@ -219,7 +220,7 @@ impl Ctx {
             }
         }
         Err(OpenFailure::Offline(Reason::new(
-            "busy",
+            Code::Busy,
             "the vault's keys change too often just now",
         )))
     }
@@ -444,7 +445,7 @@ impl Ctx {
 
 /// Whether the card does not know this terminal.
 fn is_unknown_there(why: &OpenFailure) -> bool {
-    matches!(why, OpenFailure::Refused(reason) if reason.code == "terminal-not-on-card")
+    matches!(why, OpenFailure::Refused(reason) if reason.code == Code::TerminalNotOnCard)
 }
 
 /// Goes on in the transaction of the first look; none if that is over.

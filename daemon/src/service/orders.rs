@@ -1,5 +1,6 @@
 //! What the user orders, run as work.
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use simsync_vault::commit::SessionRef;
 use super::asking::on_behalf;
 use super::jobs::JobHandle;
 use super::opening::CARD_DEADLINE;
-use super::reasons::{UNPROVEN, engine_reason, outcome_of};
 use super::reasons::{card_reason, server_reason};
+use super::reasons::{engine_reason, outcome_of};
 use super::{Ctx, card_ops, card_pin};
 use crate::api::{Caller, Failure, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
@@ -48,11 +49,11 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             Ok(())
         } else if state.readers.is_empty() {
             Err(Failure::new(
-                "no-reader",
+                Code::NoReader,
                 "no card reader is connected; plug one in",
             ))
         } else {
-            Err(Failure::new("no-card", "no card is in; put it in"))
+            Err(Failure::new(Code::NoCard, "no card is in; put it in"))
         }
     };
     let need_pairing = || {
@@ -60,7 +61,7 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             Ok(())
         } else {
             Err(Failure::new(
-                "not-paired",
+                Code::NotPaired,
                 "this terminal is not paired; put a card in and run `simsync pair`",
             ))
         }
@@ -79,10 +80,13 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
                 .flatten()
                 .any(|c| matches!(c, CardPhase::Paired { .. }));
             Err(if foreign {
-                Failure::new("card-not-paired", "not paired with this card; put yours in")
+                Failure::new(
+                    Code::CardNotPaired,
+                    "not paired with this card; put yours in",
+                )
             } else {
                 Failure::new(
-                    "locked",
+                    Code::Locked,
                     "no session is open; run `simsync unlock` and give the PIN",
                 )
             })
@@ -116,7 +120,7 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
                 Ok(())
             } else {
                 Err(Failure::new(
-                    "no-server-move",
+                    Code::NoServerMove,
                     "the server announces no such move; `simsync server show` tells what it announces",
                 ))
             }
@@ -124,13 +128,13 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
         Order::AcceptRestored => match &state.session {
             SessionPhase::Open {
                 read_only: Some(r), ..
-            } if r.code != UNPROVEN => Err(Failure::from(r.clone())),
+            } if r.code != Code::RecordUnproven => Err(Failure::from(r.clone())),
             SessionPhase::Open { read_only, .. } => {
                 if read_only.is_some() || state.card_untold.is_some() {
                     Ok(())
                 } else {
                     Err(Failure::new(
-                        "nothing-to-accept",
+                        Code::NothingToAccept,
                         "the card's record and the server agree; there is nothing to accept",
                     ))
                 }
@@ -161,7 +165,7 @@ impl Ctx {
             let result = tokio::select! {
                 result = on_behalf(by, self.run_order(order, &job)) => result,
                 _ = given_up.changed() => Err((
-                    Failure::new("cancelled", "cancelled: this terminal forgets its pairing"),
+                    Failure::new(Code::Cancelled, "cancelled: this terminal forgets its pairing"),
                     Outcome::Cancelled,
                 )),
             };
@@ -278,7 +282,7 @@ impl Ctx {
         self.card_readers()
             .into_iter()
             .next()
-            .ok_or_else(|| Failure::new("no-card", "no card is in; put it in"))
+            .ok_or_else(|| Failure::new(Code::NoCard, "no card is in; put it in"))
     }
 
     pub(super) async fn change_card_pin(&self) -> Done {
@@ -293,7 +297,10 @@ impl Ctx {
                 .await
                 .map_err(|e| card_reason(&e))?
                 .ok_or_else(|| {
-                    Failure::new("no-applet", "the card in this reader is not a simsync card")
+                    Failure::new(
+                        Code::NoApplet,
+                        "the card in this reader is not a simsync card",
+                    )
                 })?;
             (selected.pin_due, Some(selected.pin_tries))
         };
@@ -326,7 +333,7 @@ impl Ctx {
     pub(super) async fn change_terminal_pin(&self) -> Done {
         let mut terminal = self
             .terminal()
-            .ok_or_else(|| Failure::new("not-paired", "this terminal is not paired"))?;
+            .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
         let key = self.unseal_asking(&terminal).await?;
         let new = self
             .ask(SecretKind::NewTerminalPin, None, false, None)
@@ -336,10 +343,10 @@ impl Ctx {
             (terminal, r)
         })
         .await
-        .map_err(|_| Failure::new("internal", "sealing failed"))?;
-        result.map_err(|e| Failure::new("terminal-pin-short", e.to_string()))?;
+        .map_err(|_| Failure::new(Code::Internal, "sealing failed"))?;
+        result.map_err(|e| Failure::new(Code::TerminalPinShort, e.to_string()))?;
         self.update_terminal(|t| t.key = resealed.key)
-            .map_err(|e| Failure::new("cannot-write", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
         Ok(BTreeMap::new())
     }
 
@@ -353,7 +360,7 @@ impl Ctx {
             ),
             None => {
                 return Err(Failure::new(
-                    "locked",
+                    Code::Locked,
                     "no session is open; run `simsync unlock`",
                 ));
             }
@@ -361,7 +368,7 @@ impl Ctx {
         let objects = self
             .store
             .key_objects()
-            .map_err(|e| Failure::new("store", e.to_string()))?;
+            .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let matches = |t: &simsync_vault::keyobject::TerminalEntry| {
             t.label == which || (which.len() >= 4 && t.id().to_string().starts_with(which))
         };
@@ -377,7 +384,7 @@ impl Ctx {
             .collect();
         if found.is_empty() {
             return Err(Failure::new(
-                "no-such-terminal",
+                Code::NoSuchTerminal,
                 format!(
                     "no unfinished upload of {which} is waited for; `simsync terminals list` shows which are"
                 ),
@@ -396,7 +403,7 @@ impl Ctx {
         for s in &sessions {
             self.store
                 .set_forgotten(s)
-                .map_err(|e| Failure::new("store", e.to_string()))?;
+                .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         }
         self.put_head(false).await;
         Ok(BTreeMap::from([(

@@ -1,5 +1,6 @@
 //! Pairing a terminal (flow 3) and undoing it (flow 5).
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,13 +67,13 @@ impl Ctx {
         };
         if label.trim().is_empty() {
             return Err(Failure::new(
-                "bad-argument",
+                Code::BadArgument,
                 "a terminal's label is not blank; choose a name",
             ));
         }
         if label.len() > 24 {
             return Err(Failure::new(
-                "bad-argument",
+                Code::BadArgument,
                 "a terminal's label has at most 24 bytes; choose a shorter one",
             ));
         }
@@ -96,7 +97,7 @@ impl Ctx {
             self.set_conn(None);
             let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
             // Somebody took this terminal off the card meanwhile: it is taken in once more.
-            let is_off = |f: &Failure| f.code == "terminal-not-on-card";
+            let is_off = |f: &Failure| f.code == Code::TerminalNotOnCard;
             if !done.as_ref().is_err_and(is_off) {
                 entered = Some((p, done));
             }
@@ -124,7 +125,7 @@ impl Ctx {
         // Whatever happened, no key of the vault stays behind.
         self.wipe();
         let added = match entered {
-            Err(f) if f.code == "terminal-revoked" => return Err(self.discard_revoked()),
+            Err(f) if f.code == Code::TerminalRevoked => return Err(self.discard_revoked()),
             Err(f) => {
                 // A session that was open beside it is over, too: the rules must not go on with it.
                 self.emit(Event::Pairing(self.is_paired()));
@@ -163,7 +164,7 @@ impl Ctx {
 
     fn not_saved(&self, error: &std::io::Error) -> Failure {
         let file = self.paths.terminal.display();
-        Failure::new("cannot-write", format!("{file}: {error}"))
+        Failure::new(Code::CannotWrite, format!("{file}: {error}"))
     }
 
     /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
@@ -190,7 +191,7 @@ impl Ctx {
                 Ok((info, signed)) => {
                     let keys = signed.of(&info.card, &nonce).map_err(|_| {
                         Failure::new(
-                            "card-refused",
+                            Code::CardRefused,
                             "the card's keys are not signed as they must be; do not use this card",
                         )
                     })?;
@@ -202,7 +203,7 @@ impl Ctx {
                 },
             }
         }
-        Err(Failure::new("pin-incorrect", "the card's PIN is wrong"))
+        Err(Failure::new(Code::PinIncorrect, "the card's PIN is wrong"))
     }
 
     /// SELECT, and whether the PIN must be changed first. A PIN that opened the session is not due, and if nothing comes of what
@@ -214,7 +215,10 @@ impl Ctx {
         let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
         let selected = looked.map_err(|e| card_reason(&e))?;
         let selected = selected.ok_or_else(|| {
-            Failure::new("no-applet", "the card in this reader is not a simsync card")
+            Failure::new(
+                Code::NoApplet,
+                "the card in this reader is not a simsync card",
+            )
         })?;
         Ok(selected.pin_due)
     }
@@ -225,7 +229,7 @@ impl Ctx {
         let new = self.new_card_pin(reader, &old).await?;
         let puk_text = Secret::new(new_puk());
         let puk = Puk::parse(puk_text.as_bytes())
-            .map_err(|_| Failure::new("internal", "a PUK could not be made"))?;
+            .map_err(|_| Failure::new(Code::Internal, "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
         self.agents
             .show(super::asking::asker(), "puk", puk_text)
@@ -256,7 +260,7 @@ impl Ctx {
             retry = true;
         }
         Err(Failure::new(
-            "pin-format",
+            Code::PinFormat,
             "the new PIN is the old one; choose another",
         ))
     }
@@ -270,7 +274,7 @@ impl Ctx {
                 .is_some_and(|p| p.subscriber != info.subscriber);
             if other {
                 return Err(Failure::new(
-                    "already-paired",
+                    Code::AlreadyPaired,
                     "this account is paired with another subscriber; run `simsync unpair` first",
                 ));
             }
@@ -292,15 +296,20 @@ impl Ctx {
                     self.set_key(Some(key));
                     let key = self
                         .key()
-                        .ok_or_else(|| Failure::new("internal", "the key is gone"))?;
+                        .ok_or_else(|| Failure::new(Code::Internal, "the key is gone"))?;
                     return Ok((terminal, key));
                 }
                 Ok(Err(_)) => retry = true,
-                Err(_) => return Err(Failure::new("internal", "making the terminal's key failed")),
+                Err(_) => {
+                    return Err(Failure::new(
+                        Code::Internal,
+                        "making the terminal's key failed",
+                    ));
+                }
             }
         }
         Err(Failure::new(
-            "terminal-pin-short",
+            Code::TerminalPinShort,
             format!(
                 "a terminal PIN has {} characters or more",
                 crate::identity::TERMINAL_PIN_MIN
@@ -322,7 +331,7 @@ impl Ctx {
         let (place, conn, nonce) = place.map_err(|e| server_reason(&e))?;
         let csr = certificate_request(key, &info.subscriber).map_err(|e| {
             Failure::new(
-                "internal",
+                Code::Internal,
                 format!("the certificate request cannot be made: {e}"),
             )
         })?;
@@ -378,7 +387,7 @@ impl Ctx {
             return failure;
         }
         Failure::new(
-            "terminal-revoked",
+            Code::TerminalRevoked,
             "this terminal's key was revoked and is discarded now; run `simsync pair` once more to pair with a new one",
         )
     }
@@ -388,7 +397,7 @@ impl Ctx {
 fn place_on(info: &Info) -> Result<MovingTo, Failure> {
     let address: ServerAddress = info.server.parse().map_err(|e| {
         Failure::new(
-            "bad-address",
+            Code::BadAddress,
             format!("the server's address on the card is not usable: {e}"),
         )
     })?;
@@ -403,7 +412,7 @@ fn card_full(there: &[ListedTerminal]) -> Failure {
         .map(|t| format!("{} ({})", t.label, t.terminal.short()))
         .collect();
     Failure::new(
-        "card-full",
+        Code::CardFull,
         format!(
             "the card holds {} terminals, as many as it can: {}; take one off that you no longer use (`simsync terminals remove` on another terminal, or `simsync-card terminal remove`), then pair again",
             there.len(),

@@ -2,22 +2,22 @@
 
 use simsync_card::status::{Pad, Status};
 use simsync_card::transport::TransportError;
+use simsync_codes::Code;
 use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
 
 use crate::api::Reason;
 use crate::card::CardError;
-use crate::core::{CARD_BUSY, OpenFailure, Outcome};
+use crate::core::{OpenFailure, Outcome};
 use crate::engine::EngineError;
-use crate::outstanding::Code;
 
 /// What it is called that no answer came from the card.
-fn no_answer(e: &CardError) -> &'static str {
+fn no_answer(e: &CardError) -> Code {
     match e.transport() {
-        _ if e.is_removal() => "card-removed",
-        Some(TransportError::Modem(_)) => "no-channel",
-        _ => CARD_BUSY,
+        _ if e.is_removal() => Code::CardRemoved,
+        Some(TransportError::Modem(_)) => Code::NoChannel,
+        _ => Code::CardBusy,
     }
 }
 
@@ -29,17 +29,17 @@ pub fn card_reason(e: &CardError) -> Reason {
     let (code, sentence) = match (inner.status(), inner.transport()) {
         (Some(s), _) => {
             let code = match s {
-                Status::Wrong { .. } => "pin-incorrect",
-                Status::Blocked(_) => "pin-blocked",
-                Status::PinMustBeChanged => "pin-must-change",
-                Status::NotFound => "terminal-not-on-card",
-                Status::Full => "card-full",
-                Status::Pad(Pad::Cancelled) => "pin-declined",
-                Status::Pad(Pad::TimedOut) => "pin-timeout",
-                Status::Pad(Pad::Length) => "pin-format",
-                Status::Pad(Pad::Differ) => "pins-differ",
-                Status::Pad(Pad::Refused) => "pin-pad-refused",
-                _ => "card-refused",
+                Status::Wrong { .. } => Code::PinIncorrect,
+                Status::Blocked(_) => Code::PinBlocked,
+                Status::PinMustBeChanged => Code::PinMustChange,
+                Status::NotFound => Code::TerminalNotOnCard,
+                Status::Full => Code::CardFull,
+                Status::Pad(Pad::Cancelled) => Code::PinDeclined,
+                Status::Pad(Pad::TimedOut) => Code::PinTimeout,
+                Status::Pad(Pad::Length) => Code::PinFormat,
+                Status::Pad(Pad::Differ) => Code::PinsDiffer,
+                Status::Pad(Pad::Refused) => Code::PinPadRefused,
+                _ => Code::CardRefused,
             };
             let way_out = match s {
                 Status::Pad(Pad::Refused) => ": set `pin_pad` to `off` in config.json",
@@ -48,26 +48,61 @@ pub fn card_reason(e: &CardError) -> Reason {
             (code, format!("{s}{way_out}"))
         }
         (None, Some(t)) => (no_answer(e), t.to_string()),
-        (None, None) => ("card-refused", inner.to_string()),
+        (None, None) => (Code::CardRefused, inner.to_string()),
     };
     Reason::new(code, sentence)
 }
 
+/// What a code of the server is called here: the same, where it is known.
+fn of_server(code: ServerCode) -> Code {
+    match code {
+        ServerCode::BadRequest => Code::BadRequest,
+        ServerCode::TooLarge => Code::TooLarge,
+        ServerCode::NotFound => Code::NotFound,
+        ServerCode::MethodNotAllowed => Code::MethodNotAllowed,
+        ServerCode::RateLimited => Code::RateLimited,
+        ServerCode::CertificateRequired => Code::CertificateRequired,
+        ServerCode::NotPaired => Code::NotPaired,
+        ServerCode::TerminalRevoked => Code::TerminalRevoked,
+        ServerCode::CardRevoked => Code::CardRevoked,
+        ServerCode::SubscriberInactive => Code::SubscriberInactive,
+        ServerCode::CodeRefused => Code::CodeRefused,
+        ServerCode::CardMismatch => Code::CardMismatch,
+        ServerCode::SignatureRefused => Code::SignatureRefused,
+        ServerCode::NonceRefused => Code::NonceRefused,
+        ServerCode::BindingRefused => Code::BindingRefused,
+        ServerCode::SessionNumberUsed => Code::SessionNumberUsed,
+        ServerCode::GrantRequired => Code::GrantRequired,
+        ServerCode::GrantNarrowed => Code::GrantNarrowed,
+        ServerCode::CollectionRefused => Code::CollectionRefused,
+        ServerCode::NoVault => Code::NoVault,
+        ServerCode::NoSuchObject => Code::NoSuchObject,
+        ServerCode::HeadMoved => Code::HeadMoved,
+        ServerCode::ListMoved => Code::ListMoved,
+        ServerCode::TailMerged => Code::TailMerged,
+        ServerCode::PackDropped => Code::PackDropped,
+        ServerCode::PackMissing => Code::PackMissing,
+        ServerCode::PackExists => Code::PackExists,
+        ServerCode::TailExists => Code::TailExists,
+        ServerCode::SessionSuperseded => Code::SessionSuperseded,
+        ServerCode::ChainRefused => Code::ChainRefused,
+        ServerCode::RekeyRequired => Code::RekeyRequired,
+        ServerCode::StorageFull => Code::StorageFull,
+        ServerCode::Internal => Code::Internal,
+        ServerCode::Overloaded => Code::Overloaded,
+        ServerCode::ShuttingDown => Code::ShuttingDown,
+        ServerCode::Unknown => Code::ServerRefused,
+    }
+}
+
 /// A failure of the server as the owner reads it.
 pub fn server_reason(e: &ClientError) -> Reason {
-    match e.code() {
-        Some(code) => {
-            let name = serde_json::to_value(code)
-                .ok()
-                .and_then(|v| v.as_str().map(str::to_owned));
-            Reason::new(
-                &name.unwrap_or_else(|| "server-refused".to_owned()),
-                e.to_string(),
-            )
-        }
-        None if e.is_transient() => Reason::new("offline", e.to_string()),
-        None => Reason::new("server-not-trusted", e.to_string()),
-    }
+    let code = match e.code() {
+        Some(code) => of_server(code),
+        None if e.is_transient() => Code::Offline,
+        None => Code::ServerNotTrusted,
+    };
+    Reason::new(code, e.to_string())
 }
 
 pub(super) fn server_failure(e: &ClientError) -> OpenFailure {
@@ -94,18 +129,15 @@ pub(super) fn card_failure(e: &CardError) -> OpenFailure {
     }
 }
 
-/// A card's record that nothing proves.
-pub const UNPROVEN: &str = "record-unproven";
-
 /// A failure of the engine as the owner reads it.
 pub fn engine_reason(e: &EngineError) -> Reason {
     let code = match e {
-        EngineError::Cancelled => "cancelled",
+        EngineError::Cancelled => Code::Cancelled,
         EngineError::Server(e) => return server_reason(e),
-        EngineError::Store(_) => "store",
-        EngineError::Head(Verdict::Fork { .. }) => "server-forked",
-        EngineError::Head(Verdict::Unproven { .. }) => UNPROVEN,
-        EngineError::Head(_) => "server-rolled-back",
+        EngineError::Store(_) => Code::Store,
+        EngineError::Head(Verdict::Fork { .. }) => Code::ServerForked,
+        EngineError::Head(Verdict::Unproven { .. }) => Code::RecordUnproven,
+        EngineError::Head(_) => Code::ServerRolledBack,
         EngineError::Format(_)
         | EngineError::Key(_)
         | EngineError::Pack(_)
@@ -117,20 +149,22 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         | EngineError::TooMuch
         | EngineError::TailDamaged(_)
         | EngineError::BadItem(_)
-        | EngineError::WrongSize(_) => "vault-damaged",
-        EngineError::TooDeep(_) => "too-deep",
-        EngineError::ListingTooLarge(_) => "listing-too-large",
-        EngineError::MissingObject(_) => "vault-incomplete",
-        EngineError::Io { .. } => "cannot-write",
+        | EngineError::WrongSize(_) => Code::VaultDamaged,
+        EngineError::MissingObject(_) => Code::VaultIncomplete,
+        EngineError::Io { .. } => Code::CannotWrite,
         // These are of one collection: no sync ends with them, they are listed.
-        EngineError::Guard { .. } | EngineError::Scan(_) | EngineError::Apply(_) => {
-            e.of_one_collection().map_or("cannot-write", Code::as_str)
+        EngineError::Guard { .. }
+        | EngineError::Scan(_)
+        | EngineError::Apply(_)
+        | EngineError::TooDeep(_)
+        | EngineError::ListingTooLarge(_) => {
+            e.of_one_collection().map_or(Code::CannotWrite, Code::from)
         }
-        EngineError::Declined => "declined",
-        EngineError::Busy => "busy",
-        EngineError::CardBusy => CARD_BUSY,
-        EngineError::NotInVault => "pairing-incomplete",
-        EngineError::Rule(_) => "rule",
+        EngineError::Declined => Code::Declined,
+        EngineError::Busy => Code::Busy,
+        EngineError::CardBusy => Code::CardBusy,
+        EngineError::NotInVault => Code::PairingIncomplete,
+        EngineError::Rule(_) => Code::Rule,
     };
     Reason::new(code, e.to_string())
 }

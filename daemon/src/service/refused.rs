@@ -4,6 +4,7 @@
 //! They are kept in memory only, wiped when they are dropped, for as long as the card has the tries left that it had then. A
 //! card whose tries changed had its PIN typed, changed or unblocked elsewhere; what is right there is not known here.
 
+use simsync_codes::Code;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -112,7 +113,7 @@ impl Refused {
 /// Why a PIN was not sent.
 pub fn refused_before(tries_left: u8) -> Reason {
     Reason::new(
-        "pin-incorrect",
+        Code::PinIncorrect,
         format!(
             "the card refused this PIN before, so it was not sent again; {tries_left} tries left"
         ),

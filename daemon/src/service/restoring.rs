@@ -1,6 +1,7 @@
 //! The end of a card's record that nobody can prove: the owner's card signs that the vault goes on from what the server shows,
 //! with a new key, one above the record.
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::Ctx;
 use super::card_pin::CardPin;
 use super::opening::Opens;
 use super::orders::Done;
-use super::reasons::{UNPROVEN, engine_reason};
+use super::reasons::engine_reason;
 use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::{Event, OpenFailure};
 use crate::engine::EngineError;
@@ -31,7 +32,7 @@ impl Ctx {
             None => "the card does not say who wrote it there".to_owned(),
         };
         Reason::new(
-            UNPROVEN,
+            Code::RecordUnproven,
             format!(
                 "{}. {who}. Either the server was set back, or that was never true; nobody can tell which. A terminal that has more than the server tells when the card is put in there; if none does, `simsync server accept-restored` goes on from what the server shows",
                 EngineError::Head(verdict.clone())

@@ -1,5 +1,6 @@
 //! Asking for PINs, and unsealing the terminal's key.
 
+use simsync_codes::Code;
 use std::sync::Arc;
 
 use simsync_card::client::Pin;
@@ -19,9 +20,9 @@ const REFUSED_BEFORE: &str = "The card refused this PIN before; it was not sent 
 /// A reason for an agent that gave nothing.
 pub fn agent_reason(e: AgentError) -> Reason {
     let code = match e {
-        AgentError::NoAgent => "no-agent",
-        AgentError::Declined => "pin-declined",
-        AgentError::TimedOut => "pin-timeout",
+        AgentError::NoAgent => Code::NoAgent,
+        AgentError::Declined => Code::PinDeclined,
+        AgentError::TimedOut => Code::PinTimeout,
     };
     Reason::new(code, e.to_string())
 }
@@ -77,7 +78,7 @@ impl Ctx {
         reader: &str,
         mut hint: Option<&str>,
     ) -> Result<Pin, Reason> {
-        let mut why = Reason::new("pin-format", "a card PIN has 4 to 8 digits or letters");
+        let mut why = Reason::new(Code::PinFormat, "a card PIN has 4 to 8 digits or letters");
         for _ in 0..3 {
             let asked = self.ask_saying(kind, tries, retry, Some(reader), hint);
             let text = asked.await?;
@@ -105,7 +106,7 @@ impl Ctx {
         let key = self.unseal_asking(terminal).await?;
         self.set_key(Some(key));
         self.key()
-            .ok_or_else(|| Reason::new("internal", "the key is gone"))
+            .ok_or_else(|| Reason::new(Code::Internal, "the key is gone"))
     }
 
     /// The same, with the PIN in any case; asked for again while it is wrong.
@@ -119,17 +120,17 @@ impl Ctx {
             match result {
                 Ok(Ok(key)) => return Ok(key),
                 Ok(Err(UnsealError::WrongPin | UnsealError::TooShort)) => {}
-                Ok(Err(e)) => return Err(Reason::new("terminal-key", e.to_string())),
+                Ok(Err(e)) => return Err(Reason::new(Code::TerminalKey, e.to_string())),
                 Err(_) => {
                     return Err(Reason::new(
-                        "internal",
+                        Code::Internal,
                         "unsealing the terminal's key failed",
                     ));
                 }
             }
         }
         Err(Reason::new(
-            "terminal-pin-incorrect",
+            Code::TerminalPinIncorrect,
             "the terminal PIN is wrong",
         ))
     }

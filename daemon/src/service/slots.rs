@@ -6,7 +6,7 @@ use std::sync::Arc;
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_protocol::api::{PairingsRequest, TerminalPairing};
 use simsync_protocol::client::{ClientError, Connection};
-use simsync_protocol::problem::Code;
+use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
 use super::card_pin::{CardPin, PinError};
@@ -97,7 +97,7 @@ impl Ctx {
             };
             match conn.post_pairings(&request).await {
                 Ok(()) => return Ok(()),
-                Err(e) if e.code() == Some(Code::ListMoved) => {}
+                Err(e) if e.code() == Some(ServerCode::ListMoved) => {}
                 Err(e) => return Err(server_failure(&e)),
             }
         }
@@ -223,7 +223,7 @@ async fn revoke(
     cards: &[CardId],
 ) -> Result<(), ClientError> {
     let known = |told: Result<(), ClientError>| match told {
-        Err(e) if e.code() != Some(Code::NoSuchObject) => Err(e),
+        Err(e) if e.code() != Some(ServerCode::NoSuchObject) => Err(e),
         _ => Ok(()),
     };
     for terminal in terminals {

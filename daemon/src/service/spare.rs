@@ -2,6 +2,7 @@
 //! the new card takes the terminals in when it is first used. Each step is an order of its own, so a person can change
 //! cards in between, and go on another day.
 
+use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ impl Spare {
     /// The one that is kept, if it is this subscriber's.
     fn load(path: &Path, subscriber: &SubscriberId) -> Result<Option<Self>, Failure> {
         let kept: Option<Self> =
-            read_json(path, SPARE_VERSION).map_err(|e| Failure::new("store", e.to_string()))?;
+            read_json(path, SPARE_VERSION).map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         Ok(kept.filter(|s| s.subscriber == *subscriber))
     }
 }
@@ -52,7 +53,7 @@ fn engine(e: EngineError) -> Failure {
 }
 
 fn not_written(e: impl std::fmt::Display) -> Failure {
-    Failure::new("cannot-write", e.to_string())
+    Failure::new(Code::CannotWrite, e.to_string())
 }
 
 /// What a step of adding a card answers: the card, and what comes next.
@@ -100,7 +101,7 @@ impl Ctx {
         match kept {
             Some(spare) => self.name_spare(&spare).await,
             None => Err(Failure::new(
-                "no-new-card",
+                Code::NoNewCard,
                 "the card that is in is one of yours already; take it out and put the new card in",
             )),
         }
@@ -118,7 +119,7 @@ impl Ctx {
         let (_, view) = self.read_card(reader).await?;
         if view.info.subscriber != pairing.subscriber {
             return Err(Failure::new(
-                "card-mismatch",
+                Code::CardMismatch,
                 format!(
                     "this card was made for the subscriber {}, and yours is {}; ask the operator for a card of yours",
                     view.info.subscriber, pairing.subscriber
@@ -198,13 +199,13 @@ impl Ctx {
             .map(|id| (id, id.to_string(), String::new()));
         let card = one_of(ids, which).map_err(|n| {
             Failure::new(
-                "no-such-card",
+                Code::NoSuchCard,
                 format!("{n} of your cards are called {which}; `simsync card list` shows them, and the first characters of an ID are enough"),
             )
         })?;
         if card == own {
             return Err(Failure::new(
-                "card-in-use",
+                Code::CardInUse,
                 "this is the card that is in; a lost card is removed with another one in the reader",
             ));
         }
@@ -232,13 +233,13 @@ impl Ctx {
         let ids = all.map(|t| (t.id(), t.id().to_string(), t.label.clone()));
         let terminal: TerminalId = one_of(ids, which).map_err(|n| {
             Failure::new(
-                "no-such-terminal",
+                Code::NoSuchTerminal,
                 format!("{n} of your terminals are called {which}; `simsync terminals list` shows them, and the first characters of an ID are enough"),
             )
         })?;
         if Some(terminal) == self.terminal_id() {
             return Err(Failure::new(
-                "terminal-in-use",
+                Code::TerminalInUse,
                 "this is the terminal that you sit at; `simsync unpair` takes it out in good order",
             ));
         }
@@ -269,7 +270,7 @@ fn check_enrolled(selected: &Selected) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
-        "card-not-ready",
+        Code::CardNotReady,
         "this card is not somebody's yet; its operator prepares it with `simsync-card provision`",
     ))
 }

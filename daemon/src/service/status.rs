@@ -1,5 +1,6 @@
 //! The status that everybody sees, and lists.
 
+use simsync_codes::{CardState, Code};
 use std::sync::atomic::Ordering;
 
 use super::Ctx;
@@ -12,7 +13,7 @@ use crate::outstanding::{question_of, questions};
 use crate::store::StoreError;
 
 fn store_failure(e: &StoreError) -> Failure {
-    Failure::new("store", e.to_string())
+    Failure::new(Code::Store, e.to_string())
 }
 
 impl Ctx {
@@ -24,7 +25,7 @@ impl Ctx {
         let asked = self.store.questions().unwrap_or_default();
         let reasons = state.reasons();
         Status {
-            state: state.word().to_owned(),
+            state: state.word(),
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
@@ -148,7 +149,7 @@ impl Ctx {
         Ok(rows
             .into_iter()
             .map(|r| OutstandingEntry {
-                code: r.code.as_str().to_owned(),
+                code: r.code,
                 collection: collections
                     .iter()
                     .find(|c| c.pk == r.collection)
@@ -212,23 +213,27 @@ fn cards(state: &State) -> Vec<CardStatus> {
         .filter_map(|(reader, card)| {
             let card = card.as_ref()?;
             let (word, tries, due, id) = match card {
-                CardPhase::Looking => ("looking", None, false, None),
-                CardPhase::Foreign => ("foreign", None, false, None),
-                CardPhase::Sim { .. } => ("sim", None, false, None),
-                CardPhase::Unpaired => ("unpaired", None, false, None),
-                CardPhase::Failed(_) => ("failed", None, false, None),
+                CardPhase::Looking => (CardState::Looking, None, false, None),
+                CardPhase::Foreign => (CardState::Foreign, None, false, None),
+                CardPhase::Sim { .. } => (CardState::Sim, None, false, None),
+                CardPhase::Unpaired => (CardState::Unpaired, None, false, None),
+                CardPhase::Failed(_) => (CardState::Failed, None, false, None),
                 CardPhase::Paired {
                     card,
                     tries,
                     pin_must_change,
                 } => {
-                    let word = if *tries == 0 { "blocked" } else { "paired" };
+                    let word = if *tries == 0 {
+                        CardState::Blocked
+                    } else {
+                        CardState::Paired
+                    };
                     (word, Some(*tries), *pin_must_change, Some(card.to_string()))
                 }
             };
             Some(CardStatus {
                 reader: reader.clone(),
-                state: word.to_owned(),
+                state: word,
                 pin_tries: tries,
                 pin_must_change: due,
                 card: id,

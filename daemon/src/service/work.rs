@@ -1,5 +1,6 @@
 //! Work that runs: syncs, tails, and telling the card about the new head.
 
+use simsync_codes::Code;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::orders::report_values;
 use super::reasons::{card_reason, engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};
 use crate::api::Reason;
-use crate::core::{CARD_BUSY, Event, Outcome, Work};
+use crate::core::{Event, Outcome, Work};
 use crate::engine::{EngineError, ReviewEntry, Session, SyncOptions, SyncReport, now_ms};
 
 fn record_of(w: &Witness, closed: bool) -> HeadRecord {
@@ -172,11 +173,11 @@ impl Ctx {
         if dead {
             self.set_conn(None);
             if let Err(reason) = self.try_renew().await {
-                tracing::info!(code = reason.code, "{}", reason.sentence);
-                if reason.code == CARD_BUSY {
+                tracing::info!(code = %reason.code, "{}", reason.sentence);
+                if reason.code == Code::CardBusy {
                     return Err(EngineError::CardBusy);
                 }
-                if reason.code != "offline" {
+                if reason.code != Code::Offline {
                     // Another program reset the card, for example: only a new session helps.
                     self.session_over(reason);
                     return Err(EngineError::Cancelled);
@@ -226,9 +227,9 @@ impl Ctx {
     pub async fn put_head(&self, closing: bool) -> Option<Reason> {
         let told = self.try_put_head(closing).await;
         let reason = told.as_ref().err().map(|cause| {
-            tracing::warn!(code = cause.code, "{}", cause.sentence);
+            tracing::warn!(code = %cause.code, "{}", cause.sentence);
             Reason::new(
-                "card-not-told",
+                Code::CardNotTold,
                 format!(
                     "the card was not told of the newest state ({}); its next session makes up for that",
                     cause.sentence
@@ -244,7 +245,10 @@ impl Ctx {
     pub(super) async fn mend_card_session(self: &Arc<Self>) {
         let forgotten = match self.try_put_head(false).await {
             Ok(()) => return self.emit(Event::CardTold(None)),
-            Err(reason) => !matches!(reason.code.as_str(), CARD_BUSY | "card-removed" | "store"),
+            Err(reason) => !matches!(
+                reason.code,
+                Code::CardBusy | Code::CardRemoved | Code::Store
+            ),
         };
         let session = self
             .live()
@@ -303,7 +307,7 @@ impl Ctx {
         if let Some(statement) = session.filter(|_| self.is_in_session(reader))
             && let Err(why) = self.own_slot(reader, &statement).await
         {
-            tracing::info!(code = why.code, "{}", why.sentence);
+            tracing::info!(code = %why.code, "{}", why.sentence);
         }
     }
 
@@ -388,7 +392,7 @@ impl Ctx {
                     tracing::error!(error = %e, "tail");
                     outcome_of(&e)
                 }
-                Err(_) => Outcome::Failed(Reason::new("internal", "sealing the tail failed")),
+                Err(_) => Outcome::Failed(Reason::new(Code::Internal, "sealing the tail failed")),
             };
             self.mark("tail-made");
             self.tell_outstanding();
@@ -426,7 +430,7 @@ impl Ctx {
             }
             let delivered = self.try_deliver().await;
             if let Err(reason) = &delivered {
-                tracing::info!(code = reason.code, "tails wait: {}", reason.sentence);
+                tracing::info!(code = %reason.code, "tails wait: {}", reason.sentence);
             }
             self.emit(Event::TailsDelivered(delivered.is_ok()));
         });
@@ -436,7 +440,7 @@ impl Ctx {
         let (_, pairing) = self.pairing()?;
         let engine = self.side_engine().ok_or_else(|| {
             Reason::new(
-                "key-sealed",
+                Code::KeySealed,
                 "the terminal's key is sealed; it is delivered after the next `simsync unlock`",
             )
         })?;
@@ -447,7 +451,7 @@ impl Ctx {
         let outbox = self.paths.outbox.clone();
         tokio::task::spawn_blocking(move || engine.deliver_tails(&conn, &outbox))
             .await
-            .map_err(|_| Reason::new("internal", "delivering failed"))?
+            .map_err(|_| Reason::new(Code::Internal, "delivering failed"))?
             .map(|_| ())
             .map_err(|e| engine_reason(&e))
     }

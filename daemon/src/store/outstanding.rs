@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rusqlite::params;
 
 use super::{CollectionPk, Result, Store, damaged};
-use crate::outstanding::{Code, Outstanding, PATHS_MAX, Producer, Report, Summary};
+use crate::outstanding::{Outstanding, PATHS_MAX, Producer, Report, Summary, Unsynced};
 
 fn producer(n: i64) -> Result<Producer> {
     [
@@ -51,12 +51,12 @@ impl Store {
             "DELETE FROM outstanding WHERE collection = ?1 AND producer = ?2",
             params![pk, producer as i64],
         )?;
-        let mut by_code: BTreeMap<Code, BTreeMap<&[u8], &str>> = BTreeMap::new();
+        let mut by_code: BTreeMap<Unsynced, BTreeMap<&[u8], &str>> = BTreeMap::new();
         for r in reports {
             let paths = by_code.entry(r.code).or_default();
             paths.entry(&r.path).or_insert(&r.detail);
         }
-        let put = |code: Code, path: &[u8], detail: &str, count: usize| {
+        let put = |code: Unsynced, path: &[u8], detail: &str, count: usize| {
             let key = (code.as_str().to_owned(), path.to_vec());
             let since = since.get(&key).copied().unwrap_or(now_ms);
             tx.prepare_cached(
@@ -106,7 +106,7 @@ impl Store {
 
     /// Of the list, what its owner has to decide.
     pub fn questions(&self) -> Result<Vec<Outstanding>> {
-        let codes = Code::ALL.iter().filter(|c| c.asks());
+        let codes = Unsynced::ALL.iter().filter(|c| c.asks());
         let codes: Vec<String> = codes.map(|c| format!("'{}'", c.as_str())).collect();
         self.listed(&format!("code IN ({})", codes.join(", ")))
     }
@@ -125,7 +125,7 @@ impl Store {
                 producer: producer(r.get(0)?)?,
                 code: code
                     .parse()
-                    .map_err(|()| damaged("code of an outstanding path"))?,
+                    .map_err(|_| damaged("code of an outstanding path"))?,
                 collection: r.get(2)?,
                 path: r.get(3)?,
                 detail: r.get(4)?,
@@ -145,9 +145,9 @@ impl Store {
         let mut out = Summary::default();
         while let Some(r) = rows.next()? {
             let code: String = r.get(0)?;
-            let code: Code = code
+            let code: Unsynced = code
                 .parse()
-                .map_err(|()| damaged("code of an outstanding path"))?;
+                .map_err(|_| damaged("code of an outstanding path"))?;
             out.add(code, r.get::<_, i64>(1)?.unsigned_abs());
         }
         Ok(out)

@@ -1,7 +1,7 @@
 //! The local database: versions, damage, rows.
 
 use super::*;
-use crate::outstanding::{Code, Producer, Report};
+use crate::outstanding::{Producer, Report, Unsynced};
 use simsync_vault::ids::CollectionId;
 
 #[test]
@@ -77,7 +77,7 @@ fn w_1_what_others_chose_is_made_visible_before_it_is_kept() {
     store.put_collection(&id, "files", "Documents").unwrap();
     let pk = store.collections().unwrap()[0].pk;
     let detail = "what the vault has of a\u{1b}[2J\u{202e}b cannot be used";
-    let report = Report::whole(Code::VaultDamaged, detail);
+    let report = Report::whole(Unsynced::VaultDamaged, detail);
     store.report(Producer::Publish, pk, &[report], 1).unwrap();
     let kept = &store.outstanding().unwrap()[0].detail;
     let seen = "what the vault has of a\\u{1b}[2J\\u{202e}b cannot be used";

@@ -2,6 +2,7 @@
 // Each test file uses a part of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use simsync_codes::{CardState, Code, JobState, State, Unsynced};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -127,8 +128,11 @@ impl Fake {
 /// A status with one of everything.
 pub fn status() -> Status {
     Status {
-        state: "waiting".to_owned(),
-        reasons: vec![Reason::new("no-card", "no card of yours is in; put it in")],
+        state: State::Waiting,
+        reasons: vec![Reason::new(
+            Code::NoCard,
+            "no card of yours is in; put it in",
+        )],
         subscriber: Some("5b5b".to_owned()),
         terminal: Some("aa11bb22cc33".to_owned()),
         label: "desk".to_owned(),
@@ -161,7 +165,7 @@ pub fn status() -> Status {
 pub fn card() -> CardStatus {
     CardStatus {
         reader: "Reader 00".to_owned(),
-        state: "paired".to_owned(),
+        state: CardState::Paired,
         pin_tries: Some(3),
         pin_must_change: false,
         card: Some("ca4d".to_owned()),
@@ -221,11 +225,10 @@ async fn serve(
             Request::Outstanding(reply) => {
                 let entry = |at: &str, count, needs_person| OutstandingEntry {
                     code: if needs_person {
-                        "unreadable"
+                        Unsynced::Unreadable
                     } else {
-                        "changing"
-                    }
-                    .to_owned(),
+                        Unsynced::Changing
+                    },
                     collection: "notes".to_owned(),
                     path: at.to_owned(),
                     detail: "Permission denied".to_owned(),
@@ -252,7 +255,7 @@ async fn serve(
             }
             Request::Job(id, reply) => {
                 let job = own_job.lock().unwrap().clone().filter(|j| j.id() == id);
-                let none = || Failure::new("no-such-job", "the job has ended");
+                let none = || Failure::new(Code::NoSuchJob, "the job has ended");
                 let _ = reply.send(job.ok_or_else(none));
             }
             Request::Cards(reply) => {
@@ -271,7 +274,7 @@ pub fn job_status(id: u64) -> JobStatus {
     JobStatus {
         id,
         kind: "test".to_owned(),
-        state: "running".to_owned(),
+        state: JobState::Running,
         step: "reading".to_owned(),
         files_done: 0,
         files_total: 0,
@@ -289,33 +292,33 @@ async fn run(
     agents: Arc<BusAgents>,
     by: Option<Caller>,
 ) {
-    let end = |state: &str| status.send_modify(|s| s.state = state.to_owned());
+    let end = |state| status.send_modify(|s| s.state = state);
     let fail = |failure: Failure| {
         status.send_modify(|s| {
-            s.state = "failed".to_owned();
+            s.state = JobState::Failed;
             s.failure = Some(failure);
         });
     };
     match plan {
         Plan::Refuse(_) => {}
         Plan::Done(result) => status.send_modify(|s| {
-            s.state = "done".to_owned();
+            s.state = JobState::Done;
             s.result = result;
         }),
         Plan::Fail(failure) => fail(failure),
         Plan::Review(lines) => {
             status.send_modify(|s| {
-                s.state = "waiting".to_owned();
+                s.state = JobState::Waiting;
                 s.review = lines;
             });
             match control.recv().await {
-                Some(JobControl::Confirm) => end("done"),
-                _ => fail(Failure::new("declined", "nothing was taken")),
+                Some(JobControl::Confirm) => end(JobState::Done),
+                _ => fail(Failure::new(Code::Declined, "nothing was taken")),
             }
         }
         Plan::Endless => {
             while control.recv().await != Some(JobControl::Cancel) {}
-            end("cancelled");
+            end(JobState::Cancelled);
         }
         Plan::Ask(wanted) => {
             for (kind, right) in wanted {
@@ -323,13 +326,13 @@ async fn run(
                     return fail(failure);
                 }
             }
-            end("done");
+            end(JobState::Done);
         }
         Plan::Show(what, secret) => {
             let secret = Secret::new(secret.to_owned());
             match agents.show(by, what, secret).await {
-                Ok(()) => end("done"),
-                Err(e) => fail(Failure::new("declined", e.to_string())),
+                Ok(()) => end(JobState::Done),
+                Err(e) => fail(Failure::new(Code::Declined, e.to_string())),
             }
         }
     }
@@ -354,15 +357,15 @@ async fn ask(
             Ok(_) => {}
             Err(e) => {
                 let code = match e {
-                    simsyncd::api::AgentError::NoAgent => "no-agent",
-                    simsyncd::api::AgentError::Declined => "pin-declined",
-                    simsyncd::api::AgentError::TimedOut => "pin-timeout",
+                    simsyncd::api::AgentError::NoAgent => Code::NoAgent,
+                    simsyncd::api::AgentError::Declined => Code::PinDeclined,
+                    simsyncd::api::AgentError::TimedOut => Code::PinTimeout,
                 };
                 return Err(Failure::new(code, e.to_string()));
             }
         }
     }
-    Err(Failure::new("pin-incorrect", "wrong PIN; 1 try left"))
+    Err(Failure::new(Code::PinIncorrect, "wrong PIN; 1 try left"))
 }
 
 /// A private bus daemon; it ends with this value.

@@ -1,6 +1,7 @@
 //! More than one card of a person.
 
 use super::*;
+use simsync_codes::Code;
 
 #[test]
 fn one_session_at_a_time_and_the_second_card_waits() {
@@ -84,7 +85,7 @@ fn a_session_that_is_over_while_its_card_is_looked_at_ends() {
     open(&mut s);
     end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
     s.readers.insert(R.into(), Some(CardPhase::Looking));
-    let over = Outcome::SessionOver(Reason::new("grant-required", "why"));
+    let over = Outcome::SessionOver(Reason::new(Code::GrantRequired, "why"));
     let actions = end(&mut s, Work::Sync(SyncWhy::Retry), over);
     assert!(actions.contains(&Action::Wipe), "{actions:?}");
     assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
@@ -110,7 +111,7 @@ fn f_g2_a_blocked_card_is_looked_at_until_another_program_unblocked_it() {
         again: false,
     };
     for (code, tries, due) in [("pin-blocked", 0, false), ("pin-must-change", 3, true)] {
-        let why = OpenFailure::Refused(Reason::new(code, "why"));
+        let why = OpenFailure::Refused(Reason::new(code.parse().unwrap(), "why"));
         let reader: String = R.into();
         reduce(&mut s, Event::OpenFailed { reader, why });
         assert_eq!(looked(&mut s, tries, due), [], "{code}");

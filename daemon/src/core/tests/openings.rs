@@ -1,12 +1,13 @@
 //! Openings that do not go as usual: stopped, repeated, cards that could not be talked to; and tails that are not stopped.
 
+use simsync_codes::Code;
 use std::collections::BTreeSet;
 
 use super::*;
 
 #[test]
 fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
-    let over = || Outcome::SessionOver(Reason::new("grant-required", "why"));
+    let over = || Outcome::SessionOver(Reason::new(Code::GrantRequired, "why"));
     let reopening = || {
         let mut s = paired_state();
         open(&mut s);
@@ -32,7 +33,7 @@ fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
     );
     // Not opened again, with the card in: what was open is over, too.
     let mut s = reopening();
-    let why = OpenFailure::NotGiven(Reason::new("no-agent", "why"));
+    let why = OpenFailure::NotGiven(Reason::new(Code::NoAgent, "why"));
     let reader = R.to_owned();
     let actions = reduce(&mut s, Event::OpenFailed { reader, why });
     assert_eq!(actions, [Action::Wipe, Action::Start(Work::Tail)]);
@@ -85,7 +86,7 @@ fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
         reader: R.into(),
         result,
     };
-    let failed = || Looked::Failed(Reason::new("card-busy", "why"));
+    let failed = || Looked::Failed(Reason::new(Code::CardBusy, "why"));
     assert_eq!(
         reduce(&mut s, looked(failed())),
         [Action::After(Timer::Look)]
@@ -125,7 +126,7 @@ fn an_agent_that_comes_while_nobody_was_there_is_asked() {
     assert_eq!(insert(&mut s), opening);
     let nobody = || Event::OpenFailed {
         reader: R.into(),
-        why: OpenFailure::NotGiven(Reason::new("no-agent", "why")),
+        why: OpenFailure::NotGiven(Reason::new(Code::NoAgent, "why")),
     };
     // It asked in vain, the agent came, and only then its failure is heard of.
     assert_eq!(reduce(&mut s, Event::AgentAppeared), []);
@@ -178,7 +179,7 @@ fn what_another_program_did_to_the_card_is_told_until_it_is_over() {
 
 #[test]
 fn m5_a_card_that_another_program_holds_ends_no_session() {
-    let busy = || OpenFailure::Refused(Reason::new(CARD_BUSY, "why"));
+    let busy = || OpenFailure::Refused(Reason::new(Code::CardBusy, "why"));
     let failed = || Event::OpenFailed {
         reader: R.into(),
         why: busy(),
@@ -190,12 +191,12 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
     };
     let mut s = paired_state();
     open(&mut s);
-    let over = Outcome::SessionOver(Reason::new("grant-required", "why"));
+    let over = Outcome::SessionOver(Reason::new(Code::GrantRequired, "why"));
     assert_eq!(end(&mut s, Work::Sync(SyncWhy::Insertion), over), [again()]);
     // As long as it lasts: the keys stay, and nobody is asked for anything.
     for _ in 0..3 {
         assert_eq!(reduce(&mut s, failed()), [Action::After(Timer::Retry)]);
-        assert_eq!(codes(&s), [CARD_BUSY]);
+        assert_eq!(codes(&s), ["card-busy"]);
         assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), [again()]);
         assert_eq!(codes(&s), ["waiting-for-pin"]);
         // The try that runs is the only one.
@@ -203,7 +204,7 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
     }
     // It is told of while the card is waited for, too.
     reduce(&mut s, Event::CardsHeld([R.to_owned()].into()));
-    assert_eq!(codes(&s), [CARD_BUSY]);
+    assert_eq!(codes(&s), ["card-busy"]);
     reduce(&mut s, Event::CardsHeld(BTreeSet::new()));
     reduce(&mut s, failed());
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
@@ -217,11 +218,11 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
         ]
     );
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
-    assert!(!codes(&s).contains(&CARD_BUSY.to_owned()));
+    assert!(!codes(&s).contains(&"card-busy".to_owned()));
 
     // A first opening has no keys to keep: its owner is told.
     let mut s = paired_state();
     insert(&mut s);
     assert_eq!(reduce(&mut s, failed()), [Action::Wipe]);
-    assert_eq!(codes(&s), [CARD_BUSY]);
+    assert_eq!(codes(&s), ["card-busy"]);
 }

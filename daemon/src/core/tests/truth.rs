@@ -1,9 +1,10 @@
 //! Nothing is called in sync that is not.
 
 use super::*;
-use crate::outstanding::{Code, Summary};
+use crate::outstanding::{Summary, Unsynced};
+use simsync_codes::Code;
 
-fn summary(codes: &[Code]) -> Summary {
+fn summary(codes: &[Unsynced]) -> Summary {
     let mut out = Summary::default();
     for code in codes {
         out.add(*code, 1);
@@ -15,7 +16,7 @@ fn synced() -> State {
     let mut s = paired_state();
     open(&mut s);
     end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
-    assert_eq!(s.word(), "synced");
+    assert_eq!(s.word().as_str(), "synced");
     s
 }
 
@@ -24,7 +25,7 @@ fn ejected() -> State {
     reduce(&mut s, Event::UserOrder(1));
     reduce(&mut s, Event::SessionClosed);
     end(&mut s, Work::Order(1), Outcome::Done);
-    assert_eq!(s.word(), "closed");
+    assert_eq!(s.word().as_str(), "closed");
     s
 }
 
@@ -32,20 +33,20 @@ fn ejected() -> State {
 fn f_c_the_state_says_what_is_outstanding_and_looks_again_less_and_less_often() {
     let mut s = synced();
     for (codes, word, mends) in [
-        (&[Code::Changing][..], "pending", true),
-        (&[Code::Changing, Code::Special], "attention", true),
-        (&[Code::Special], "attention", false),
+        (&[Unsynced::Changing][..], "pending", true),
+        (&[Unsynced::Changing, Unsynced::Special], "attention", true),
+        (&[Unsynced::Special], "attention", false),
         (&[], "synced", false),
     ] {
         let actions = reduce(&mut s, Event::Outstanding(summary(codes)));
-        assert_eq!(s.word(), word, "{codes:?}");
+        assert_eq!(s.word().as_str(), word, "{codes:?}");
         assert_eq!(
             actions.contains(&Action::After(Timer::Mend)),
             mends,
             "{codes:?}"
         );
     }
-    let full = summary(&[Code::DiskFull]);
+    let full = summary(&[Unsynced::DiskFull]);
     for n in 0..3 {
         reduce(&mut s, Event::Outstanding(full));
         assert_eq!(s.mends, n);
@@ -59,7 +60,7 @@ fn f_c_the_state_says_what_is_outstanding_and_looks_again_less_and_less_often() 
 
 #[test]
 fn f_c_what_was_not_done_to_its_end_is_not_in_sync() {
-    let why = || Reason::new("disk-error", "no");
+    let why = || Reason::new(Code::CannotWrite, "no");
     for outcome in [
         Outcome::Cancelled,
         Outcome::Later(why()),
@@ -67,17 +68,17 @@ fn f_c_what_was_not_done_to_its_end_is_not_in_sync() {
     ] {
         let mut s = synced();
         reduce(&mut s, Event::DataChanged);
-        assert_eq!(s.word(), "pending", "nobody looked yet");
+        assert_eq!(s.word().as_str(), "pending", "nobody looked yet");
         reduce(&mut s, Event::Timer(Timer::Quiet));
-        assert_eq!(s.word(), "syncing");
+        assert_eq!(s.word().as_str(), "syncing");
         let actions = end(&mut s, Work::Sync(SyncWhy::Changed), outcome.clone());
-        assert_eq!(s.word(), "pending", "{outcome:?}");
+        assert_eq!(s.word().as_str(), "pending", "{outcome:?}");
         let again = actions.contains(&Action::After(Timer::Retry));
         assert_eq!(again, outcome != Outcome::Cancelled, "{actions:?}");
     }
     let mut s = synced();
     reduce(&mut s, Event::Server(false));
-    assert_eq!(s.word(), "offline");
+    assert_eq!(s.word().as_str(), "offline");
 }
 
 #[test]
@@ -85,8 +86,8 @@ fn f_c_what_a_caller_did_wrong_is_nobody_elses_error_and_mends_none() {
     let mut s = synced();
     reduce(&mut s, Event::UserOrder(1));
     end(&mut s, Work::Order(1), Outcome::Aside);
-    assert_eq!((s.last_error.clone(), s.word()), (None, "synced"));
-    let why = Reason::new("disk-error", "no");
+    assert_eq!((s.last_error.clone(), s.word().as_str()), (None, "synced"));
+    let why = Reason::new(Code::CannotWrite, "no");
     reduce(&mut s, Event::DataChanged);
     reduce(&mut s, Event::Timer(Timer::Quiet));
     end(
@@ -96,7 +97,10 @@ fn f_c_what_a_caller_did_wrong_is_nobody_elses_error_and_mends_none() {
     );
     reduce(&mut s, Event::UserOrder(2));
     end(&mut s, Work::Order(2), Outcome::Aside);
-    assert_eq!((s.last_error.clone(), s.word()), (Some(why), "pending"));
+    assert_eq!(
+        (s.last_error.clone(), s.word().as_str()),
+        (Some(why), "pending")
+    );
 }
 
 #[test]
@@ -107,29 +111,36 @@ fn f_c_a_file_saved_after_eject_is_seen_and_said() {
         [Action::After(Timer::Quiet)]
     );
     assert_eq!(
-        (s.word(), codes(&s)),
+        (s.word().as_str(), codes(&s)),
         ("pending", vec!["changed-since-eject".to_owned()])
     );
     for differs in [false, true] {
         reduce(&mut s, Event::DataChanged);
         let actions = reduce(&mut s, Event::Timer(Timer::Quiet));
         assert_eq!(actions, [Action::Start(Work::Compare)]);
-        assert_eq!(s.word(), "pending", "not before the look has ended");
+        assert_eq!(
+            s.word().as_str(),
+            "pending",
+            "not before the look has ended"
+        );
         reduce(&mut s, Event::Compared { differs });
         end(&mut s, Work::Compare, Outcome::Aside);
-        assert_eq!(s.word(), if differs { "pending" } else { "closed" });
+        assert_eq!(
+            s.word().as_str(),
+            if differs { "pending" } else { "closed" }
+        );
     }
     // What is out of reach is said, too.
     let mut s = ejected();
-    reduce(&mut s, Event::Outstanding(summary(&[Code::Unreadable])));
-    assert_eq!(s.word(), "attention");
+    reduce(&mut s, Event::Outstanding(summary(&[Unsynced::Unreadable])));
+    assert_eq!(s.word().as_str(), "attention");
     assert_eq!(codes(&s), ["ejected", "attention"]);
 }
 
 #[test]
 fn f_c_a_card_that_was_not_told_is_named_until_a_session_makes_up_for_it() {
     let mut s = ejected();
-    let why = Reason::new("card-not-told", "not told");
+    let why = Reason::new(Code::CardNotTold, "not told");
     reduce(&mut s, Event::CardTold(Some(why)));
     assert!(codes(&s).contains(&"card-not-told".to_owned()));
     reduce(&mut s, unlock());

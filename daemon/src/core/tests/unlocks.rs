@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::Caller;
+use simsync_codes::Code;
 
 fn caller(name: &str) -> Caller {
     Caller(name.to_owned())
@@ -19,7 +20,7 @@ fn asked(s: &State) -> Option<&str> {
 
 /// What an opening tells when a person gave nothing.
 fn in_vain(s: &mut State, of: Option<&str>, at: Option<&str>, code: &str) -> Vec<Action> {
-    let why = Reason::new(code, "why");
+    let why = Reason::new(code.parse().unwrap(), "why");
     let (of, at) = (of.map(caller), at.map(caller));
     let told = Event::AskedInVain {
         of,
@@ -139,7 +140,7 @@ fn f_g_what_no_person_answered_ends_for_everybody() {
     insert(&mut s);
     order(&mut s, 1, "first", true);
     order(&mut s, 2, "second", true);
-    let why = OpenFailure::Refused(Reason::new("terminal-not-on-card", "why"));
+    let why = OpenFailure::Refused(Reason::new(Code::TerminalNotOnCard, "why"));
     let reader = R.to_owned();
     assert_eq!(
         reduce(&mut s, Event::OpenFailed { reader, why }),

@@ -17,7 +17,7 @@ use super::objects::Objects;
 use super::on_disk::OnDisk;
 use super::sources::{Prefix, Sources, prefix};
 use super::{Engine, EngineError};
-use crate::outstanding::{Code, Report};
+use crate::outstanding::{Report, Unsynced};
 use crate::store::CollectionPk;
 
 /// How things look on disk after a plan was applied.
@@ -144,15 +144,15 @@ impl<'a> Work<'a, '_> {
     /// It concerns one path, which is tried again later.
     fn note(&mut self, path: &RelPath, error: &ApplyError) {
         let code = match error {
-            ApplyError::ChangedMeanwhile(_) => Code::ChangedMeanwhile,
-            e if e.is_full() => Code::DiskFull,
-            e if e.is_denied() => Code::NotWritable,
-            ApplyError::Io { .. } => Code::Io,
+            ApplyError::ChangedMeanwhile(_) => Unsynced::ChangedMeanwhile,
+            e if e.is_full() => Unsynced::DiskFull,
+            e if e.is_denied() => Unsynced::NotWritable,
+            ApplyError::Io { .. } => Unsynced::Io,
         };
         self.fail(path, code, error.to_string());
     }
 
-    fn fail(&mut self, path: &RelPath, code: Code, detail: String) {
+    fn fail(&mut self, path: &RelPath, code: Unsynced, detail: String) {
         tracing::warn!(%path, code = code.as_str(), detail, "not applied yet");
         let report = Report::path(code, path, detail);
         self.out.failed.insert(path.clone(), report);

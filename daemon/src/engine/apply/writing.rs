@@ -10,7 +10,7 @@ use simsync_vault::ids::ObjectId;
 use super::super::EngineError;
 use super::super::content::Content;
 use super::{Wanted, Work, files_of, has_content};
-use crate::outstanding::Code;
+use crate::outstanding::Unsynced;
 
 /// Files are staged in batches of at most this many, or this many bytes.
 const BATCH_FILES: usize = 4096;
@@ -61,7 +61,7 @@ impl Work<'_, '_> {
             }
             match self.take_room(wanted, &mut room) {
                 Ok(true) => to_stage.push(wanted),
-                Ok(false) => self.fail(path, Code::DiskFull, String::new()),
+                Ok(false) => self.fail(path, Unsynced::DiskFull, String::new()),
                 Err(error) => self.note(path, &error),
             }
         }
