@@ -288,6 +288,9 @@ mod tests {
         for list in ["06", "0604", "0604423300", "060342330006", "06044233000607"] {
             assert_eq!(Features::parse(&bytes(list)), None, "{list}");
         }
+        let longest = bytes("060442330006").repeat(ANSWER_MAX / 6);
+        assert_eq!(longest.len(), ANSWER_MAX);
+        assert!(Features::parse(&longest).is_some());
         let long = bytes("060442330006").repeat(ANSWER_MAX / 6 + 1);
         assert_eq!(Features::parse(&long), None);
         assert_eq!(Features::parse(&[]), Some(Features::default()));

@@ -94,6 +94,33 @@ async fn b1_the_wraps_are_the_ones_that_the_card_signed() {
 }
 
 #[tokio::test]
+async fn w_8_each_recipient_has_a_wrap_and_none_is_larger_than_wraps_are() {
+    let mut w = World::new().await;
+    let a = w.open_a().await;
+    let spare = SoftCard::new(&w.seed);
+    let code = w.server.new_code(&w.subscriber).await;
+    let enrolled = spare.enrol(&w.client(), &w.subscriber, &code).await;
+    enrolled.unwrap();
+    // As many as there are recipients, each as it was signed, and one recipient goes without.
+    let (body, wraps) = w.vault.next_list(&w.seed, &[&w.card, &spare], w.entries());
+    let list = w.card.sign_key_object(body);
+    let twice = vec![wraps[0].clone(), wraps[0].clone()];
+    refused(send(&mut w, &a, list, twice).await, Code::ChainRefused);
+    let of_size = |body: &mut KeyObjectBody, wraps: &mut Vec<Wrap>, size: usize| {
+        wraps[0].ciphertext = vec![7; size];
+        body.recipients[0].wrap_hash = wraps[0].hash();
+    };
+    refuse_signed(&mut w, &a, Code::ChainRefused, |b, wraps| {
+        of_size(b, wraps, 257)
+    })
+    .await;
+    let (mut body, mut wraps) = w.vault.next_list(&w.seed, &[&w.card], w.entries());
+    of_size(&mut body, &mut wraps, 256);
+    let list = w.card.sign_key_object(body);
+    send(&mut w, &a, list, wraps).await.unwrap();
+}
+
+#[tokio::test]
 async fn m9_a_key_object_names_enrolled_cards_and_paired_terminals_only() {
     let mut w = World::new().await;
     let a = w.open_a().await;

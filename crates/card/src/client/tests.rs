@@ -294,6 +294,12 @@ fn select_tells_versions_and_lifecycles() {
     assert_eq!((selected.pin_tries, selected.puk_tries), (3, 10));
     assert!(selected.pin_set && selected.pin_due);
     assert_eq!(selected.challenge, [0xC1; 16]);
+    for (state, set, due) in [(0, false, false), (1, true, false), (2, false, true)] {
+        let mut answer = selected_answer();
+        answer[5] = state;
+        let selected = applet(&answer, 0x9000).select().unwrap();
+        assert_eq!((selected.pin_set, selected.pin_due), (set, due), "{state}");
+    }
 
     let mut other = selected_answer();
     other[0] = 2;
@@ -306,12 +312,17 @@ fn select_tells_versions_and_lifecycles() {
         applet(&[2, 1], 0x9000).select(),
         Err(CardError::Version { major: 2, minor: 1 })
     ));
-    let mut odd = selected_answer();
-    odd[2] = 5;
-    assert!(matches!(
-        applet(&odd, 0x9000).select(),
-        Err(CardError::Answer { .. })
-    ));
+    for (byte, lifecycle) in [
+        (1, Some(Lifecycle::Installed)),
+        (3, Some(Lifecycle::Personalised)),
+        (5, None),
+        (0x7F, Some(Lifecycle::Terminated)),
+    ] {
+        let mut answer = selected_answer();
+        answer[2] = byte;
+        let found = applet(&answer, 0x9000).select().map(|s| s.lifecycle);
+        assert_eq!(found.ok(), lifecycle, "{byte}");
+    }
     let missing = applet(&[], 0x6A82).select().unwrap_err();
     assert_eq!(missing.status(), Some(Status::NotFound));
 }
@@ -357,6 +368,12 @@ fn an_opened_session_has_its_head_or_none() {
         .open_session(&open_request(&sig))
         .unwrap();
     assert_eq!((opened.head, opened.writer), (None, None));
+    // The record's last byte before its writer: whether the vault was closed.
+    let mut open = session_answer_by(1, &[]);
+    let flags = open.len() - 19;
+    open[flags] = 0;
+    let opened = applet(&open, 0x9000).open_session(&open_request(&sig));
+    assert!(opened.unwrap().head.is_some_and(|h| !h.closed));
     // Version 1.0 of the applet does not say who wrote it.
     let opened = applet(&session_answer_by(1, &[]), 0x9000)
         .open_session(&open_request(&sig))

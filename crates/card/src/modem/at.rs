@@ -135,3 +135,57 @@ fn understood(line: Zeroizing<String>) -> Line {
         _ => Line::Other(line),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// A modem that says this, piece by piece, and then nothing more.
+    struct Says(RefCell<VecDeque<Vec<u8>>>);
+
+    impl Wire for Says {
+        fn flush(&self) -> Result<(), ModemError> {
+            Ok(())
+        }
+
+        fn write(&self, _: &[u8], _: Instant) -> Result<(), ModemError> {
+            Ok(())
+        }
+
+        fn read(&self, buffer: &mut [u8], _: Instant) -> Result<usize, ModemError> {
+            let piece = self.0.borrow_mut().pop_front();
+            let piece = piece.ok_or(ModemError::Silent(Duration::ZERO))?;
+            buffer[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    /// How many lines came before the final one.
+    fn ask(pieces: &[&str]) -> Result<usize, ModemError> {
+        let pieces = pieces.iter().map(|p| p.as_bytes());
+        let pieces = pieces.flat_map(|p| p.chunks(LINE_MAX).map(<[u8]>::to_vec));
+        let mut at = At::new(Says(RefCell::new(pieces.collect())));
+        let answer = at.ask("AT+X", Duration::from_secs(1))?;
+        Ok(answer.map_or(usize::MAX, |lines| lines.len()))
+    }
+
+    #[test]
+    fn w_8_so_much_is_listened_to_and_no_more() {
+        let flood = |pieces: &[&str]| matches!(ask(pieces), Err(ModemError::Flood));
+        // Lines: the echo is none of them, and empty ones are none.
+        let lines = |n: usize| format!("AT+X\r\n\r\n{}OK\r\n", "+Y: 1\r\n".repeat(n));
+        assert_eq!(ask(&[&lines(0)]).unwrap(), 0);
+        assert_eq!(ask(&[&lines(LINES_MAX)]).unwrap(), LINES_MAX);
+        assert!(flood(&[&lines(LINES_MAX + 1)]));
+        // The longest line, and one byte more.
+        let long = "Y".repeat(LINE_MAX);
+        assert_eq!(ask(&[&long, "\r\nOK\r\n"]).unwrap(), 1);
+        assert!(flood(&[&long, "Y", "\r\nOK\r\n"]));
+        // A refusal is an answer; an answer without its end is none.
+        assert_eq!(ask(&["+Y: 1\r\nERROR\r\n"]).unwrap(), usize::MAX);
+        assert!(matches!(ask(&["+Y: 1\r\n"]), Err(ModemError::Silent(_))));
+    }
+}
