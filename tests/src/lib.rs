@@ -7,6 +7,7 @@ pub mod claims;
 pub mod demo;
 pub mod desk;
 pub mod impostor;
+pub mod memory;
 pub mod poison;
 pub mod rig;
 pub mod scene;

@@ -7,67 +7,16 @@
     reason = "a failed test is told by its panic"
 )]
 
-use std::os::unix::fs::FileExt;
-
 use simsync_rig::demo::{Person, insert, pull, unlock};
-use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, wait_for};
+use simsync_rig::memory::{Needles, found, nothing_is_left, vault_keys};
+use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
 use simsync_rig::scene::{joined, paired, seed};
-use simsync_vault::keyobject::RECOVERY_ID;
-use simsync_vault::keys::VaultKey;
-use simsyncd::recovery::RecoveryCode;
-use simsyncd::store::Store;
 
 /// As long as a card PIN can be, so that it is not found by chance.
 const PIN: &str = "97531864";
 
-/// What must not be found, with its name.
-type Needles = Vec<(String, Vec<u8>)>;
-
-/// Which of these the writable memory of a process holds.
-fn found(pid: u32, needles: &Needles) -> Vec<String> {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mem = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut out = Vec::new();
-    let mut by_first: Vec<Vec<usize>> = vec![Vec::new(); 256];
-    for (i, (_, bytes)) in needles.iter().enumerate() {
-        by_first[usize::from(bytes[0])].push(i);
-    }
-    let writable = |l: &&str| l.split(' ').nth(1).is_some_and(|p| p.starts_with("rw"));
-    for line in maps.lines().filter(writable) {
-        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let from = u64::from_str_radix(from, 16).unwrap();
-        let to = u64::from_str_radix(to, 16).unwrap();
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        let read = mem.read_at(&mut bytes, from).unwrap_or(0);
-        let hay = &bytes[..read];
-        for (at, byte) in hay.iter().enumerate() {
-            for i in &by_first[usize::from(*byte)] {
-                if hay[at..].starts_with(&needles[*i].1) {
-                    let region = line.split_whitespace().nth(5).unwrap_or("anonymous");
-                    out.push(format!("{} in {region}", needles[*i].0));
-                }
-            }
-        }
-    }
-    out.sort();
-    out.dedup();
-    out
-}
-
-/// The keys of the vault's newest epoch, by the recovery code and the terminal's own copy of the key object.
-fn keys(t: &Terminal, person: &Person) -> Needles {
-    let code = RecoveryCode::parse(person.recovery.as_deref().unwrap()).unwrap();
-    let store = Store::open(&t.home.join("state/state.db")).unwrap();
-    let object = store.key_objects().unwrap().pop().unwrap();
-    let wrap = store.wrap(&RECOVERY_ID).unwrap().unwrap();
-    let key = VaultKey::unwrap_with_key(&object, &wrap, &code.kem_secret()).unwrap();
-    let named = key.secrets_for_tests().into_iter().enumerate();
-    let name = |i| format!("key {i} of epoch {}", object.body.epoch);
-    named.map(|(i, k)| (name(i), k.to_vec())).collect()
-}
-
 fn needles(t: &Terminal, person: &Person, content: &str) -> Needles {
-    let mut out = keys(t, person);
+    let mut out = vault_keys(t, person).unwrap();
     out.push(("the card's PIN".to_owned(), PIN.into()));
     out.push(("the PUK".to_owned(), person.puk.clone().into()));
     let pin = person.terminal_pin.clone();
@@ -87,17 +36,6 @@ fn content(n: usize) -> (String, String) {
         word.clone(),
         format!("{word} and some words around it\n").repeat(n),
     )
-}
-
-/// Waits until nothing is left: what is cleared is cleared soon, not at once.
-fn nothing_is_left(t: &Terminal, needles: &Needles, what: &str) {
-    let pid = t.daemon_pid().unwrap();
-    let mut last = Vec::new();
-    let gone = wait_for("nothing to be left", DEADLINE, || {
-        last = found(pid, needles);
-        last.is_empty().then_some(())
-    });
-    assert!(gone.is_ok(), "{what}: {last:?}\n{}", t.daemon_log());
 }
 
 fn wiped(t: &Terminal) {
@@ -135,10 +73,10 @@ fn w_4_after_a_session_no_secret_and_nothing_of_the_files_is_left_in_memory() {
         unlock(&a, &person).unwrap();
         let (word, text) = content(2_000);
         std::fs::write(a.data.join(format!("{way}.txt")), &text).unwrap();
-        let before = keys(&a, &person);
+        let before = vault_keys(&a, &person).unwrap();
         let pid = a.daemon_pid().unwrap();
         assert!(
-            !found(pid, &before).is_empty(),
+            !found(pid, &before).unwrap().is_empty(),
             "the search must find something"
         );
         match way {
@@ -170,7 +108,7 @@ fn w_4_after_a_session_no_secret_and_nothing_of_the_files_is_left_in_memory() {
         }
         let mut needles = needles(&a, &person, &word);
         needles.extend(before);
-        nothing_is_left(&a, &needles, way);
+        nothing_is_left(&a, &needles).unwrap_or_else(|why| panic!("{way}: {why}"));
     }
 }
 

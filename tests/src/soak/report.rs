@@ -17,6 +17,8 @@ pub struct Report {
     pub model_mismatches: u64,
     /// Cards that were yanked in the middle of an operation.
     pub yanks: u64,
+    /// Memories of daemons that were looked through after that.
+    pub memories: u64,
     /// What was done once for each command to the card: operation and its number of commands.
     pub operations: Vec<Operation>,
     /// Cards that a batch issued, from blank to enrolled.
@@ -64,6 +66,7 @@ impl Report {
         self.applet_cuts += other.applet_cuts;
         self.model_mismatches += other.model_mismatches;
         self.yanks += other.yanks;
+        self.memories += other.memories;
         self.operations.extend(other.operations);
         self.cards_issued += other.cards_issued;
         self.foreign_rounds += other.foreign_rounds;
@@ -92,6 +95,7 @@ impl Report {
         row("  power cuts", self.applet_cuts.to_string());
         row("  mismatches", self.model_mismatches.to_string());
         row("yanks", self.yanks.to_string());
+        row("memories looked through", self.memories.to_string());
         for o in &self.operations {
             row(
                 &format!("  {}, of {} commands", o.what, o.apdus),

@@ -9,6 +9,7 @@ use simsync_rig::scene;
 
 use super::super::Plan;
 use super::super::report::{Operation, Report};
+use super::left;
 use super::lives::World;
 use super::word::{REQUESTS, check_word};
 
@@ -267,6 +268,8 @@ fn everywhere(
         report.yanks += 1;
         check_word(&result).map_err(|e| format!("yanked at {n}: {e}"))?;
         gone(rig, t, &person.card)?;
+        let keys = left::needles(t, person)?;
+        left::look(report, [&*t], &keys).map_err(|e| format!("yanked at {n}: {e}"))?;
         insert(rig, t, person)?;
         (deed.mend)(t, person)?;
         if deed.in_session {

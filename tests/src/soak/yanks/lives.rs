@@ -6,6 +6,7 @@ use simsync_rig::scene;
 
 use super::super::Plan;
 use super::super::report::{Operation, Report};
+use super::left;
 use super::word::{REQUESTS, check_word};
 
 /// More commands than any operation needs: LOAD takes the most.
@@ -35,6 +36,10 @@ impl World {
             At::A => &self.a,
             At::C => &self.c,
         }
+    }
+
+    pub fn terminals(&self) -> [&Terminal; 3] {
+        [&self.a, &self.b, &self.c]
     }
 
     /// Puts a card in, and waits until the daemon has looked at it.
@@ -96,12 +101,18 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World, life: &mut dyn L
         for (yanked, n) in (1..MOST).step_by(plan.stride).enumerate() {
             world.tags += 1;
             let tag = format!("card-{}", world.tags);
-            let undisturbed = once(world, life, &tag, (request, n));
+            let undisturbed = once(report, world, life, &tag, (request, n));
             if let Err(why) = &undisturbed {
                 let told = scene::tell(world.at(at));
                 report.fail(format!("{what}, {request} at {n}: {why}\n{told}"));
             }
             world.take_out()?;
+            // Also those of an epoch that was made meanwhile.
+            let keys = left::needles(&world.a, &world.person);
+            let looked = keys.and_then(|keys| left::look(report, world.terminals(), &keys));
+            if let Err(why) = looked {
+                report.fail(format!("{what}, {request} at {n}, afterwards: {why}"));
+            }
             match undisturbed {
                 Ok(false) => report.yanks += 1,
                 Ok(true) => {
@@ -122,6 +133,7 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World, life: &mut dyn L
 
 /// Answers whether nothing interrupted it: it needs fewer commands than that.
 fn once(
+    report: &mut Report,
     world: &mut World,
     life: &mut dyn Life,
     tag: &str,
@@ -131,6 +143,7 @@ fn once(
     let card = life.prepare(world, tag)?;
     world.rig.bridge.call(&format!("wait-idle {card} 150"))?;
     world.rig.bridge.call(&format!("{request} {card} {n}"))?;
+    let keys = left::needles(&world.a, &world.person)?;
     let first = life.act(world)?;
     let undisturbed = world.rig.bridge.is_in(&card)?;
     let done = first.code == 0;
@@ -139,6 +152,7 @@ fn once(
         first.ok(what)?;
     }
     world.take_out()?;
+    left::look(report, world.terminals(), &keys)?;
     world.put_in(at, &card)?;
     life.finish(world, done)?;
     Ok(undisturbed)

@@ -2,6 +2,7 @@
 
 mod deeds;
 mod desk;
+mod left;
 mod lives;
 mod owner;
 mod record;

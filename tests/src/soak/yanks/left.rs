@@ -1,0 +1,29 @@
+//! With the card out, no daemon holds what the session needed.
+
+use simsync_rig::demo::Person;
+use simsync_rig::memory::{Needles, nothing_is_left, vault_keys};
+use simsync_rig::rig::{Result, Terminal};
+
+use super::super::report::Report;
+
+/// Keys of the vault as a terminal of this person knows them now, and the PUK.
+pub(super) fn needles(t: &Terminal, person: &Person) -> Result<Needles> {
+    let mut out = vault_keys(t, person)?;
+    out.push(("the PUK".to_owned(), person.puk.clone().into()));
+    Ok(out)
+}
+
+/// Looks through the memory of those of these terminals whose daemon runs.
+pub(super) fn look<'a>(
+    report: &mut Report,
+    terminals: impl IntoIterator<Item = &'a Terminal>,
+    needles: &Needles,
+) -> Result<()> {
+    for t in terminals {
+        if t.daemon_pid().is_some() {
+            nothing_is_left(t, needles).map_err(|why| format!("{}: {why}", t.name))?;
+            report.memories += 1;
+        }
+    }
+    Ok(())
+}
