@@ -260,6 +260,15 @@ impl Failure {
     }
 }
 
+impl From<Reason> for Failure {
+    fn from(r: Reason) -> Self {
+        Self {
+            code: r.code,
+            sentence: r.sentence,
+        }
+    }
+}
+
 /// How a job is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {

@@ -3,7 +3,7 @@
 use simsync_card::ids::CardId;
 
 use super::event::{Action, Outcome, Timer, Work};
-use super::reduce::end_session;
+use super::session_end::end_session;
 use super::state::{SessionPhase, State};
 
 pub(super) fn work_ended(

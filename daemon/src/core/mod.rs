@@ -7,6 +7,7 @@ mod event;
 mod in_sync;
 mod presence;
 mod reduce;
+mod session_end;
 mod state;
 mod unlocks;
 mod word;

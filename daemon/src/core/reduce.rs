@@ -2,6 +2,7 @@
 
 use super::ended::{timer_fired, work_ended};
 use super::event::{Action, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
+use super::session_end::{end_session, stop_work};
 use super::state::{CardPhase, Server, SessionPhase, State};
 use super::{in_sync, presence};
 use crate::api::Reason;
@@ -191,37 +192,6 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
         end_session(state, actions);
         state.hold = None;
         state.retry_open = false;
-    }
-}
-
-/// Whatever the session's phase: keys away first, then everything else.
-pub(super) fn end_session(state: &mut State, actions: &mut Vec<Action>) {
-    state.reopen_due = false;
-    state.added.clear();
-    match std::mem::take(&mut state.session) {
-        SessionPhase::None | SessionPhase::Ejected { .. } => {}
-        SessionPhase::Opening { again, .. } => {
-            actions.push(Action::StopOpening);
-            if again {
-                actions.push(Action::Wipe);
-                stop_work(state, actions);
-                state.tail_due = true;
-                state.again = false;
-            }
-        }
-        SessionPhase::Open { .. } => {
-            actions.push(Action::Wipe);
-            stop_work(state, actions);
-            state.tail_due = true;
-            state.again = false;
-        }
-    }
-}
-
-/// A tail is never stopped: it takes no key and ends soon, and half of one would be taken for the whole.
-fn stop_work(state: &State, actions: &mut Vec<Action>) {
-    if state.work.is_some_and(|w| w != Work::Tail) {
-        actions.push(Action::StopWork);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is done with the card in one transaction.
 
+use std::time::Duration;
+
 use simsync_card::client::{
     Applet, CardError as AppletError, HeadRecord, Info, OpenRequest, OpenedSession, Pin, Selected,
     SignDomain, SignedKeys, Slots, Token, UnsettledSession,
@@ -13,8 +15,11 @@ use simsync_card::text;
 use simsync_card::transport::TransportError;
 use simsync_vault::keyobject::TerminalEntry;
 
-use super::card_pin::CardPin;
+use super::pin::CardPin;
 use crate::card::{CardError, OpenCard};
+
+/// How long a card may take for one of our transactions, another program's included.
+pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Begins a transaction; a reset by another program is over then.
 pub fn transaction<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<Taken<'a>>, CardError> {

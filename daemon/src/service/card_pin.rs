@@ -5,41 +5,22 @@
 
 use std::time::Duration;
 
-use simsync_card::client::{Applet, Pin};
-use simsync_card::connection::Taken;
+use simsync_card::client::Pin;
 use simsync_card::pinpad::{PinPad, TIMEOUT_SECONDS};
-use simsync_card::status::{Pad, Secret, Status};
+use simsync_card::status::{Secret, Status};
 use tokio::sync::MutexGuard;
 
 use super::Ctx;
-use super::opening::CARD_DEADLINE;
-use super::reasons::{card_failure, card_reason};
-use super::refused::refused_before;
+use super::card_ops::CARD_DEADLINE;
+use super::pin::{CardPin, PadEntry, PinError};
+use super::refused_pins::refused_before;
 use super::secrets::agent_reason;
 use crate::api::{AgentError, Failure, PadPurpose, PadRequest, PadShown, Reason, SecretKind};
 use crate::card::{CardError, OpenCard};
 use crate::config::PinPadPolicy;
-use crate::core::OpenFailure;
 
 /// How long one entry on a PIN pad may take altogether. Readers give up long before; no reader is waited for beyond it.
 pub(super) const PAD_DEADLINE: Duration = Duration::from_secs(120);
-
-/// The PIN of an operation.
-#[derive(Debug, Clone)]
-pub(super) enum CardPin {
-    /// An agent gave it.
-    Typed(Pin),
-    /// It will be typed on the reader.
-    Pad(PadEntry),
-}
-
-/// What is known of an entry to come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PadEntry {
-    pad: PinPad,
-    tries_left: Option<u8>,
-    retry: bool,
-}
 
 /// Why a reader's PIN pad is of no use for a change of the PIN.
 pub(super) fn hint(pad: &PinPad, is_first_change: bool) -> Option<&'static str> {
@@ -51,108 +32,6 @@ pub(super) fn hint(pad: &PinPad, is_first_change: bool) -> Option<&'static str> 
         None
     } else {
         Some("The reader's PIN pad takes no new PINs: they are typed here.")
-    }
-}
-
-impl From<Pin> for CardPin {
-    fn from(pin: Pin) -> Self {
-        Self::Typed(pin)
-    }
-}
-
-impl CardPin {
-    /// VERIFY. With a pad it blocks until the person is done; if nobody waits for the outcome then (the card was given up
-    /// meanwhile), nothing follows.
-    pub(super) fn verify(
-        &self,
-        applet: &mut Applet<Taken<'_>>,
-        wanted: &dyn Fn() -> bool,
-    ) -> Result<(), CardError> {
-        match self {
-            Self::Typed(pin) => Ok(applet.verify(pin)?),
-            Self::Pad(entry) => {
-                applet.verify_on_pad(&entry.pad)?;
-                if wanted() {
-                    Ok(())
-                } else {
-                    Err(CardError::Unwanted)
-                }
-            }
-        }
-    }
-
-    /// Verified once: what was said of wrong ones before is over.
-    pub(super) fn proven(self) -> Self {
-        match self {
-            Self::Pad(entry) => Self::Pad(PadEntry {
-                tries_left: None,
-                retry: false,
-                ..entry
-            }),
-            typed => typed,
-        }
-    }
-}
-
-/// Why a command with a PIN gave nothing.
-#[derive(Debug)]
-pub(super) enum PinError {
-    /// There is no PIN.
-    NotGiven(Reason),
-    /// The card, or its reader, said no.
-    Card(CardError),
-}
-
-impl From<CardError> for PinError {
-    fn from(e: CardError) -> Self {
-        Self::Card(e)
-    }
-}
-
-impl PinError {
-    /// What the card says of the PIN, or the reader of its pad.
-    pub(super) fn status(&self) -> Option<Status> {
-        match self {
-            Self::Card(CardError::Client(e)) => e.status(),
-            _ => None,
-        }
-    }
-
-    /// How often a wrong PIN may be tried again, if it was that.
-    pub(super) fn tries_left(&self) -> Option<u8> {
-        match self.status() {
-            Some(Status::Wrong { tries_left, .. }) if tries_left > 0 => Some(tries_left),
-            _ => None,
-        }
-    }
-}
-
-impl From<PinError> for Reason {
-    fn from(e: PinError) -> Self {
-        match e {
-            PinError::NotGiven(reason) => reason,
-            PinError::Card(e) => card_reason(&e),
-        }
-    }
-}
-
-impl From<PinError> for Failure {
-    fn from(e: PinError) -> Self {
-        Reason::from(e).into()
-    }
-}
-
-impl From<PinError> for OpenFailure {
-    fn from(e: PinError) -> Self {
-        let person = matches!(
-            e.status(),
-            Some(Status::Pad(Pad::Cancelled | Pad::TimedOut | Pad::Length))
-        );
-        match e {
-            PinError::NotGiven(reason) => Self::NotGiven(reason),
-            PinError::Card(e) if person => Self::NotGiven(card_reason(&e)),
-            PinError::Card(e) => card_failure(&e),
-        }
     }
 }
 

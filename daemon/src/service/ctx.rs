@@ -11,8 +11,8 @@ use simsync_protocol::client::Connection;
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 use tokio::sync::mpsc;
 
-use super::Parts;
 use super::jobs::Jobs;
+use super::parts::Parts;
 use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
@@ -110,7 +110,7 @@ pub struct Ctx {
     /// Whether ciphertext may be fetched ahead of the card. Each change is also the word to do it now.
     pub prefetching: tokio::sync::watch::Sender<bool>,
     /// PINs that cards refused.
-    pub refused: super::refused::Refused,
+    pub refused: super::refused_pins::Refused,
     readers: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -178,7 +178,7 @@ impl Ctx {
             delivering: Arc::default(),
             roots: tokio::sync::watch::Sender::default(),
             prefetching: tokio::sync::watch::Sender::new(true),
-            refused: super::refused::Refused::default(),
+            refused: super::refused_pins::Refused::default(),
             readers: Mutex::new(std::collections::BTreeSet::new()),
         }))
     }

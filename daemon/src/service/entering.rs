@@ -1,19 +1,20 @@
 //! A terminal enters the vault: the first key object, or the next one with this terminal in it (flow 3, from step 5).
 
 use super::Ctx;
+use super::card_ops::CARD_DEADLINE;
 use super::card_ops::{self, Opened, Opening};
-use super::card_pin::{CardPin, PinError};
-use super::opening::CARD_DEADLINE;
-use super::pairing::{failure, random};
+use super::key_objects::{next, next_epoch};
+use super::pairing::random;
+use super::pin::{CardPin, PinError};
+use super::reasons::failure;
 use super::reasons::server_reason;
-use super::rekey::next_epoch;
 use crate::api::{Failure, PadPurpose, Secret};
 use crate::card::OpenCard;
 use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
 use crate::recovery::RecoveryCode;
 use simsync_card::client::OpenedSession;
-use simsync_card::ids::{CardId, Hash, TerminalId};
+use simsync_card::ids::{Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
 use simsync_card::text::{self};
@@ -47,7 +48,7 @@ impl Ctx {
         let conn = conn.map_err(|e| server_reason(&e))?;
         let engine = self
             .side_engine()
-            .ok_or_else(|| failure(&EngineError::Cancelled))?;
+            .ok_or_else(|| failure(EngineError::Cancelled))?;
         let existing = match conn.key_object().await {
             Ok(answer) => Some(answer),
             Err(e) if e.code() == Some(ServerCode::NoVault) => None,
@@ -56,7 +57,7 @@ impl Ctx {
         let card = pairing.card;
         if !pairing.complete {
             // What an earlier try believed of a vault that it never entered counts for nothing.
-            self.store.forget_chain().map_err(|e| failure(&e.into()))?;
+            self.store.forget_chain().map_err(failure)?;
         }
         let new_vault = existing.is_none();
         let draft = match existing {
@@ -65,13 +66,13 @@ impl Ctx {
                 let all = conn.key_objects(0).await.map_err(|e| server_reason(&e))?;
                 engine
                     .accept_key_objects(&card, &all.key_objects, &answer.wraps)
-                    .map_err(|e| failure(&e))?;
-                let objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+                    .map_err(failure)?;
+                let objects = self.store.key_objects().map_err(failure)?;
                 let object = objects
                     .last()
                     .cloned()
-                    .ok_or_else(|| failure(&EngineError::NotInVault))?;
-                let wrap = self.store.wrap(&card.id).map_err(|e| failure(&e.into()))?;
+                    .ok_or_else(|| failure(EngineError::NotInVault))?;
+                let wrap = self.store.wrap(&card.id).map_err(failure)?;
                 let wrap = wrap.ok_or_else(|| Failure::new(Code::CardNotInVault, "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
                 let flagged = object.body.flags & FLAG_REKEY_REQUIRED != 0;
                 let revoked = (answer.rekey_required || flagged).then_some(answer.revoked);
@@ -93,7 +94,7 @@ impl Ctx {
         let vk = match &draft.fresh {
             Some(vk) => vk.clone(),
             None => VaultKey::unwrap_with_card(&draft.object, &draft.wrap, &opened.session.secret)
-                .map_err(|e| failure(&e.into()))?,
+                .map_err(failure)?,
         };
         // 7. The key object with this terminal, of a new epoch if one is due: nothing else would be accepted.
         let own = TerminalId::of(&key.point());
@@ -116,12 +117,12 @@ impl Ctx {
             Some(body) => Some(self.sign_list(reader, body, Some(pin.clone())).await?.0),
             None => None,
         };
-        let mut objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+        let mut objects = self.store.key_objects().map_err(failure)?;
         objects.extend(signed.clone());
-        let ring = KeyRing::new(vk, &objects).map_err(|e| failure(&e.into()))?;
+        let ring = KeyRing::new(vk, &objects).map_err(failure)?;
         self.keys
             .put(Box::new(ring), opened.generation)
-            .map_err(|e| failure(&e))?;
+            .map_err(failure)?;
         let head = opened.session.head;
         self.keep_pairing_session(reader, session, opened);
         let options = SyncOptions {
@@ -130,9 +131,7 @@ impl Ctx {
             ..SyncOptions::default()
         };
         tracing::debug!(known = head.is_some(), "committing the key object");
-        self.run_sync(options, None)
-            .await
-            .map_err(|e| failure(&e))?;
+        self.run_sync(options, None).await.map_err(failure)?;
         Ok(new_vault)
     }
 
@@ -146,23 +145,17 @@ impl Ctx {
     ) -> Result<(), Failure> {
         let witness = super::opening::witness_of(opened.session.head.as_ref());
         loop {
-            let known = self
-                .store
-                .witness()
-                .map_err(|e| failure(&e.into()))?
-                .sequence;
+            let known = self.store.witness().map_err(failure)?.sequence;
             let answer = conn.commits(known).await.map_err(|e| server_reason(&e))?;
-            let commits = engine
-                .verify_commits(&answer.commits)
-                .map_err(|e| failure(&e))?;
+            let commits = engine.verify_commits(&answer.commits).map_err(failure)?;
             for c in &commits {
-                engine.keep_commit(c).map_err(|e| failure(&e))?;
+                engine.keep_commit(c).map_err(failure)?;
             }
             if commits.len() < simsync_protocol::api::COMMITS_PER_ANSWER {
                 break;
             }
         }
-        let verdict = engine.judge_card(&witness, &[]).map_err(|e| failure(&e))?;
+        let verdict = engine.judge_card(&witness, &[]).map_err(failure)?;
         if let Verdict::Unproven { .. } = verdict {
             return Err(Failure::new(
                 Code::RecordUnproven,
@@ -173,9 +166,9 @@ impl Ctx {
             ));
         }
         if !verdict.may_write() {
-            return Err(failure(&EngineError::Head(verdict)));
+            return Err(failure(EngineError::Head(verdict)));
         }
-        let objects = self.store.key_objects().map_err(|e| failure(&e.into()))?;
+        let objects = self.store.key_objects().map_err(failure)?;
         let vouched = objects
             .iter()
             .any(|o| o.body.signer == card.id && o.verify_signature(&card.keys.sig).is_ok());
@@ -210,10 +203,10 @@ impl Ctx {
         let recovery = code.keys();
         let wrap = vk
             .wrap(&vault, 1, &card.id, &card.keys.kem, &mut rng)
-            .map_err(|e| failure(&e.into()))?;
+            .map_err(failure)?;
         let spare = vk
             .wrap(&vault, 1, &RECOVERY_ID, &recovery.kem, &mut rng)
-            .map_err(|e| failure(&e.into()))?;
+            .map_err(failure)?;
         let recipients = vec![
             Recipient {
                 id: card.id,
@@ -285,9 +278,7 @@ impl Ctx {
             binding,
             sig: opened.session.sig.clone(),
         };
-        self.store
-            .add_session(&statement)
-            .map_err(|e| failure(&e.into()))?;
+        self.store.add_session(&statement).map_err(failure)?;
         let request = OpenSessionRequest {
             statement: statement.clone(),
             nonce: nonce.nonce,
@@ -370,15 +361,5 @@ fn enlist(mut body: KeyObjectBody, key: &SecretKey, label: &str) -> KeyObjectBod
             collections: Vec::new(),
         });
     }
-    body
-}
-
-/// The key object after `before`, unchanged but for its place in the chain.
-pub fn next(before: &KeyObject, signer: CardId) -> KeyObjectBody {
-    let mut body = before.body.clone();
-    body.list_number += 1;
-    body.previous = before.hash();
-    body.signer = signer;
-    body.flags &= FLAG_REKEY_REQUIRED;
     body
 }

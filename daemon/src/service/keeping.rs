@@ -1,8 +1,8 @@
 //! Keeping a session open: the card proves its presence again, on the same or on a new connection.
 
 use super::Ctx;
+use super::card_ops::CARD_DEADLINE;
 use super::card_ops::{self};
-use super::opening::CARD_DEADLINE;
 use super::reasons::{card_reason, server_reason};
 use crate::api::Reason;
 use crate::core::Event;

@@ -10,8 +10,8 @@ use simsync_card::status::Status;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::KeyObjectBody;
 
+use super::card_ops::CARD_DEADLINE;
 use super::jobs::JobHandle;
-use super::opening::CARD_DEADLINE;
 use super::orders::Done;
 use super::reasons::{card_reason, engine_reason, server_reason};
 use super::{Ctx, card_ops};

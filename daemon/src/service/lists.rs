@@ -8,9 +8,9 @@ use simsync_card::ids::Hash;
 use simsync_card::sign::Sig;
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
-use super::card_pin::CardPin;
-use super::entering::next;
 use super::jobs::JobHandle;
+use super::key_objects::next;
+use super::pin::CardPin;
 use super::reasons::engine_reason;
 use super::{Ctx, card_ops};
 use crate::api::{Failure, PadPurpose};

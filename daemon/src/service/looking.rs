@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use simsync_card::client::Selected;
 
-use super::opening::CARD_DEADLINE;
+use super::card_ops::CARD_DEADLINE;
 use super::reasons::card_reason;
 use super::{Ctx, card_ops};
 use crate::card::CardError;

@@ -9,6 +9,7 @@ mod ctx;
 mod entering;
 mod jobs;
 mod keeping;
+mod key_objects;
 mod leaving;
 mod link;
 mod lists;
@@ -17,9 +18,12 @@ mod moving;
 mod opening;
 mod orders;
 mod pairing;
+mod parts;
+mod pin;
 mod quiet;
 mod reasons;
 mod refused;
+mod refused_pins;
 mod rekey;
 mod restoring;
 mod secrets;
@@ -36,13 +40,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 pub use ctx::{Ctx, StartError};
+pub use parts::Parts;
 use quiet::Quiet;
 
-use crate::api::{Agents, Caller, Handle, Order, Request, Status};
+use crate::api::{Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
-use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
-use crate::paths::Paths;
 use crate::watch::data::Roots;
 
 /// What is not where it should be is looked at again after this time, and after twice as long each time that it did not help.
@@ -52,16 +55,6 @@ const UNWATCHED_OFTENER: u32 = 5;
 const LEAST: Duration = Duration::from_secs(60);
 /// How long channels in modems may take to be closed at the end.
 const CHANNELS: Duration = Duration::from_secs(3);
-
-/// What a daemon is started with.
-pub struct Parts {
-    /// Where things are.
-    pub paths: Paths,
-    /// What the owner set.
-    pub config: Config,
-    /// Who asks for PINs.
-    pub agents: Arc<dyn Agents>,
-}
 
 /// A daemon that was started.
 pub struct Running {

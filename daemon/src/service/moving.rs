@@ -8,10 +8,10 @@ use simsync_card::ids::{CardId, SubscriberId};
 use simsync_protocol::api::{MovingTo, NonceAnswer};
 use simsync_protocol::client::{Client, ClientError, Connection};
 
-use super::card_pin::CardPin;
-use super::opening::CARD_DEADLINE;
+use super::card_ops::CARD_DEADLINE;
 use super::orders::Done;
 use super::pairing::random;
+use super::pin::CardPin;
 use super::{Ctx, card_ops};
 use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::Event;

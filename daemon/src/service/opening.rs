@@ -2,7 +2,6 @@
 
 use simsync_codes::Code;
 use std::sync::Arc;
-use std::time::Duration;
 
 use simsync_card::client::{HeadRecord, OpenedSession, Pin};
 use simsync_card::ids::{CardId, TerminalId};
@@ -18,18 +17,15 @@ use simsync_vault::statement::SessionStatement;
 
 use super::Ctx;
 use super::asking::asking;
-use super::card_ops::{self, GoOn, Opened, Opening};
-use super::card_pin::{CardPin, PinError};
+use super::card_ops::{self, CARD_DEADLINE, GoOn, Opened, Opening};
 use super::connecting::Prepared;
 use super::ctx::Live;
+use super::pin::{CardPin, PinError};
 use super::reasons::{engine_failure, server_failure};
 use crate::api::{PadPurpose, Reason};
 use crate::card::CardError;
 use crate::core::{Event, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
-
-/// How long a card may take for one of our transactions, another program's included.
-pub const CARD_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,22 +100,15 @@ impl Ctx {
         };
         let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
         let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
-        if self
-            .store
-            .key_objects()
-            .map_err(|e| engine_failure(&e.into()))?
-            .is_empty()
-        {
+        if self.store.key_objects().map_err(engine_failure)?.is_empty() {
             let conn = prepared.conn.clone();
             let objects = conn.key_objects(0).await.map_err(|e| server_failure(&e))?;
             let newest = conn.key_object().await.map_err(|e| server_failure(&e))?;
             engine
                 .accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)
-                .map_err(|e| engine_failure(&e))?;
+                .map_err(engine_failure)?;
         }
-        let card = self
-            .trusted(&pairing, &card)
-            .map_err(|e| engine_failure(&e))?;
+        let card = self.trusted(&pairing, &card).map_err(engine_failure)?;
         let mut pin = pin;
         let (mut typed, mut enlisted) = (None, false);
         for _ in 0..3 {
@@ -150,13 +139,8 @@ impl Ctx {
                 sig: opened.session.sig.clone(),
             };
             // From here on the card waits for a closing commit or a tail, whatever the network does.
-            self.store
-                .add_session(&statement)
-                .map_err(|e| engine_failure(&e.into()))?;
-            let witness = self
-                .store
-                .witness()
-                .map_err(|e| engine_failure(&e.into()))?;
+            self.store.add_session(&statement).map_err(engine_failure)?;
+            let witness = self.store.witness().map_err(engine_failure)?;
             let request = OpenSessionRequest {
                 statement: statement.clone(),
                 nonce: prepared.nonce,
@@ -252,16 +236,10 @@ impl Ctx {
     }
 
     pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
-        let not_in_vault = || engine_failure(&EngineError::NotInVault);
-        let objects = self
-            .store
-            .key_objects()
-            .map_err(|e| engine_failure(&e.into()))?;
+        let not_in_vault = || engine_failure(EngineError::NotInVault);
+        let objects = self.store.key_objects().map_err(engine_failure)?;
         let object = objects.last().cloned().ok_or_else(not_in_vault)?;
-        let wrap = self
-            .store
-            .wrap(card)
-            .map_err(|e| engine_failure(&e.into()))?;
+        let wrap = self.store.wrap(card).map_err(engine_failure)?;
         let wrap = wrap.filter(|w| object.names(w)).ok_or_else(not_in_vault)?;
         Ok((object, wrap))
     }
@@ -342,7 +320,7 @@ impl Ctx {
         used: (&KeyObject, &Wrap),
         how: Opens,
     ) -> Result<Taken, OpenFailure> {
-        let fail = |e: EngineError| engine_failure(&e);
+        let fail = |e: EngineError| engine_failure(e);
         let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
         let card_record = witness_of(opened.session.head.as_ref());
         let checked = engine

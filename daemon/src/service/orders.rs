@@ -7,8 +7,8 @@ use std::sync::Arc;
 use simsync_vault::commit::SessionRef;
 
 use super::asking::on_behalf;
+use super::card_ops::CARD_DEADLINE;
 use super::jobs::JobHandle;
-use super::opening::CARD_DEADLINE;
 use super::reasons::{card_reason, server_reason};
 use super::reasons::{engine_reason, outcome_of};
 use super::{Ctx, card_ops, card_pin};

@@ -14,35 +14,22 @@ use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
+use super::card_ops::CARD_DEADLINE;
 use super::card_ops::{self};
-use super::card_pin::{self, CardPin};
-use super::opening::CARD_DEADLINE;
-use super::reasons::engine_reason;
+use super::card_pin;
+use super::pin::CardPin;
 use super::reasons::{card_reason, server_reason};
-use crate::api::{Failure, PadPurpose, Reason, Secret, SecretKind};
+use crate::api::{Failure, PadPurpose, Secret, SecretKind};
 use crate::card::OpenCard;
 use crate::core::Event;
-use crate::engine::{EngineError, TrustedCard, fresh_rng};
+use crate::engine::{TrustedCard, fresh_rng};
 use crate::identity::{Pairing, Terminal};
-
-impl From<Reason> for Failure {
-    fn from(r: Reason) -> Self {
-        Self {
-            code: r.code,
-            sentence: r.sentence,
-        }
-    }
-}
 
 pub(super) fn random<const N: usize>() -> [u8; N] {
     use rand_core::Rng;
     let mut out = [0; N];
     fresh_rng().fill_bytes(&mut out);
     out
-}
-
-pub(super) fn failure(e: &EngineError) -> Failure {
-    engine_reason(e).into()
 }
 
 /// What a card says of itself.

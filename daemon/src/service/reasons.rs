@@ -7,7 +7,7 @@ use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
 
-use crate::api::Reason;
+use crate::api::{Failure, Reason};
 use crate::card::CardError;
 use crate::core::{OpenFailure, Outcome};
 use crate::engine::EngineError;
@@ -113,11 +113,11 @@ pub(super) fn server_failure(e: &ClientError) -> OpenFailure {
     }
 }
 
-pub(super) fn engine_failure(e: &EngineError) -> OpenFailure {
-    match e {
-        EngineError::Server(e) => server_failure(e),
+pub(super) fn engine_failure(e: impl Into<EngineError>) -> OpenFailure {
+    match e.into() {
+        EngineError::Server(e) => server_failure(&e),
         EngineError::Cancelled => OpenFailure::Gone,
-        e => OpenFailure::Refused(engine_reason(e)),
+        e => OpenFailure::Refused(engine_reason(&e)),
     }
 }
 
@@ -167,6 +167,11 @@ pub fn engine_reason(e: &EngineError) -> Reason {
         EngineError::Rule(_) => Code::Rule,
     };
     Reason::new(code, e.to_string())
+}
+
+/// The same, as an order's failure.
+pub(super) fn failure(e: impl Into<EngineError>) -> Failure {
+    engine_reason(&e.into()).into()
 }
 
 /// How work ended that ended with this error.

@@ -12,17 +12,13 @@ use simsync_vault::head::Verdict;
 use simsync_vault::restore::Restore;
 
 use super::Ctx;
-use super::card_pin::CardPin;
 use super::opening::Opens;
 use super::orders::Done;
-use super::reasons::engine_reason;
+use super::pin::CardPin;
+use super::reasons::failure;
 use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::{Event, OpenFailure};
 use crate::engine::EngineError;
-
-fn failure(e: impl Into<EngineError>) -> Failure {
-    engine_reason(&e.into()).into()
-}
 
 impl Ctx {
     /// What the owner reads where the card's record is one that nothing proves.

@@ -7,7 +7,7 @@ use simsync_card::client::Pin;
 use simsync_card::sign::SecretKey;
 
 use super::Ctx;
-use super::refused::refused_before;
+use super::refused_pins::refused_before;
 use crate::api::{AgentError, Reason, Secret, SecretKind, SecretRequest};
 use crate::identity::{Terminal, UnsealError};
 

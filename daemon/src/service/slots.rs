@@ -9,8 +9,8 @@ use simsync_protocol::client::{ClientError, Connection};
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
-use super::card_pin::{CardPin, PinError};
-use super::opening::CARD_DEADLINE;
+use super::card_ops::CARD_DEADLINE;
+use super::pin::{CardPin, PinError};
 use super::reasons::{engine_failure, server_failure};
 use super::{Ctx, card_ops};
 use crate::api::{PadPurpose, Reason};
@@ -68,12 +68,12 @@ impl Ctx {
         for _ in 0..ATTEMPTS {
             self.fetch_list(pairing, conn)
                 .await
-                .map_err(|e| engine_failure(&e))?;
+                .map_err(engine_failure)?;
             let list = self
                 .newest_list()
-                .map_err(|e| engine_failure(&e))?
+                .map_err(engine_failure)?
                 .filter(|o| o.body.recipient(&card.id).map(|r| r.keys) == Some(card.keys));
-            let list = list.ok_or_else(|| engine_failure(&EngineError::NotInVault))?;
+            let list = list.ok_or_else(|| engine_failure(EngineError::NotInVault))?;
             let (binding, mut entries) = (list.hash(), own_first(&list, self.terminal_id()));
             // Each would be typed for anew; the others come in where they are.
             if let CardPin::Pad(_) = pin {
@@ -101,7 +101,7 @@ impl Ctx {
                 Err(e) => return Err(server_failure(&e)),
             }
         }
-        Err(engine_failure(&EngineError::Busy))
+        Err(engine_failure(EngineError::Busy))
     }
 
     /// The newest verified key object.

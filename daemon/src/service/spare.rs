@@ -13,7 +13,7 @@ use simsync_card::ids::{CardId, SubscriberId, TerminalId};
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{KeyObjectBody, RECOVERY_ID, Recipient};
 
-use super::opening::CARD_DEADLINE;
+use super::card_ops::CARD_DEADLINE;
 use super::orders::Done;
 use super::reasons::{card_reason, engine_reason, server_reason};
 use super::{Ctx, card_ops};

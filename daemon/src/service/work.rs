@@ -11,9 +11,10 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::head::{self, Witness};
 use simsync_vault::statement::SessionStatement;
 
+use super::card_ops::CARD_DEADLINE;
 use super::ctx::Live;
 use super::jobs::JobHandle;
-use super::opening::{CARD_DEADLINE, Opens, witness_of};
+use super::opening::{Opens, witness_of};
 use super::orders::report_values;
 use super::reasons::{card_reason, engine_reason, outcome_of, server_reason};
 use super::{Ctx, card_ops};

@@ -87,6 +87,15 @@ impl Modules {
             }
             let file = syn::parse_file(&std::fs::read_to_string(&path).unwrap());
             let file = file.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            // Those that lie elsewhere.
+            for item in &file.items {
+                if let Item::Mod(m) = item
+                    && m.attrs.iter().any(|a| a.path().is_ident("path"))
+                {
+                    let elsewhere = here.iter().cloned().chain([m.ident.to_string()]);
+                    self.0.entry(elsewhere.collect()).or_default();
+                }
+            }
             let module = self.0.entry(here).or_default();
             module.file = Some(file);
         }

@@ -1,6 +1,7 @@
 //! The targets: one for each kind of bytes that somebody else may have written.
 
 mod card;
+mod common;
 mod files;
 mod platform;
 mod protocol;
@@ -14,40 +15,8 @@ mod signed;
 #[path = "../../../../crates/vault/tests/common/mod.rs"]
 mod vectors;
 
-/// A decoder, with what it promises.
-pub struct Target {
-    /// Its name on the command line, and of its folder of inputs.
-    pub name: &'static str,
-    /// Reads any bytes. Panics if a promise does not hold; answers whether they were what they should be.
-    pub feed: fn(&[u8]) -> bool,
-    /// Most bytes of memory that these bytes may cost.
-    pub memory: fn(&[u8]) -> usize,
-    /// Bytes that are right, made by our own code.
-    pub samples: fn() -> Vec<Vec<u8>>,
-}
-
-/// So many bytes whatever comes: serde takes up to 1 MiB on the word of a length alone, and compression has its tables.
-const BASE: usize = 4 << 20;
-/// So many bytes for each byte that comes: a map of short names is the dearest of what is read.
-const FOR_EACH: usize = 64;
-
-/// What most decoders may take.
-fn usual(input: &[u8]) -> usize {
-    BASE + FOR_EACH * input.len()
-}
-
-const fn target(
-    name: &'static str,
-    feed: fn(&[u8]) -> bool,
-    samples: fn() -> Vec<Vec<u8>>,
-) -> Target {
-    Target {
-        name,
-        feed,
-        memory: usual,
-        samples,
-    }
-}
+pub use common::Target;
+use common::target;
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
@@ -80,8 +49,3 @@ pub const TARGETS: &[Target] = &[
     target("terminal", files::terminal, files::terminals),
     target("cap", platform::cap, platform::caps),
 ];
-
-/// The bytes of a golden file.
-fn golden(text: &str) -> Vec<u8> {
-    hex::decode(text.replace('\n', "")).unwrap_or_default()
-}

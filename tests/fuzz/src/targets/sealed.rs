@@ -19,8 +19,8 @@ use simsync_vault::secret::Secret32;
 use simsync_vault::tree::{Directory, Entry, TARGET_MAX, is_safe_name};
 use simsync_vault::treeops::Leaf;
 
+use super::common::{golden, usual};
 use super::vectors::{CARD, VAULT, ring, rng};
-use super::{golden, usual};
 
 macro_rules! golden {
     ($name:literal) => {

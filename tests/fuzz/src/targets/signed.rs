@@ -6,7 +6,7 @@ use simsync_vault::keyobject::KeyObject;
 use simsync_vault::statement::SessionStatement;
 use simsync_vault::tail::{TAIL_ITEMS_MAX, Tail, TailBody};
 
-use super::golden;
+use super::common::golden;
 use super::vectors::{VAULT, card_sig, statement as right_statement, terminal};
 
 const COMMIT: &str = include_str!("../../../../crates/vault/tests/golden/commit.hex");
