@@ -14,7 +14,7 @@ help:
 	@echo "make mutants  take checks away one at a time and see whether a test notices: hours (SHARD=0/4: a quarter)"
 	@echo "make release  build what is installed, under target/release"
 	@echo "make cap JC_SDK=DIR  make the applet a CAP file, with a Java Card Development Kit that you have"
-	@echo "make lint   formatting and warnings"
+	@echo "make lint   format, warnings, documentation, spelling, shell scripts, dependencies"
 
 setup:
 	@scripts/setup
@@ -43,8 +43,7 @@ test: setup $(SIMULATOR_CAP)
 	scripts/test
 
 lint:
-	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@scripts/lint
 
 bench: release
 	tests/enter target/release/bench

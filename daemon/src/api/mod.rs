@@ -180,7 +180,7 @@ pub enum Order {
     ForgetPairing,
     /// Sync now.
     Sync {
-        /// Show what would be taken and wait for [`Order::Confirm`].
+        /// Show what would be taken and wait for [`JobControl::Confirm`].
         review: bool,
         /// Deletions en masse are meant.
         allow_deletions: bool,

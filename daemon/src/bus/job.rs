@@ -82,7 +82,7 @@ async fn follow(
             let _ = tokio::time::timeout(PROGRESS_EVERY, turned).await;
         }
     }
-    Job::finished(emitter, &last.state.as_str().to_owned()).await
+    Job::finished(emitter, last.state.as_str()).await
 }
 
 impl Job {

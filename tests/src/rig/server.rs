@@ -37,8 +37,8 @@ pub struct Enrolment {
 }
 
 /// Ports for servers lie below those that the system gives to outgoing connections: one of these could take a port between the
-/// look here and the start of the server.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
+/// look here and the start of the server. Those of virtual readers lie above.
+const PORTS: std::ops::Range<u16> = 10_000..19_000;
 
 /// A port that nobody listens on and nobody else of this process was given.
 fn free_port() -> Result<u16> {

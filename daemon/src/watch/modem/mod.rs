@@ -1,7 +1,7 @@
 //! SIMs in modems, as ModemManager tells it on the system bus.
 //!
 //! ModemManager takes the modem's object away and makes a new one when a SIM is swapped, and its SIM with it: what counts
-//! is the SIM's own number. What is gone for a moment only is not gone ([`settle`]).
+//! is the SIM's own number. What is gone for a moment only is not gone.
 
 mod settle;
 
