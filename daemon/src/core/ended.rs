@@ -19,7 +19,7 @@ pub(super) fn work_ended(
         state.tails_waiting = true;
         actions.push(Action::DeliverTails);
     }
-    let is_sync = matches!(work, Work::Sync(_) | Work::Order(_));
+    let is_sync = matches!(work, Work::Sync | Work::Order(_));
     match outcome {
         Outcome::Done => state.last_error = None,
         Outcome::Aside => {}

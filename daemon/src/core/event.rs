@@ -70,26 +70,11 @@ pub enum Outcome {
     Aside,
 }
 
-/// Why a sync runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyncWhy {
-    /// The card came.
-    Insertion,
-    /// Data changed.
-    Changed,
-    /// Another terminal wrote, or its tail came.
-    HeadMoved,
-    /// It is time for a look.
-    Rescan,
-    /// The last one has to be done again.
-    Retry,
-}
-
 /// Work that runs; one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// A sync on the daemon's own account.
-    Sync(SyncWhy),
+    Sync,
     /// Sealing what is left, after a removal.
     Tail,
     /// Comparing folders with what was synced, without a session.

@@ -1,7 +1,7 @@
 //! The rules.
 
 use super::ended::{timer_fired, work_ended};
-use super::event::{Action, Event, Looked, OpenFailure, SyncWhy, Timer, Work};
+use super::event::{Action, Event, Looked, OpenFailure, Timer, Work};
 use super::session_end::{end_session, stop_work};
 use super::state::{CardPhase, Server, SessionPhase, State};
 use super::{in_sync, presence};
@@ -415,21 +415,16 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
     }
     if state.again {
         state.again = false;
-        let why = if state.dirty {
-            SyncWhy::Changed
-        } else {
-            SyncWhy::Insertion
-        };
-        return start(state, Work::Sync(why), actions);
+        return start(state, Work::Sync, actions);
     }
     if state.behind && state.policy.on_head_moved {
-        start(state, Work::Sync(SyncWhy::HeadMoved), actions);
+        start(state, Work::Sync, actions);
     }
 }
 
 fn start(state: &mut State, work: Work, actions: &mut Vec<Action>) {
     match work {
-        Work::Sync(_) => {
+        Work::Sync => {
             state.dirty = false;
             state.behind = false;
         }

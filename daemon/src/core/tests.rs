@@ -64,10 +64,7 @@ fn open(s: &mut State) {
             read_only: None,
         },
     );
-    assert!(
-        actions.contains(&Action::Start(Work::Sync(SyncWhy::Insertion))),
-        "{actions:?}"
-    );
+    assert!(actions.contains(&Action::Start(Work::Sync)), "{actions:?}");
 }
 
 /// An order of somebody who has no agent.
@@ -92,10 +89,7 @@ fn m14_insertion_and_removal_each_start_work() {
     let mut s = paired_state();
     assert_eq!(codes(&s), ["no-card"]);
     open(&mut s);
-    assert_eq!(
-        end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done),
-        []
-    );
+    assert_eq!(end(&mut s, Work::Sync, Outcome::Done), []);
     assert!(codes(&s).is_empty());
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(
@@ -124,7 +118,7 @@ fn b4_a_yank_wipes_before_anything_else_and_the_tail_waits_for_the_work_to_stop(
         actions,
         [Action::Forget(R.into()), Action::Wipe, Action::StopWork]
     );
-    let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    let actions = end(&mut s, Work::Sync, Outcome::Cancelled);
     assert_eq!(actions, [Action::Start(Work::Tail)]);
 }
 
@@ -132,7 +126,7 @@ fn b4_a_yank_wipes_before_anything_else_and_the_tail_waits_for_the_work_to_stop(
 fn b4_a_reader_that_is_unplugged_is_a_yank() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     let actions = reduce(&mut s, Event::Card(CardEvent::ReaderRemoved(R.into())));
     assert!(actions.contains(&Action::Wipe));
     assert_eq!(codes(&s), ["no-reader"]);
@@ -217,7 +211,7 @@ fn m6_the_login_session_must_be_active_and_unlocked() {
 fn m6_locking_the_screen_stops_syncs_until_it_is_unlocked() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     reduce(
         &mut s,
         Event::Login {
@@ -233,28 +227,28 @@ fn m6_locking_the_screen_stops_syncs_until_it_is_unlocked() {
             locked: Some(false),
         },
     );
-    assert_eq!(actions, [Action::Start(Work::Sync(SyncWhy::HeadMoved))]);
+    assert_eq!(actions, [Action::Start(Work::Sync)]);
 }
 
 #[test]
 fn m1_changed_data_is_uploaded_after_it_was_quiet() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     assert_eq!(
         reduce(&mut s, Event::DataChanged),
         [Action::After(Timer::Quiet)]
     );
     assert_eq!(
         reduce(&mut s, Event::Timer(Timer::Quiet)),
-        [Action::Start(Work::Sync(SyncWhy::Changed))]
+        [Action::Start(Work::Sync)]
     );
     // What changes meanwhile is not forgotten.
     reduce(&mut s, Event::DataChanged);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::Quiet)), []);
     assert_eq!(
-        end(&mut s, Work::Sync(SyncWhy::Changed), Outcome::Done),
-        [Action::Start(Work::Sync(SyncWhy::Changed))]
+        end(&mut s, Work::Sync, Outcome::Done),
+        [Action::Start(Work::Sync)]
     );
 }
 
@@ -367,11 +361,7 @@ fn b2_a_distrusted_server_makes_everything_read_only() {
     let mut s = paired_state();
     open(&mut s);
     let reason = Reason::new(Code::ServerRolledBack, "the server is behind the card");
-    end(
-        &mut s,
-        Work::Sync(SyncWhy::Insertion),
-        Outcome::Distrusted(reason),
-    );
+    end(&mut s, Work::Sync, Outcome::Distrusted(reason));
     assert_eq!(codes(&s), ["server-rolled-back"]);
     assert_eq!(reduce(&mut s, Event::DataChanged), []);
     assert_eq!(
@@ -387,7 +377,7 @@ fn a_session_that_is_over_is_opened_again_without_the_pin() {
     open(&mut s);
     let actions = end(
         &mut s,
-        Work::Sync(SyncWhy::Insertion),
+        Work::Sync,
         Outcome::SessionOver(Reason::new(Code::GrantRequired, "ended")),
     );
     assert_eq!(
@@ -404,7 +394,7 @@ fn a_session_that_is_over_is_opened_again_without_the_pin() {
 fn eject_then_removal_makes_no_tail() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     assert_eq!(
         reduce(&mut s, Event::UserOrder(7)),
         [Action::Start(Work::Order(7))]
@@ -474,7 +464,7 @@ fn stop_ends_the_session_makes_the_tail_and_exits() {
         [Action::StopWork, Action::Wipe, Action::StopWork]
     );
     assert_eq!(
-        end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled),
+        end(&mut s, Work::Sync, Outcome::Cancelled),
         [Action::Start(Work::Tail)]
     );
     assert!(end(&mut s, Work::Tail, Outcome::Done).contains(&Action::Exit));

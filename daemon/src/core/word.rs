@@ -22,7 +22,7 @@ impl State {
                 },
                 _,
             ) => Word::ReadOnly,
-            (SessionPhase::Open { .. }, Some(Work::Sync(_) | Work::Order(_))) => Word::Syncing,
+            (SessionPhase::Open { .. }, Some(Work::Sync | Work::Order(_))) => Word::Syncing,
             (SessionPhase::Open { .. }, _) if self.is_about_to_sync() => Word::Syncing,
             (SessionPhase::Open { .. }, _) => self.not_in_sync().unwrap_or(Word::Synced),
             (SessionPhase::Opening { .. }, _) => Word::Opening,

@@ -52,7 +52,7 @@ impl Engine {
         if rest == 0 || guard::check(state.rows.len() - agreed, left, rest).is_none() {
             return Ok(());
         }
-        Err(EngineError::guard(collection, alarm, true))
+        Err(EngineError::guard(collection, alarm))
     }
 
     /// How many deletions their owner agreed to, in commits after the one that this terminal took last.

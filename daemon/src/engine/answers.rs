@@ -63,9 +63,7 @@ impl Engine {
             Err(open @ EngineError::Guard { .. }) => return Ok(answers.covers(&open)),
             Err(error) => return Err(error),
         };
-        let alarm = state
-            .alarm()
-            .map(|a| EngineError::guard(collection, a, false));
+        let alarm = state.alarm().map(|a| EngineError::guard(collection, a));
         let mut unseen = state.reports.iter().filter(|r| r.code == Unsynced::Unseen);
         Ok(alarm.is_none_or(|open| answers.covers(&open))
             && unseen.all(|r| answers.asked.contains(r)))

@@ -105,8 +105,6 @@ pub enum EngineError {
         collection: String,
         /// What looked wrong.
         alarm: Alarm,
-        /// The deletions are the vault's, not this terminal's.
-        remote: bool,
     },
     /// The owner looked at the plan and said no.
     #[error("nothing was taken: the review was declined")]
@@ -197,11 +195,10 @@ impl EngineError {
     }
 
     /// A guard stopped the sync of a collection.
-    pub(super) fn guard(collection: &Collection, alarm: Alarm, remote: bool) -> Self {
+    pub(super) fn guard(collection: &Collection, alarm: Alarm) -> Self {
         Self::Guard {
             collection: collection.name.clone(),
             alarm,
-            remote,
         }
     }
 

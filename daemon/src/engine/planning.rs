@@ -83,7 +83,7 @@ impl Engine {
             .report(Producer::Scan, collection.pk, &reports, now_ms())?;
         let agreed = answer == Some(Answer::Delete);
         if let Some(alarm) = state.alarm().filter(|_| !agreed) {
-            return Err(EngineError::guard(&collection, alarm, false));
+            return Err(EngineError::guard(&collection, alarm));
         }
         let lost_here = state.lost();
 

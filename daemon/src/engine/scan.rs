@@ -162,10 +162,10 @@ impl Engine {
         let fd = match dir::open_root(root) {
             Ok(fd) => fd,
             Err(ScanError::RootMissing(_)) => {
-                return Err(EngineError::guard(collection, Alarm::RootMissing, false));
+                return Err(EngineError::guard(collection, Alarm::RootMissing));
             }
             Err(ScanError::NotFolder(_)) => {
-                return Err(EngineError::guard(collection, Alarm::NotFolder, false));
+                return Err(EngineError::guard(collection, Alarm::NotFolder));
             }
             Err(e) => return Err(e.into()),
         };

@@ -172,7 +172,7 @@ impl Builder<'_> {
         let written = self.engine.being_written(c)?;
         if let Some(alarm) = alarm {
             self.report.left += local.gone.len();
-            let question = EngineError::guard(c, alarm, false);
+            let question = EngineError::guard(c, alarm);
             let code = question
                 .of_one_collection()
                 .unwrap_or(Unsynced::CollectionFailed);

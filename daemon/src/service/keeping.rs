@@ -28,7 +28,7 @@ impl Ctx {
 
     /// Tells the rules that the session has to be opened anew.
     pub fn session_over(&self, reason: Reason) {
-        let work = crate::core::Work::Sync(crate::core::SyncWhy::Retry);
+        let work = crate::core::Work::Sync;
         let outcome = crate::core::Outcome::SessionOver(reason);
         self.emit(Event::WorkEnded { work, outcome });
     }

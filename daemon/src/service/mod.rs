@@ -274,7 +274,7 @@ impl Service {
 
     fn start(&mut self, work: Work) {
         match work {
-            Work::Sync(_) => self.ctx.clone().start_sync(work),
+            Work::Sync => self.ctx.clone().start_sync(work),
             Work::Tail => self.ctx.clone().start_tail(),
             Work::Compare => self.ctx.clone().start_compare(),
             Work::Order(id) => match self.orders.get(&id) {

@@ -7,7 +7,7 @@ use simsync_codes::Code;
 fn one_session_at_a_time_and_the_second_card_waits() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     let second = "Reader 2";
     reduce(&mut s, Event::Card(CardEvent::ReaderAdded(second.into())));
     reduce(&mut s, Event::Card(CardEvent::CardInserted(second.into())));
@@ -53,7 +53,7 @@ fn b8_after_a_card_was_revoked_another_one_is_asked_without_the_users_word() {
     open(&mut s);
     let actions = reduce(&mut s, Event::Revoked);
     assert!(actions.contains(&Action::Wipe), "{actions:?}");
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    end(&mut s, Work::Sync, Outcome::Cancelled);
     end(&mut s, Work::Tail, Outcome::Done);
     reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(insert(&mut s), []);
@@ -83,10 +83,10 @@ fn b8_after_a_card_was_revoked_another_one_is_asked_without_the_users_word() {
 fn a_session_that_is_over_while_its_card_is_looked_at_ends() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     s.readers.insert(R.into(), Some(CardPhase::Looking));
     let over = Outcome::SessionOver(Reason::new(Code::GrantRequired, "why"));
-    let actions = end(&mut s, Work::Sync(SyncWhy::Retry), over);
+    let actions = end(&mut s, Work::Sync, over);
     assert!(actions.contains(&Action::Wipe), "{actions:?}");
     assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
     assert_eq!(s.session, SessionPhase::None);
@@ -134,7 +134,7 @@ fn f_g2_a_blocked_card_is_looked_at_until_another_program_unblocked_it() {
 fn f_g3_a_session_that_is_open_while_the_terminal_is_paired_again_is_over() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     let actions = reduce(&mut s, Event::Pairing(true));
     assert!(actions.contains(&Action::Wipe), "{actions:?}");
     assert!(actions.contains(&Action::Look(R.into())), "{actions:?}");

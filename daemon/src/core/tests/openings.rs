@@ -11,7 +11,7 @@ fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
     let reopening = || {
         let mut s = paired_state();
         open(&mut s);
-        let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), over());
+        let actions = end(&mut s, Work::Sync, over());
         let again = Action::Open {
             reader: R.into(),
             card: CardId([1; 16]),
@@ -61,7 +61,7 @@ fn b4_an_opening_that_was_stopped_leaves_no_keys_and_a_tail() {
 fn b4_a_tail_is_not_stopped_half_way() {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(s.work, Some(Work::Tail));
     // In again, open, and out again while it is made: another one follows.
@@ -192,7 +192,7 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
     let mut s = paired_state();
     open(&mut s);
     let over = Outcome::SessionOver(Reason::new(Code::GrantRequired, "why"));
-    assert_eq!(end(&mut s, Work::Sync(SyncWhy::Insertion), over), [again()]);
+    assert_eq!(end(&mut s, Work::Sync, over), [again()]);
     // As long as it lasts: the keys stay, and nobody is asked for anything.
     for _ in 0..3 {
         assert_eq!(reduce(&mut s, failed()), [Action::After(Timer::Retry)]);

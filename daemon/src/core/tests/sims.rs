@@ -166,7 +166,7 @@ fn m14_a_sim_that_goes_is_never_the_cards_removal() {
     let mut s = sims_state();
     reduce(&mut s, seen(&[MINE]));
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     assert!(codes(&s).is_empty(), "{:?}", codes(&s));
     // Neither keys nor work of the card's session are touched.
     assert_eq!(reduce(&mut s, seen(&[])), [Action::Prefetch(false)]);

@@ -15,7 +15,7 @@ fn summary(codes: &[Unsynced]) -> Summary {
 fn synced() -> State {
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     assert_eq!(s.word().as_str(), "synced");
     s
 }
@@ -51,9 +51,9 @@ fn f_c_the_state_says_what_is_outstanding_and_looks_again_less_and_less_often() 
         reduce(&mut s, Event::Outstanding(full));
         assert_eq!(s.mends, n);
         let actions = reduce(&mut s, Event::Timer(Timer::Mend));
-        let sync = Action::Start(Work::Sync(SyncWhy::Insertion));
+        let sync = Action::Start(Work::Sync);
         assert_eq!(actions, [sync]);
-        end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+        end(&mut s, Work::Sync, Outcome::Done);
     }
     assert_eq!(codes(&s), ["attention"]);
 }
@@ -71,7 +71,7 @@ fn f_c_what_was_not_done_to_its_end_is_not_in_sync() {
         assert_eq!(s.word().as_str(), "pending", "nobody looked yet");
         reduce(&mut s, Event::Timer(Timer::Quiet));
         assert_eq!(s.word().as_str(), "syncing");
-        let actions = end(&mut s, Work::Sync(SyncWhy::Changed), outcome.clone());
+        let actions = end(&mut s, Work::Sync, outcome.clone());
         assert_eq!(s.word().as_str(), "pending", "{outcome:?}");
         let again = actions.contains(&Action::After(Timer::Retry));
         assert_eq!(again, outcome != Outcome::Cancelled, "{actions:?}");
@@ -90,11 +90,7 @@ fn f_c_what_a_caller_did_wrong_is_nobody_elses_error_and_mends_none() {
     let why = Reason::new(Code::CannotWrite, "no");
     reduce(&mut s, Event::DataChanged);
     reduce(&mut s, Event::Timer(Timer::Quiet));
-    end(
-        &mut s,
-        Work::Sync(SyncWhy::Changed),
-        Outcome::Failed(why.clone()),
-    );
+    end(&mut s, Work::Sync, Outcome::Failed(why.clone()));
     reduce(&mut s, Event::UserOrder(2));
     end(&mut s, Work::Order(2), Outcome::Aside);
     assert_eq!(
@@ -170,12 +166,12 @@ fn f_g_whoever_forgets_the_pairing_waits_for_no_work_but_a_tail() {
     reduce(&mut s, Event::UserOrder(1));
     // It comes before what was ordered earlier, and what runs is given up.
     assert_eq!(reduce(&mut s, Event::UserForgets(2)), [Action::AbandonWork]);
-    let actions = end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Cancelled);
+    let actions = end(&mut s, Work::Sync, Outcome::Cancelled);
     assert_eq!(actions, [Action::Start(Work::Order(2))]);
     // A tail waits for nobody, and half of one would be taken for the whole.
     let mut s = paired_state();
     open(&mut s);
-    end(&mut s, Work::Sync(SyncWhy::Insertion), Outcome::Done);
+    end(&mut s, Work::Sync, Outcome::Done);
     reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(reduce(&mut s, Event::UserForgets(3)), []);
     let actions = end(&mut s, Work::Tail, Outcome::Done);
