@@ -10,7 +10,7 @@ use simsync_vault::keyobject::KeyObject;
 use crate::config::COMMIT_JSON;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
-use crate::rules::format_problem;
+use crate::rules::Refusal;
 use crate::store::types::PutCommit;
 
 fn b64(list: Vec<Vec<u8>>) -> Vec<B64> {
@@ -73,11 +73,15 @@ pub async fn put(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let grant = call.grant_to_write(&peer).await?;
     let request: CommitRequest = call.json_up_to(COMMIT_JSON).await?;
-    let commit = Commit::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
+    let commit = Commit::from_bytes(&request.signed.0)
+        .map_err(Refusal::Format)
+        .or_problem()?;
     let key_object = match request.key_object {
         None => None,
         Some(new) => {
-            let list = KeyObject::from_bytes(&new.signed.0).map_err(|e| format_problem(&e))?;
+            let list = KeyObject::from_bytes(&new.signed.0)
+                .map_err(Refusal::Format)
+                .or_problem()?;
             Some((list, new.wraps))
         }
     };

@@ -10,9 +10,8 @@ use simsync_protocol::api::{
 use simsync_protocol::problem::{Code, Problem};
 
 use crate::ca;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::refuse;
 use crate::store::types::{Enrol, KeyState, Pair};
 use simsync_protocol::enrolment::EnrolmentCode;
 

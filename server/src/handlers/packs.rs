@@ -14,12 +14,11 @@ use simsync_vault::ids::{CollectionId, PackId};
 
 use crate::app::App;
 use crate::config::PIECE;
-use crate::http::reply::{self, BodyError, OrProblem as _};
+use crate::http::reply::{self, BodyError, OrProblem as _, refuse};
 use crate::http::sending;
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::Kind;
-use crate::rules::refuse;
 use crate::store::blobs::BlobKey;
 use crate::store::types::{GrantRow, PackRow, PackStatus, Peer, Rights};
 

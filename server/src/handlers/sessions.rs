@@ -11,9 +11,8 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::keyobject::KeyObject;
 
 use super::open::take_nonce;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::refuse;
 use crate::store::types::{
     Actor, AddPairings, CardRow, KeyState, Known, NewGrant, OpenSession, Peer, RenewSession, Scope,
     SessionView,

@@ -6,9 +6,9 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::tail::Tail;
 
 use crate::config::TAIL_JSON;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::{format_problem, refuse};
+use crate::rules::Refusal;
 use crate::store::types::PutTail;
 
 /// Most sessions in one request.
@@ -18,7 +18,9 @@ const FORGET_MAX: usize = 1000;
 pub async fn put(call: &mut Call) -> Reply {
     let peer = call.any_peer().await?;
     let request: TailRequest = call.json_up_to(TAIL_JSON).await?;
-    let tail = Tail::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
+    let tail = Tail::from_bytes(&request.signed.0)
+        .map_err(Refusal::Format)
+        .or_problem()?;
     let state = call
         .app
         .store

@@ -13,11 +13,10 @@ use simsync_vault::ids::{CollectionId, PackId};
 use crate::app::App;
 use crate::config::UPLOAD_MEMORY;
 use crate::http::input::Pieces;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::{Hold, Kind};
-use crate::rules::refuse;
 use crate::store::blobs::{BlobKey, Staged};
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Peer};
 

@@ -6,8 +6,7 @@ use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::statement::SessionStatement;
 
 use super::call::Call;
-use super::reply::OrProblem as _;
-use crate::rules::refuse;
+use super::reply::{OrProblem as _, refuse};
 use crate::store::types::{GrantRow, KeyState, Peer, Scope, SubscriberState};
 
 impl Call {

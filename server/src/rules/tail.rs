@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use simsync_protocol::api::SessionState;
-use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::{CollectionId, PackId, VaultId};
 use simsync_vault::tail::Tail;
 
-use super::{format_problem, refuse};
+use super::refusal::Refusal;
 use crate::store::types::{
     CardRow, KeyState, PackRow, PackStatus, TailRow, TailStatus, TerminalRow,
 };
@@ -48,37 +47,28 @@ pub enum Outcome {
 }
 
 /// Decides.
-pub fn decide(tail: &Tail, facts: &Facts) -> Result<Outcome, Problem> {
+pub fn decide(tail: &Tail, facts: &Facts) -> Result<Outcome, Refusal> {
     let session = tail.session();
     let Some(terminal) = &facts.terminal else {
-        return refuse(Code::NotPaired, "this terminal is not paired");
+        return Err(Refusal::TailTerminalUnknown);
     };
     if tail.body.session.terminal != terminal.terminal {
-        return refuse(Code::SignatureRefused, "the tail is another terminal's");
+        return Err(Refusal::TailOfOther);
     }
     let Some(card) = &facts.card else {
-        return refuse(Code::CardMismatch, "the card is not one of this subscriber");
+        return Err(Refusal::NotTheirCard);
     };
     if !facts.paired {
-        return refuse(
-            Code::NotPaired,
-            "this terminal is not paired with this card",
-        );
+        return Err(Refusal::TailNotPaired);
     }
     tail.verify(&terminal.key, &card.keys.sig)
-        .map_err(|e| format_problem(&e))?;
+        .map_err(Refusal::Format)?;
     if session.n == 0 || (facts.session.is_some() && !facts.session_is_own) {
-        return refuse(
-            Code::ChainRefused,
-            "there is no such session of this terminal",
-        );
+        return Err(Refusal::TailSessionOther);
     }
     if let Some(existing) = &facts.existing {
         if existing.hash != tail.hash() {
-            return refuse(
-                Code::TailExists,
-                "this session has delivered another tail already; what is new belongs to the next one",
-            );
+            return Err(Refusal::TailExists);
         }
         return Ok(Outcome::Known(state_of(existing.status)));
     }
@@ -86,16 +76,10 @@ pub fn decide(tail: &Tail, facts: &Facts) -> Result<Outcome, Problem> {
         return Ok(Outcome::Known(SessionState::Closed));
     }
     let Some((vault, epoch)) = &facts.vault else {
-        return refuse(
-            Code::NoVault,
-            "there is no vault yet that the tail could belong to",
-        );
+        return Err(Refusal::NoVault);
     };
     if tail.body.vault != *vault || tail.body.epoch == 0 || tail.body.epoch > *epoch {
-        return refuse(
-            Code::ChainRefused,
-            "the tail belongs to another vault or epoch",
-        );
+        return Err(Refusal::TailOfOtherVault);
     }
     pack_rules(tail, facts)?;
     for earlier in &tail.body.replaces {
@@ -104,10 +88,7 @@ pub fn decide(tail: &Tail, facts: &Facts) -> Result<Outcome, Problem> {
             .get(earlier)
             .is_some_and(|t| t.terminal != terminal.terminal);
         if others || *earlier == session {
-            return refuse(
-                Code::ChainRefused,
-                "a tail can replace earlier tails of its own terminal only",
-            );
+            return Err(Refusal::TailReplacesOther);
         }
     }
     let distrusted = terminal.state == KeyState::Revoked || card.state == KeyState::Revoked;
@@ -128,38 +109,20 @@ pub fn state_of(status: TailStatus) -> SessionState {
     }
 }
 
-fn pack_rules(tail: &Tail, facts: &Facts) -> Result<(), Problem> {
+fn pack_rules(tail: &Tail, facts: &Facts) -> Result<(), Refusal> {
     for pack in &tail.body.packs {
         let own =
             pack.collection == CollectionId::OUTBOX || facts.collections.contains(&pack.collection);
         if !own {
-            return refuse(
-                Code::CollectionRefused,
-                format!(
-                    "pack {} is of a collection that is not this terminal's",
-                    pack.id
-                ),
-            );
+            return Err(Refusal::PackOfOther(pack.id));
         }
         match facts.packs.get(&pack.id) {
             Some(row) if row.status == PackStatus::Dropped => {
-                return refuse(
-                    Code::PackDropped,
-                    format!(
-                        "pack {} was dropped: seal its content into the tail",
-                        pack.id
-                    ),
-                );
+                return Err(Refusal::TailPackDropped(pack.id));
             }
             Some(row) if row.status != PackStatus::Uploading && row.pack == *pack => {}
             _ => {
-                return refuse(
-                    Code::PackMissing,
-                    format!(
-                        "pack {} is not here: upload it, then deliver the tail",
-                        pack.id
-                    ),
-                );
+                return Err(Refusal::TailPackMissing(pack.id));
             }
         }
     }

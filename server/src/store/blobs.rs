@@ -12,10 +12,10 @@ use bytes::Bytes;
 use rustix::fs::{RenameFlags, renameat_with};
 use sha2::{Digest as _, Sha256};
 use simsync_card::ids::{Hash, SubscriberId};
-use simsync_protocol::problem::Code;
 use simsync_vault::ids::PackId;
 
 use super::{Result, StoreError};
+use crate::rules::Refusal;
 
 /// From this many files on, one `syncfs` is cheaper than one `fsync` each.
 const SYNCFS_FROM: usize = 8;
@@ -163,10 +163,7 @@ impl FolderBlobs {
         let length = file.metadata().map_err(io_error)?.len();
         if length < offset {
             // Another upload of the same pack began anew: never leave a hole.
-            return Err(StoreError::refuse(
-                Code::BadRequest,
-                format!("{length} bytes of this pack are here: go on from there"),
-            ));
+            return Err(StoreError::Refused(Refusal::PackHole(length)));
         }
         if length > offset {
             file.set_len(offset).map_err(io_error)?;
@@ -345,10 +342,7 @@ fn move_into_place(from: &Path, to: &Path, hash: &Hash) -> Result<()> {
 
 /// What a client is told when a pack's name is taken.
 pub(crate) fn exists() -> StoreError {
-    StoreError::refuse(
-        Code::PackExists,
-        "a pack of this name exists with other content: choose another name",
-    )
+    StoreError::Refused(Refusal::PackExists)
 }
 
 fn hash_of(file: &mut File) -> io::Result<Hash> {

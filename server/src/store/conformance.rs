@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use simsync_card::ids::{Hash, ServerId, SubscriberId, TerminalId};
 use simsync_protocol::api::{MovingTo, ServerEvent, SessionState};
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use simsync_vault::keyobject::TerminalEntry;
@@ -21,13 +20,14 @@ use super::types::{
     OpenSession, PackStatus, Pair, PutCommit, PutTail, RenewSession, Scope, SubscriberState,
 };
 use super::{Result, Store, StoreError, audit};
+use crate::rules::Refusal;
 use crate::testing::{Seed, SoftCard, SoftTerminal, SoftVault};
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T>, code: Code) {
+fn refused<T: std::fmt::Debug>(result: Result<T>, why: Refusal) {
     match result {
-        Err(StoreError::Refused(problem)) if problem.code == code => {}
-        other => panic!("expected a refusal {code:?}, got {other:?}"),
+        Err(StoreError::Refused(refusal)) if refusal == why => {}
+        other => panic!("expected the refusal {why:?}, got {other:?}"),
     }
 }
 
@@ -97,9 +97,15 @@ impl Fixture {
             now: 1,
         };
         s.add_subscriber(add.clone()).await.unwrap();
-        refused(s.add_subscriber(add).await, Code::BadRequest);
+        refused(
+            s.add_subscriber(add).await,
+            Refusal::SubscriberExists(self.sub.clone()),
+        );
         let nobody: SubscriberId = "nobody".parse().unwrap();
-        refused(s.add_code(nobody, code(2), 1).await, Code::NoSuchObject);
+        refused(
+            s.add_code(nobody.clone(), code(2), 1).await,
+            Refusal::NoSubscriber(nobody),
+        );
         s.add_code(self.sub.clone(), code(2), 2).await.unwrap();
         let enrol = |n: u8, now| Enrol {
             subscriber: self.sub.clone(),
@@ -109,8 +115,8 @@ impl Fixture {
             keys: self.card.keys(),
             now,
         };
-        refused(s.enrol(enrol(1, 3)).await, Code::CodeRefused);
-        refused(s.enrol(enrol(2, 100)).await, Code::CodeRefused);
+        refused(s.enrol(enrol(1, 3)).await, Refusal::CodeRefused);
+        refused(s.enrol(enrol(2, 100)).await, Refusal::CodeRefused);
         assert!(!s.enrol(enrol(2, 3)).await.unwrap());
         assert!(s.enrol(enrol(2, 1000)).await.unwrap());
         let found = s
@@ -138,7 +144,7 @@ impl Fixture {
         assert_eq!(s.pair(pair(b"second")).await.unwrap(), b"first");
         let mut of_nobody = pair(b"x");
         of_nobody.subscriber = "nobody".parse().unwrap();
-        refused(s.pair(of_nobody).await, Code::SubscriberInactive);
+        refused(s.pair(of_nobody).await, Refusal::SubscriberInactive);
         let peer = s.peer(Hash::of(b"first")).await.unwrap().unwrap();
         assert_eq!(
             (peer.subscriber, peer.terminal),
@@ -182,7 +188,10 @@ impl Fixture {
         let s = &self.store;
         let view = s.open_session(self.open(1)).await.unwrap();
         assert!(view.head.is_none() && view.sessions.len() == 1);
-        refused(s.open_session(self.open(1)).await, Code::SessionNumberUsed);
+        refused(
+            s.open_session(self.open(1)).await,
+            Refusal::SessionNumberUsed { n: 1, last: 1 },
+        );
         let row = s
             .grant(self.sub.clone(), Hash([1; 32]))
             .await
@@ -203,8 +212,8 @@ impl Fixture {
             },
             now,
         };
-        refused(s.renew_session(renew(1, 1000)).await, Code::GrantRequired);
-        refused(s.renew_session(renew(2, 11)).await, Code::GrantRequired);
+        refused(s.renew_session(renew(1, 1000)).await, Refusal::SessionEnded);
+        refused(s.renew_session(renew(2, 11)).await, Refusal::SessionEnded);
         s.renew_session(renew(1, 11)).await.unwrap();
         assert!(
             s.grant(self.sub.clone(), Hash([1; 32]))
@@ -213,7 +222,10 @@ impl Fixture {
                 .is_none()
         );
         s.open_session(self.open(2)).await.unwrap();
-        refused(s.renew_session(renew(1, 11)).await, Code::SessionSuperseded);
+        refused(
+            s.renew_session(renew(1, 11)).await,
+            Refusal::SessionSuperseded,
+        );
         let narrow = |to| s.narrow(self.sub.clone(), self.session(2), to, 12);
         for (to, left) in [
             (Scope::Upload, Scope::Upload),
@@ -229,7 +241,10 @@ impl Fixture {
                 .unwrap();
             assert_eq!(row.scope, left);
         }
-        refused(s.renew_session(renew(2, 13)).await, Code::GrantNarrowed);
+        refused(
+            s.renew_session(renew(2, 13)).await,
+            Refusal::SessionNarrowed,
+        );
         let own = s
             .own_sessions(self.sub.clone(), self.terminal.id(), None)
             .await
@@ -267,7 +282,7 @@ impl Fixture {
         assert_eq!((row.status, row.received), (PackStatus::Uploading, 0));
         refused(
             s.begin_pack(begin(self.pack(1, 11))).await,
-            Code::PackExists,
+            Refusal::PackExists,
         );
         s.pack_progress(self.sub.clone(), PackId([1; 16]), 4, 21)
             .await
@@ -282,7 +297,7 @@ impl Fixture {
             .unwrap();
         refused(
             s.complete_packs(self.complete(self.pack(1, 10), 2)).await,
-            Code::PackExists,
+            Refusal::PackExists,
         );
         s.complete_packs(self.complete(self.pack(2, 5), 2))
             .await
@@ -380,15 +395,19 @@ impl Fixture {
             })
             .collect();
         let mut won = Vec::new();
+        let mut moved = Vec::new();
         for (body, task) in bodies.iter().zip(tasks) {
             match task.await.unwrap() {
                 Ok(head) => won.push((body.clone(), head)),
-                other => refused(other, Code::HeadMoved),
+                lost => moved.push(lost),
             }
         }
         let [(body, head)] = won.as_slice() else {
             panic!("{} commits won", won.len());
         };
+        for lost in moved {
+            refused(lost, Refusal::HeadMoved(Some(*head)));
+        }
         let answer = simsync_protocol::api::CommitAnswer { head: *head };
         self.vault.accept(body, None, &answer);
         let view = self.store.commits(self.sub.clone(), 0).await.unwrap();
@@ -442,7 +461,7 @@ impl Fixture {
             self.terminal.id(),
             41,
         );
-        refused(unknown.await, Code::NoSuchObject);
+        refused(unknown.await, Refusal::NoSession(self.session(9)));
     }
 
     async fn moving(&self) {
@@ -475,10 +494,10 @@ impl Fixture {
             events.recv().await.unwrap(),
             Notice::All(ServerEvent::RekeyRequired)
         );
-        refused(s.open_session(self.open(5)).await, Code::CardRevoked);
+        refused(s.open_session(self.open(5)).await, Refusal::CardRevoked);
         let nobody = TerminalId([0; 32]);
         let unknown = s.revoke_terminal(self.sub.clone(), nobody, Actor::Operator, 51);
-        refused(unknown.await, Code::NoSuchObject);
+        refused(unknown.await, Refusal::NoTerminal(self.sub.clone(), nobody));
         let id = self.terminal.id();
         let audited = async || s.audit_log().await.unwrap().len();
         let before = audited().await;
@@ -499,6 +518,9 @@ impl Fixture {
         set(SubscriberState::Suspended).await.unwrap();
         set(SubscriberState::Active).await.unwrap();
         set(SubscriberState::Removed).await.unwrap();
-        refused(set(SubscriberState::Active).await, Code::SubscriberInactive);
+        refused(
+            set(SubscriberState::Active).await,
+            Refusal::RemovedForGood(self.sub.clone()),
+        );
     }
 }

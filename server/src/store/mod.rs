@@ -11,11 +11,11 @@ pub mod types;
 use async_trait::async_trait;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::api::{HeadInfo, MovingTo, SessionInfo, SessionState};
-use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::CollectionId;
 use tokio::sync::broadcast;
 
+use crate::rules::Refusal;
 use audit::AuditRow;
 use events::Notice;
 use types::{
@@ -28,9 +28,9 @@ use types::{
 /// Why a call did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Against a rule; the client is told.
+    /// Against a rule; whoever asked is told.
     #[error(transparent)]
-    Refused(#[from] Problem),
+    Refused(#[from] Refusal),
     /// No room left.
     #[error("the disk or quota is full")]
     Full,
@@ -50,11 +50,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A refusal.
-    pub fn refuse(code: Code, detail: impl Into<String>) -> Self {
-        Self::Refused(Problem::new(code, detail))
-    }
-
     /// A failure of the store itself.
     pub fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())

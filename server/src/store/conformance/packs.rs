@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use simsync_card::ids::{Hash, SubscriberId};
-use simsync_protocol::problem::Code;
 use simsync_vault::ids::PackId;
 
 use super::refused;
+use crate::rules::Refusal;
 use crate::store::blobs::{BlobKey, Blobs};
 use crate::testing::Seed;
 
@@ -31,7 +31,7 @@ pub async fn blobs(blobs: Arc<dyn Blobs>) {
     }
     assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
     let aside = blobs.stage(vec![(key(0), seed.blob(100))]).await.unwrap();
-    refused(blobs.publish(aside).await, Code::PackExists);
+    refused(blobs.publish(aside).await, Refusal::PackExists);
     drop(blobs.stage(vec![(key(99), seed.blob(10))]).await.unwrap());
     let read = blobs
         .read(vec![(key(1), 0..101), (key(0), 10..20)])
@@ -48,7 +48,7 @@ pub async fn blobs(blobs: Arc<dyn Blobs>) {
     assert_eq!(blobs.sync_parts(key(50)).await.unwrap(), 400);
     refused(
         blobs.append(key(50), 500, whole.slice(500..)).await,
-        Code::BadRequest,
+        Refusal::PackHole(400),
     );
     blobs
         .append(key(50), 300, whole.slice(300..600))

@@ -4,11 +4,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::api::{MovingTo, ServerEvent};
-use simsync_protocol::problem::Code;
 use simsync_vault::keyobject::KeyObject;
 
 use super::connection::Tx;
 use super::{audit, rows};
+use crate::rules::Refusal;
 use crate::store::events::Notice;
 use crate::store::types::{
     Actor, AddSubscriber, AuditEntry, KeyState, NewCode, PackStatus, Scope, Seconds, SubscriberRow,
@@ -26,10 +26,9 @@ pub(super) fn add_subscriber(tx: &Tx<'_>, p: &AddSubscriber) -> Result<()> {
             p.now
         ])?;
     if added == 0 {
-        return Err(StoreError::refuse(
-            Code::BadRequest,
-            format!("subscriber {} exists already", p.subscriber),
-        ));
+        return Err(StoreError::Refused(Refusal::SubscriberExists(
+            p.subscriber.clone(),
+        )));
     }
     insert_code(tx, &p.subscriber, p.code)?;
     let detail = json!({ "label": p.label });
@@ -47,10 +46,7 @@ pub(super) fn add_code(tx: &Tx<'_>, sub: &SubscriberId, code: NewCode, now: Seco
     match state_of(tx, sub)? {
         None => return Err(no_subscriber(sub)),
         Some(SubscriberState::Removed) => {
-            return Err(StoreError::refuse(
-                Code::SubscriberInactive,
-                format!("subscriber {sub} was removed"),
-            ));
+            return Err(StoreError::Refused(Refusal::SubscriberRemoved(sub.clone())));
         }
         Some(_) => {}
     }
@@ -68,7 +64,7 @@ fn insert_code(tx: &Tx<'_>, sub: &SubscriberId, code: NewCode) -> Result<()> {
 }
 
 fn no_subscriber(sub: &SubscriberId) -> StoreError {
-    StoreError::refuse(Code::NoSuchObject, format!("there is no subscriber {sub}"))
+    StoreError::Refused(Refusal::NoSubscriber(sub.clone()))
 }
 
 pub(super) fn state_of(db: &Connection, sub: &SubscriberId) -> Result<Option<SubscriberState>> {
@@ -126,10 +122,7 @@ pub(super) fn set_subscriber_state(
     match state_of(tx, sub)? {
         None => return Err(no_subscriber(sub)),
         Some(SubscriberState::Removed) if state != SubscriberState::Removed => {
-            return Err(StoreError::refuse(
-                Code::SubscriberInactive,
-                format!("subscriber {sub} was removed for good"),
-            ));
+            return Err(StoreError::Refused(Refusal::RemovedForGood(sub.clone())));
         }
         Some(_) => {}
     }
@@ -177,12 +170,8 @@ pub(super) fn revoke_card(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let row = rows::card(tx, sub, card)?.ok_or_else(|| {
-        StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no card {card}"),
-        )
-    })?;
+    let row = rows::card(tx, sub, card)?
+        .ok_or_else(|| StoreError::Refused(Refusal::NoCard(sub.clone(), *card)))?;
     // Told once more by a terminal that cannot know whether somebody else did.
     if row.state == KeyState::Revoked {
         return Ok(());
@@ -227,12 +216,8 @@ pub(super) fn revoke_terminal(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let row = rows::terminal(tx, sub, terminal)?.ok_or_else(|| {
-        StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no terminal {terminal}"),
-        )
-    })?;
+    let row = rows::terminal(tx, sub, terminal)?
+        .ok_or_else(|| StoreError::Refused(Refusal::NoTerminal(sub.clone(), *terminal)))?;
     if row.state == KeyState::Revoked {
         return Ok(());
     }

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, params};
 use simsync_card::ids::{CardId, SubscriberId, TerminalId};
 use simsync_protocol::api::SessionState;
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
 
 use super::connection::Tx;
 use super::sessions::{count_up, insert, newest_of_card, set_grant};
 use super::{commits, rows, tails};
+use crate::rules::Refusal;
 use crate::store::types::{KeyState, Known, OpenSession, RenewSession, Scope, SessionView};
 use crate::store::{Result, StoreError};
 
@@ -18,13 +18,10 @@ pub(super) fn open(tx: &Tx<'_>, p: &OpenSession) -> Result<SessionView> {
     let card = rows::card(tx, &p.subscriber, &s.card)?;
     let last = card.map_or(0, |c| c.last_n);
     if s.n <= last {
-        return Err(StoreError::refuse(
-            Code::SessionNumberUsed,
-            format!(
-                "session {} of this card is not above the last one, {last}: ask the card for another session",
-                s.n
-            ),
-        ));
+        return Err(StoreError::Refused(Refusal::SessionNumberUsed {
+            n: s.n,
+            last,
+        }));
     }
     insert(tx, &p.subscriber, s, SessionState::Open, Scope::Full, p.now)?;
     count_up(tx, &p.subscriber, &s.card, s.n)?;
@@ -40,40 +37,25 @@ pub(super) fn open(tx: &Tx<'_>, p: &OpenSession) -> Result<SessionView> {
 fn check_card(tx: &Tx<'_>, sub: &SubscriberId, card: &CardId, terminal: &TerminalId) -> Result<()> {
     match rows::card(tx, sub, card)? {
         None => {
-            return Err(StoreError::refuse(
-                Code::CardMismatch,
-                "the card is not one of this subscriber",
-            ));
+            return Err(StoreError::Refused(Refusal::NotTheirCard));
         }
         Some(c) if c.state == KeyState::Revoked => {
-            return Err(StoreError::refuse(
-                Code::CardRevoked,
-                "this card was revoked",
-            ));
+            return Err(StoreError::Refused(Refusal::CardRevoked));
         }
         Some(_) => {}
     }
     match rows::terminal(tx, sub, terminal)? {
         Some(t) if t.state == KeyState::Active && rows::paired(tx, sub, card, terminal)? => Ok(()),
-        Some(t) if t.state == KeyState::Revoked => Err(StoreError::refuse(
-            Code::TerminalRevoked,
-            "this terminal was revoked",
-        )),
-        _ => Err(StoreError::refuse(
-            Code::NotPaired,
-            "this terminal is not paired with this card: run `simsync pair`",
-        )),
+        Some(t) if t.state == KeyState::Revoked => {
+            Err(StoreError::Refused(Refusal::TerminalRevoked))
+        }
+        _ => Err(StoreError::Refused(Refusal::NotPairedWithCard)),
     }
 }
 
 pub(super) fn renew(tx: &Tx<'_>, p: &RenewSession) -> Result<SessionView> {
     check_card(tx, &p.subscriber, &p.session.card, &p.terminal)?;
-    let ended = || {
-        StoreError::refuse(
-            Code::GrantRequired,
-            "this session has ended and cannot be renewed: open another one",
-        )
-    };
+    let ended = || StoreError::Refused(Refusal::SessionEnded);
     let row = rows::session(tx, &p.subscriber, &p.session)?.ok_or_else(ended)?;
     if row.terminal != p.terminal {
         return Err(ended());
@@ -83,10 +65,7 @@ pub(super) fn renew(tx: &Tx<'_>, p: &RenewSession) -> Result<SessionView> {
         return Err(superseded());
     }
     if row.scope != Scope::Full {
-        return Err(StoreError::refuse(
-            Code::GrantNarrowed,
-            "this session was narrowed and is never widened again: open another one",
-        ));
+        return Err(StoreError::Refused(Refusal::SessionNarrowed));
     }
     let expires: Option<u64> = tx
         .prepare_cached(
@@ -104,10 +83,7 @@ pub(super) fn renew(tx: &Tx<'_>, p: &RenewSession) -> Result<SessionView> {
 }
 
 fn superseded() -> StoreError {
-    StoreError::refuse(
-        Code::SessionSuperseded,
-        "the card has opened a newer session since: deliver what is left as a tail, or open a session again",
-    )
+    StoreError::Refused(Refusal::SessionSuperseded)
 }
 
 fn view(db: &Connection, sub: &SubscriberId, card: &CardId, known: Known) -> Result<SessionView> {

@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, params};
 use simsync_card::ids::{SubscriberId, TerminalId};
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, PackId};
 
 use super::connection::Tx;
 use super::rows;
+use crate::rules::Refusal;
 use crate::store::blobs::exists;
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Seconds, TailStatus};
 use crate::store::{Result, StoreError};
@@ -52,13 +52,7 @@ pub(super) fn begin(tx: &Tx<'_>, p: &BeginPack) -> Result<PackRow> {
 
 fn refuse_dropped(row: &PackRow) -> Result<()> {
     if row.status == PackStatus::Dropped {
-        return Err(StoreError::refuse(
-            Code::PackDropped,
-            format!(
-                "pack {} was dropped: upload it under a new name",
-                row.pack.id
-            ),
-        ));
+        return Err(StoreError::Refused(Refusal::PackDropped(row.pack.id)));
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
-use simsync_protocol::problem::Code;
 
 use super::connection::Tx;
 use super::{admin, audit, rows};
+use crate::rules::Refusal;
 use crate::store::types::{
     Actor, AddPairings, CardRow, Enrol, KeyState, Pair, Peer, Seconds, SubscriberState,
 };
@@ -33,22 +33,14 @@ pub(super) fn peer(db: &Connection, certificate: &Hash) -> Result<Option<Peer>> 
 
 fn check_active(db: &Connection, sub: &SubscriberId) -> Result<()> {
     if admin::state_of(db, sub)? != Some(SubscriberState::Active) {
-        return Err(StoreError::refuse(
-            Code::SubscriberInactive,
-            "this subscriber is suspended or removed: ask the operator",
-        ));
+        return Err(StoreError::Refused(Refusal::SubscriberInactive));
     }
     Ok(())
 }
 
 pub(super) fn enrol(tx: &Tx<'_>, p: &Enrol) -> Result<bool> {
     let sub = p.subscriber.as_str();
-    let refused = || {
-        StoreError::refuse(
-            Code::CodeRefused,
-            "the enrolment code is wrong, used or expired: ask the operator for another one",
-        )
-    };
+    let refused = || StoreError::Refused(Refusal::CodeRefused);
     let code: Option<(u64, Option<simsync_card::ids::CardId>)> = tx
         .prepare_cached("SELECT expires, card FROM codes WHERE subscriber = ?1 AND hash = ?2")?
         .query_row(params![sub, p.code.0], |r| {
@@ -92,10 +84,7 @@ pub(super) fn enrol(tx: &Tx<'_>, p: &Enrol) -> Result<bool> {
 
 fn check_same(card: &CardRow, p: &Enrol) -> Result<()> {
     if card.subscriber != p.subscriber || card.keys != p.keys {
-        return Err(StoreError::refuse(
-            Code::CardMismatch,
-            "a card of this ID is enrolled for somebody else or with other keys",
-        ));
+        return Err(StoreError::Refused(Refusal::OtherCardEnrolled));
     }
     if card.state == KeyState::Revoked {
         return Err(revoked());
@@ -104,17 +93,14 @@ fn check_same(card: &CardRow, p: &Enrol) -> Result<()> {
 }
 
 fn revoked() -> StoreError {
-    StoreError::refuse(Code::CardRevoked, "this card was revoked")
+    StoreError::Refused(Refusal::CardRevoked)
 }
 
 pub(super) fn pair(tx: &Tx<'_>, p: &Pair) -> Result<Vec<u8>> {
     check_active(tx, &p.subscriber)?;
     match rows::card(tx, &p.subscriber, &p.card)? {
         None => {
-            return Err(StoreError::refuse(
-                Code::CardMismatch,
-                "the card is not one of this subscriber",
-            ));
+            return Err(StoreError::Refused(Refusal::NotTheirCard));
         }
         Some(card) if card.state == KeyState::Revoked => return Err(revoked()),
         Some(_) => {}
@@ -122,16 +108,10 @@ pub(super) fn pair(tx: &Tx<'_>, p: &Pair) -> Result<Vec<u8>> {
     let terminal = TerminalId::of(&p.key);
     let certificate = match rows::any_terminal(tx, &terminal)? {
         Some(known) if known.state == KeyState::Revoked => {
-            return Err(StoreError::refuse(
-                Code::TerminalRevoked,
-                "this terminal's key was revoked and is never accepted again: pair with a new key",
-            ));
+            return Err(StoreError::Refused(Refusal::TerminalKeyRevoked));
         }
         Some(known) if known.subscriber != p.subscriber => {
-            return Err(StoreError::refuse(
-                Code::NotPaired,
-                "this terminal's key belongs to another subscriber: pair with a new key",
-            ));
+            return Err(StoreError::Refused(Refusal::TerminalOfOther));
         }
         // Its owner may call it something else now.
         Some(_) => tx
@@ -178,10 +158,7 @@ pub(super) fn add(tx: &Tx<'_>, p: &AddPairings) -> Result<()> {
     check_active(tx, &p.subscriber)?;
     let list = admin::newest_key_object(tx, &p.subscriber)?;
     if list.is_none_or(|k| k.hash() != p.binding) {
-        return Err(StoreError::refuse(
-            Code::ListMoved,
-            "another key object is in force: fetch it and let the card accept its terminals",
-        ));
+        return Err(StoreError::Refused(Refusal::PairingsOfOldList));
     }
     if rows::card(tx, &p.subscriber, &p.card)?.is_none_or(|c| c.state == KeyState::Revoked) {
         return Err(revoked());
@@ -190,10 +167,9 @@ pub(super) fn add(tx: &Tx<'_>, p: &AddPairings) -> Result<()> {
         match rows::terminal(tx, &p.subscriber, terminal)? {
             Some(t) if t.state == KeyState::Active => {}
             _ => {
-                return Err(StoreError::refuse(
-                    Code::TerminalRevoked,
-                    format!("terminal {} was revoked", terminal.short()),
-                ));
+                return Err(StoreError::Refused(Refusal::AcceptedTerminalRevoked(
+                    *terminal,
+                )));
             }
         }
         insert_pairing(

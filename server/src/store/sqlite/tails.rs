@@ -4,11 +4,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{SubscriberId, TerminalId};
 use simsync_protocol::api::{ServerEvent, SessionState};
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
 
 use super::connection::Tx;
 use super::{admin, audit, rows, sessions};
+use crate::rules::Refusal;
 use crate::rules::tail::{Facts, Outcome, decide, state_of};
 use crate::store::events::Notice;
 use crate::store::types::{Actor, PutTail, Scope, Seconds, TailStatus};
@@ -140,10 +140,7 @@ pub(super) fn forget(
 ) -> Result<()> {
     for session in list {
         let Some(row) = rows::session(tx, sub, session)? else {
-            return Err(StoreError::refuse(
-                Code::NoSuchObject,
-                format!("there is no session {} of card {}", session.n, session.card),
-            ));
+            return Err(StoreError::Refused(Refusal::NoSession(*session)));
         };
         match row.state {
             SessionState::Open => {}
