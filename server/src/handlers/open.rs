@@ -12,7 +12,8 @@ use simsync_protocol::problem::{Code, Problem};
 use crate::ca;
 use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::store::types::{Enrol, KeyState, Pair};
+use crate::rules;
+use crate::store::types::{Enrol, Pair};
 use simsync_protocol::enrolment::EnrolmentCode;
 
 /// Longest label, in bytes.
@@ -140,12 +141,7 @@ pub async fn pair(call: &mut Call) -> Reply {
         .card(request.subscriber.clone(), request.card)
         .await
         .or_problem()?;
-    let Some(card) = card else {
-        return refuse(Code::CardMismatch, "the card is not one of this subscriber");
-    };
-    if card.state == KeyState::Revoked {
-        return refuse(Code::CardRevoked, "this card was revoked");
-    }
+    let card = rules::pairing::own_card(card).or_problem()?;
     let terminal = TerminalId::of(&csr.key);
     let csr_hash = Hash::of(&request.csr.0);
     let binding = text::binding(

@@ -13,8 +13,9 @@ use simsync_vault::keyobject::KeyObject;
 use super::open::take_nonce;
 use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
+use crate::rules;
 use crate::store::types::{
-    Actor, AddPairings, CardRow, KeyState, Known, NewGrant, OpenSession, Peer, RenewSession, Scope,
+    Actor, AddPairings, CardRow, Known, NewGrant, OpenSession, Peer, RenewSession, Scope,
     SessionView,
 };
 
@@ -51,13 +52,7 @@ fn answer(grant: Grant, view: SessionView) -> Reply {
 /// The subscriber's own card, not revoked.
 async fn own_card(call: &Call, peer: &Peer, card: CardId) -> Result<CardRow, Problem> {
     let found = call.app.store.card(peer.subscriber.clone(), card).await;
-    match found.or_problem()? {
-        None => refuse(Code::CardMismatch, "the card is not one of this subscriber"),
-        Some(card) if card.state == KeyState::Revoked => {
-            refuse(Code::CardRevoked, "this card was revoked")
-        }
-        Some(card) => Ok(card),
-    }
+    rules::pairing::own_card(found.or_problem()?).or_problem()
 }
 
 /// The certificate's hash; a [`Peer`] was found by it.
@@ -165,10 +160,9 @@ pub async fn narrow(call: &mut Call) -> Reply {
         Narrow::Upload => Scope::Upload,
         Narrow::Removed => Scope::Nothing,
     };
-    let now = call.app.now();
     call.app
         .store
-        .narrow(peer.subscriber, grant.session, to, now)
+        .narrow(peer.subscriber, grant.session, to)
         .await
         .or_problem()?;
     reply::done()

@@ -163,7 +163,7 @@ impl FolderBlobs {
         let length = file.metadata().map_err(io_error)?.len();
         if length < offset {
             // Another upload of the same pack began anew: never leave a hole.
-            return Err(StoreError::Refused(Refusal::PackHole(length)));
+            return Err(Refusal::PackHole(length).into());
         }
         if length > offset {
             file.set_len(offset).map_err(io_error)?;
@@ -333,16 +333,11 @@ fn move_into_place(from: &Path, to: &Path, hash: &Hash) -> Result<()> {
             if same {
                 there.sync_all().map_err(io_error)
             } else {
-                Err(exists())
+                Err(Refusal::PackExists.into())
             }
         }
         Err(e) => Err(io_error(e.into())),
     }
-}
-
-/// What a client is told when a pack's name is taken.
-pub(crate) fn exists() -> StoreError {
-    StoreError::Refused(Refusal::PackExists)
 }
 
 fn hash_of(file: &mut File) -> io::Result<Hash> {

@@ -226,7 +226,7 @@ impl Fixture {
             s.renew_session(renew(1, 11)).await,
             Refusal::SessionSuperseded,
         );
-        let narrow = |to| s.narrow(self.sub.clone(), self.session(2), to, 12);
+        let narrow = |to| s.narrow(self.sub.clone(), self.session(2), to);
         for (to, left) in [
             (Scope::Upload, Scope::Upload),
             (Scope::Full, Scope::Upload),

@@ -131,13 +131,7 @@ pub trait Store: Send + Sync + 'static {
     /// Finds a grant by its hash.
     async fn grant(&self, subscriber: SubscriberId, grant: Hash) -> Result<Option<GrantRow>>;
     /// Narrows a session's grant. Never widens it.
-    async fn narrow(
-        &self,
-        subscriber: SubscriberId,
-        session: SessionRef,
-        to: Scope,
-        now: Seconds,
-    ) -> Result<()>;
+    async fn narrow(&self, subscriber: SubscriberId, session: SessionRef, to: Scope) -> Result<()>;
     /// A terminal's sessions that are not closed, newest first; or one of them in any state.
     async fn own_sessions(
         &self,

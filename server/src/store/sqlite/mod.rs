@@ -206,14 +206,8 @@ impl Store for SqliteStore {
         self.read(move |db| sessions::grant(db, &subscriber, &grant))
             .await
     }
-    async fn narrow(
-        &self,
-        subscriber: SubscriberId,
-        session: SessionRef,
-        to: Scope,
-        now: Seconds,
-    ) -> Result<()> {
-        self.write(move |tx| sessions::narrow(tx, &subscriber, &session, to, now))
+    async fn narrow(&self, subscriber: SubscriberId, session: SessionRef, to: Scope) -> Result<()> {
+        self.write(move |tx| sessions::narrow(tx, &subscriber, &session, to))
             .await
     }
     async fn own_sessions(
