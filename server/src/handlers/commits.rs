@@ -22,7 +22,7 @@ pub async fn key_object(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let found = call
         .app
-        .store
+        .chain()
         .key_object(peer.subscriber)
         .await
         .or_problem()?;
@@ -44,7 +44,7 @@ pub async fn key_object(call: &mut Call) -> Reply {
 pub async fn key_objects(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let after = call.param("after")?;
-    let found = call.app.store.key_objects(peer.subscriber, after).await;
+    let found = call.app.chain().key_objects(peer.subscriber, after).await;
     reply::json(&KeyObjectsAnswer {
         key_objects: b64(found.or_problem()?),
     })
@@ -57,7 +57,7 @@ pub async fn after(call: &mut Call) -> Reply {
     let after = call.param("after")?;
     let view = call
         .app
-        .store
+        .chain()
         .commits(peer.subscriber, after)
         .await
         .or_problem()?;
@@ -87,7 +87,7 @@ pub async fn put(call: &mut Call) -> Reply {
     };
     let head = call
         .app
-        .store
+        .chain()
         .put_commit(PutCommit {
             subscriber: peer.subscriber,
             terminal: peer.terminal,

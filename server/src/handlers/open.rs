@@ -64,7 +64,7 @@ pub async fn nonce(call: &mut Call) -> Reply {
     reply::json(&NonceAnswer {
         server: call.app.server,
         nonce,
-        moving: call.app.store.moving().await.or_problem()?,
+        moving: call.app.moving().moving().await.or_problem()?,
     })
 }
 
@@ -102,7 +102,7 @@ pub async fn enrol(call: &mut Call) -> Reply {
     };
     let already = call
         .app
-        .store
+        .pairings()
         .enrol(Enrol {
             subscriber: request.subscriber,
             code: code.hash(),
@@ -137,7 +137,7 @@ pub async fn pair(call: &mut Call) -> Reply {
     };
     let app = &call.app;
     let card = app
-        .store
+        .pairings()
         .card(request.subscriber.clone(), request.card)
         .await
         .or_problem()?;
@@ -160,7 +160,7 @@ pub async fn pair(call: &mut Call) -> Reply {
     let certificate = ca::terminal_certificate(&app.ca, &request.subscriber, &csr)
         .map_err(|e| reply::internal(&e))?;
     let certificate = app
-        .store
+        .pairings()
         .pair(Pair {
             subscriber: request.subscriber,
             card: request.card,

@@ -23,7 +23,7 @@ pub async fn put(call: &mut Call) -> Reply {
         .or_problem()?;
     let state = call
         .app
-        .store
+        .tails()
         .put_tail(PutTail {
             subscriber: peer.subscriber,
             terminal: peer.terminal,
@@ -45,7 +45,7 @@ pub async fn get(call: &mut Call) -> Reply {
     };
     let found = call
         .app
-        .store
+        .tails()
         .tail(peer.subscriber, session)
         .await
         .or_problem()?;
@@ -67,7 +67,7 @@ pub async fn forget(call: &mut Call) -> Reply {
     }
     let now = call.app.now();
     call.app
-        .store
+        .tails()
         .forget(peer.subscriber, request.sessions, peer.terminal, now)
         .await
         .or_problem()?;

@@ -46,10 +46,13 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
     } else {
         call.grant_opt(&peer).await?
     };
-    let store = &call.app.store;
+    let app = &call.app;
     let (collections, any) = match grant {
         Some(_) => {
-            let rights = store.rights(peer.subscriber.clone(), peer.terminal).await;
+            let rights = app
+                .chain()
+                .rights(peer.subscriber.clone(), peer.terminal)
+                .await;
             let rights = rights.or_problem()?;
             (rights.collections.into_iter().collect(), !rights.vault)
         }
@@ -59,7 +62,8 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
             (HashSet::new(), false)
         }
     };
-    let used = store
+    let used = app
+        .packs()
         .outbox_bytes(peer.subscriber.clone(), peer.terminal)
         .await;
     Ok(Writer {
@@ -76,7 +80,7 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
 
 /// A session of this terminal is not settled yet: one that is known, or one that the request's statement proves.
 async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
-    let store = &call.app.store;
+    let app = &call.app;
     let waits = |state: SessionState| {
         matches!(
             state,
@@ -94,14 +98,22 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
     };
     let (sub, terminal) = (peer.subscriber.clone(), peer.terminal);
     let Some(statement) = call.statement()? else {
-        let own = store.own_sessions(sub, terminal, None).await.or_problem()?;
+        let own = app
+            .sessions()
+            .own_sessions(sub, terminal, None)
+            .await
+            .or_problem()?;
         return own
             .iter()
             .any(|s| waits(s.state))
             .then_some(())
             .ok_or_else(required);
     };
-    let card = store.card(sub.clone(), statement.card).await.or_problem()?;
+    let card = app
+        .pairings()
+        .card(sub.clone(), statement.card)
+        .await
+        .or_problem()?;
     let Some(card) = card else {
         return refuse(Code::CardMismatch, "the card is not one of this subscriber");
     };
@@ -115,7 +127,8 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
         card: statement.card,
         n: statement.n,
     };
-    let known = store
+    let known = app
+        .sessions()
         .own_sessions(sub, terminal, Some(session))
         .await
         .or_problem()?;
@@ -213,7 +226,7 @@ pub async fn batch(call: &mut Call) -> Reply {
     let hashes = staged.iter().map(Staged::hash);
     let packs = packs.into_iter().zip(hashes).collect();
     app.blobs.publish(staged).await.or_problem()?;
-    app.store
+    app.packs()
         .complete_packs(CompletePacks {
             subscriber: writer.peer.subscriber,
             terminal: writer.peer.terminal,
@@ -257,7 +270,7 @@ pub async fn state(call: &mut Call, id: &str) -> Reply {
     let writer = writer(call).await?;
     let rows = call
         .app
-        .store
+        .packs()
         .packs(writer.peer.subscriber.clone(), vec![id])
         .await
         .or_problem()?;
@@ -310,7 +323,7 @@ impl Upload {
         let app = self.app.clone();
         let _place = place(&self.conn, UPLOAD_MEMORY).await?;
         let row = app
-            .store
+            .packs()
             .begin_pack(BeginPack {
                 subscriber: self.writer.peer.subscriber.clone(),
                 pack: self.pack,
@@ -392,7 +405,7 @@ impl Upload {
     async fn note(&self, received: u64) -> Result<(), Problem> {
         let subscriber = self.writer.peer.subscriber.clone();
         self.app
-            .store
+            .packs()
             .pack_progress(subscriber, self.pack.id, received, self.app.now())
             .await
             .or_problem()
@@ -407,7 +420,7 @@ impl Upload {
             .await
             .or_problem()?;
         self.app
-            .store
+            .packs()
             .complete_packs(CompletePacks {
                 subscriber: self.writer.peer.subscriber.clone(),
                 terminal: self.writer.peer.terminal,

@@ -18,7 +18,7 @@ impl Call {
                 "this needs a paired terminal's certificate",
             );
         };
-        let Some(peer) = self.app.store.peer(certificate).await.or_problem()? else {
+        let Some(peer) = self.app.pairings().peer(certificate).await.or_problem()? else {
             return refuse(
                 Code::NotPaired,
                 "this certificate is not one of a paired terminal: run `simsync pair`",
@@ -56,7 +56,7 @@ impl Call {
         let grant: Grant = text.parse().map_err(|_| required())?;
         let found = self
             .app
-            .store
+            .sessions()
             .grant(peer.subscriber.clone(), Hash::of(&grant.0))
             .await
             .or_problem()?
