@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use simsync_card::ids::Hash;
 use simsync_protocol::api::{BATCH_PACKS_MAX, PACK_MAX, PackState, PutPacksAnswer, SessionState};
 use simsync_protocol::batch::{BatchError, Decoder, RECORD_HEADER};
 use simsync_protocol::problem::{Code, Problem};
@@ -17,7 +18,7 @@ use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::{Hold, Kind};
-use crate::store::blobs::{BlobKey, Staged};
+use crate::store::blobs::{BlobKey, Staging};
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Peer};
 
 /// Bytes of an upload in parts that are written at once.
@@ -196,36 +197,19 @@ pub async fn batch(call: &mut Call) -> Reply {
     let app = call.app.clone();
     let mut body = call.pieces()?;
     let _place = place(&call.conn, batch_memory(&body)).await?;
-    let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
-    let (mut staged, mut packs, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-    loop {
-        let mut arrived = Vec::new();
-        while let Some(pack) = decoder.next_pack().map_err(|e| batch_problem(&e))? {
-            let named = PackRef {
-                id: pack.id,
-                collection: pack.collection,
-                size: pack.bytes.len() as u64,
-            };
-            writer.check(&named)?;
-            if !seen.insert(pack.id) {
-                return refuse(Code::BadRequest, format!("pack {} comes twice", pack.id));
+    let subscriber = writer.peer.subscriber.clone();
+    let mut staging = app.blobs.begin(subscriber).await.or_problem()?;
+    let packs = match receive(&mut body, &mut writer, staging.as_mut()).await {
+        Ok(packs) => packs,
+        Err(problem) => {
+            if let Err(e) = staging.abort().await {
+                tracing::warn!("a batch that was not taken could not be removed: {e:?}");
             }
-            packs.push(named);
-            arrived.push((writer.key(pack.id), pack.bytes));
+            return Err(problem);
         }
-        if !arrived.is_empty() {
-            staged.extend(app.blobs.stage(arrived).await.or_problem()?);
-        }
-        match body.next().await? {
-            Some(piece) => decoder.push(piece),
-            None => break,
-        }
-    }
-    decoder.finish().map_err(|e| batch_problem(&e))?;
-    let stored = packs.iter().map(|p| p.id).collect();
-    let hashes = staged.iter().map(Staged::hash);
-    let packs = packs.into_iter().zip(hashes).collect();
-    app.blobs.publish(staged).await.or_problem()?;
+    };
+    staging.finish().await.or_problem()?;
+    let stored = packs.iter().map(|(pack, _)| pack.id).collect();
     app.packs()
         .complete_packs(CompletePacks {
             subscriber: writer.peer.subscriber,
@@ -236,6 +220,42 @@ pub async fn batch(call: &mut Call) -> Reply {
         .await
         .or_problem()?;
     reply::json(&PutPacksAnswer { stored })
+}
+
+/// Writes the packs of a batch aside as they arrive; answers each with the SHA-256 of its bytes.
+async fn receive(
+    body: &mut Pieces,
+    writer: &mut Writer,
+    staging: &mut dyn Staging,
+) -> Result<Vec<(PackRef, Hash)>, Problem> {
+    let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
+    let (mut packs, mut seen) = (Vec::new(), HashSet::new());
+    loop {
+        let (mut names, mut arrived) = (Vec::new(), Vec::new());
+        while let Some(pack) = decoder.next_pack().map_err(|e| batch_problem(&e))? {
+            let named = PackRef {
+                id: pack.id,
+                collection: pack.collection,
+                size: pack.bytes.len() as u64,
+            };
+            writer.check(&named)?;
+            if !seen.insert(pack.id) {
+                return refuse(Code::BadRequest, format!("pack {} comes twice", pack.id));
+            }
+            names.push(named);
+            arrived.push((pack.id, pack.bytes));
+        }
+        if !arrived.is_empty() {
+            let hashes = staging.write(arrived).await.or_problem()?;
+            packs.extend(names.into_iter().zip(hashes));
+        }
+        match body.next().await? {
+            Some(piece) => decoder.push(piece),
+            None => break,
+        }
+    }
+    decoder.finish().map_err(|e| batch_problem(&e))?;
+    Ok(packs)
 }
 
 fn parse_id(id: &str) -> Result<PackId, Problem> {
@@ -416,7 +436,7 @@ impl Upload {
         let hash = self
             .app
             .blobs
-            .finish(key, self.pack.size)
+            .finish_parts(key, self.pack.size)
             .await
             .or_problem()?;
         self.app

@@ -19,27 +19,40 @@ pub async fn blobs(blobs: Arc<dyn Blobs>) {
         pack: PackId([n; 16]),
     };
     let bytes: Vec<Bytes> = (0..20).map(|n| seed.blob(100 + n)).collect();
-    for range in [0..3, 3..20, 0..2] {
-        let packs = range
-            .clone()
-            .map(|n| (key(u8::try_from(n).unwrap()), bytes[n].clone()));
-        let staged = blobs.stage(packs.collect()).await.unwrap();
-        for (aside, n) in staged.iter().zip(range) {
-            assert_eq!(aside.hash(), Hash::of(&bytes[n]));
+    // More at a time, and in more than one piece.
+    for ranges in [vec![(0, 3)], vec![(3, 10), (10, 20)], vec![(0, 2)]] {
+        let mut staging = blobs.begin(sub.clone()).await.unwrap();
+        for (from, to) in ranges {
+            let packs =
+                (from..to).map(|n| (PackId([u8::try_from(n).unwrap(); 16]), bytes[n].clone()));
+            let hashes = staging.write(packs.collect()).await.unwrap();
+            let expected: Vec<Hash> = bytes[from..to].iter().map(|b| Hash::of(b)).collect();
+            assert_eq!(hashes, expected);
         }
-        blobs.publish(staged).await.unwrap();
+        staging.finish().await.unwrap();
     }
     assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
-    let aside = blobs.stage(vec![(key(0), seed.blob(100))]).await.unwrap();
-    refused(blobs.publish(aside).await, Refusal::PackExists);
-    drop(blobs.stage(vec![(key(99), seed.blob(10))]).await.unwrap());
+    // What is written aside and given up, or forgotten, or refused, is not there.
+    let other = |n: u8| vec![(PackId([n; 16]), seed.blob(10))];
+    let mut taken = blobs.begin(sub.clone()).await.unwrap();
+    taken.write(other(0)).await.unwrap();
+    refused(taken.finish().await, Refusal::PackExists);
+    let mut given_up = blobs.begin(sub.clone()).await.unwrap();
+    given_up.write(other(98)).await.unwrap();
+    given_up.abort().await.unwrap();
+    let mut forgotten = blobs.begin(sub.clone()).await.unwrap();
+    forgotten.write(other(99)).await.unwrap();
+    drop(forgotten);
+    assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
     let read = blobs
         .read(vec![(key(1), 0..101), (key(0), 10..20)])
         .await
         .unwrap();
     assert_eq!(read, [bytes[1].clone(), bytes[0].slice(10..20)]);
     assert!(blobs.read(vec![(key(1), 0..102)]).await.is_err());
-    assert!(blobs.read(vec![(key(99), 0..1)]).await.is_err());
+    for n in [98, 99] {
+        assert!(blobs.read(vec![(key(n), 0..1)]).await.is_err());
+    }
 
     // In parts, with a step back, and finished twice.
     let whole = seed.blob(1000);
@@ -54,13 +67,16 @@ pub async fn blobs(blobs: Arc<dyn Blobs>) {
         .append(key(50), 300, whole.slice(300..600))
         .await
         .unwrap();
-    assert!(blobs.finish(key(50), 1000).await.is_err());
+    assert!(blobs.finish_parts(key(50), 1000).await.is_err());
     blobs
         .append(key(50), 600, whole.slice(600..))
         .await
         .unwrap();
     for _ in 0..2 {
-        assert_eq!(blobs.finish(key(50), 1000).await.unwrap(), Hash::of(&whole));
+        assert_eq!(
+            blobs.finish_parts(key(50), 1000).await.unwrap(),
+            Hash::of(&whole)
+        );
     }
     assert_eq!(blobs.read(vec![(key(50), 0..1000)]).await.unwrap(), [whole]);
     blobs.delete(vec![key(50), key(51), key(0)]).await.unwrap();
