@@ -4,6 +4,7 @@ pub mod commit;
 pub mod enrolment;
 pub mod facts;
 pub mod forget;
+pub mod grant;
 pub mod keyobject;
 pub mod pack;
 pub mod pairing;

@@ -91,6 +91,14 @@ pub enum Refusal {
     /// A narrowed session is renewed.
     #[error("this session was narrowed and is never widened again: open another one")]
     SessionNarrowed,
+    /// No grant that is good on this connection now.
+    #[error(
+        "the grant is unknown, has ended, or is of another connection: renew the session on this connection"
+    )]
+    GrantUnknown,
+    /// The grant covers nothing any more.
+    #[error("the card was removed: open a session again")]
+    GrantOfRemovedCard,
     /// Nothing that could be forgotten.
     #[error("there is no session {} of card {}", .0.n, .0.card)]
     NoSession(SessionRef),
