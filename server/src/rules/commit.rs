@@ -344,3 +344,6 @@ fn plan(
         closed,
     }
 }
+
+#[cfg(test)]
+mod tests;
