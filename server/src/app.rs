@@ -13,6 +13,7 @@ use crate::net::limiter::RateLimiter;
 use crate::net::shares::Shares;
 use crate::store::Store;
 use crate::store::blobs::Blobs;
+use crate::store::roles::{Audit, Chain, Events, Moving, Packs, Pairings, Sessions, Tails};
 use crate::store::types::Seconds;
 
 /// Tells the time: seconds since 1970.
@@ -29,8 +30,7 @@ pub fn system_clock() -> Clock {
 
 /// One server: its store and everything that requests need beside it.
 pub struct App {
-    /// The subscriber database.
-    pub store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     /// The packs.
     pub blobs: Arc<dyn Blobs>,
     /// Signs terminals' certificates.
@@ -78,5 +78,50 @@ impl App {
     /// Now.
     pub fn now(&self) -> Seconds {
         (self.clock)()
+    }
+
+    /// The subscriber database, for orders that need all of it; a request takes the role that it needs.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Cards and terminals.
+    pub fn pairings(&self) -> &dyn Pairings {
+        self.store.as_ref()
+    }
+
+    /// Sessions and grants.
+    pub fn sessions(&self) -> &dyn Sessions {
+        self.store.as_ref()
+    }
+
+    /// Heads, commits, key objects.
+    pub fn chain(&self) -> &dyn Chain {
+        self.store.as_ref()
+    }
+
+    /// What is known of packs.
+    pub fn packs(&self) -> &dyn Packs {
+        self.store.as_ref()
+    }
+
+    /// Tails.
+    pub fn tails(&self) -> &dyn Tails {
+        self.store.as_ref()
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &dyn Audit {
+        self.store.as_ref()
+    }
+
+    /// Where the server moves.
+    pub fn moving(&self) -> &dyn Moving {
+        self.store.as_ref()
+    }
+
+    /// What is told to whoever listens.
+    pub fn events(&self) -> &dyn Events {
+        self.store.as_ref()
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use openssl::pkey::PKey;
 use openssl::x509::X509;
@@ -12,9 +13,9 @@ use simsync_card::ids::{Hash, ServerId};
 use simsync_protocol::ServerAddress;
 
 use crate::ca::{self, Credential};
-use crate::store::StoreError;
-use crate::store::blobs::FolderBlobs;
+use crate::store::blobs::{Blobs, FolderBlobs};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
 
 /// Version of `server.json`.
 const SETTINGS_VERSION: u32 = 1;
@@ -183,13 +184,13 @@ impl Home {
     }
 
     /// The subscriber database.
-    pub fn store(&self) -> Result<SqliteStore, HomeError> {
-        Ok(SqliteStore::open(&self.path("simsync.db"))?)
+    pub fn store(&self) -> Result<Arc<dyn Store>, HomeError> {
+        Ok(Arc::new(SqliteStore::open(&self.path("simsync.db"))?))
     }
 
     /// The packs.
-    pub fn blobs(&self) -> Result<FolderBlobs, HomeError> {
-        Ok(FolderBlobs::open(&self.path("blobs"))?)
+    pub fn blobs(&self) -> Result<Arc<dyn Blobs>, HomeError> {
+        Ok(Arc::new(FolderBlobs::open(&self.path("blobs"))?))
     }
 
     /// The pin of the CA.

@@ -2,7 +2,7 @@
 //!
 //! It stores ciphertext and checks proofs; it never holds a key that opens anything. The parts: [`net`] accepts
 //! connections, [`http`] finds the path and who is asking, [`handlers`] check what needs no store, [`rules`] decide
-//! about commits and tails as pure functions, [`store`] writes, [`admin`] is the operator's side.
+//! as pure functions, [`store`] gathers facts for them and writes, [`admin`] is the operator's side.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -54,8 +54,8 @@ pub async fn start(
     clock: Clock,
 ) -> Result<Running, StartError> {
     let lock = home.lock()?;
-    let store = Arc::new(home.store()?);
-    let blobs = Arc::new(home.blobs()?);
+    let store = home.store()?;
+    let blobs = home.blobs()?;
     let server = home.settings.server;
     let app = Arc::new(App::new(
         store,

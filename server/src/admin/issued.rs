@@ -7,7 +7,7 @@ use simsync_card::ids::{CardId, SubscriberId};
 use simsync_protocol::problem::Problem;
 
 use crate::http::reply::OrProblem as _;
-use crate::store::Store;
+use crate::store::roles::Pairings;
 use crate::store::types::{CardRow, KeyState};
 
 /// A card, as the desk says.
@@ -41,7 +41,7 @@ impl Differences {
 }
 
 /// Compares. Subscribers that are not in the list are left out.
-pub async fn check(store: &dyn Store, list: &[Issued]) -> Result<Differences, Problem> {
+pub async fn check(store: &dyn Pairings, list: &[Issued]) -> Result<Differences, Problem> {
     let rows = store.cards(None).await.or_problem()?;
     Ok(compare(list, &rows))
 }

@@ -14,6 +14,7 @@ use crate::code::{self, CODE_SECONDS};
 use crate::http::reply::{OrProblem as _, internal};
 use crate::store::Store;
 use crate::store::audit::{self, AuditRow, BrokenChain};
+use crate::store::roles::{Audit, Subscribers};
 use crate::store::types::{
     Actor, AddSubscriber, CardRow, NewCode, Seconds, SubscriberRow, SubscriberState, TerminalRow,
 };
@@ -242,7 +243,7 @@ fn shown(subscriber: SubscriberId, code: &EnrolmentCode, row: NewCode) -> Outcom
 }
 
 async fn add(
-    store: &dyn Store,
+    store: &dyn Subscribers,
     label: String,
     id: Option<SubscriberId>,
     now: Seconds,
@@ -286,7 +287,7 @@ async fn show(store: &dyn Store, id: SubscriberId) -> Result<Outcome, Problem> {
     })
 }
 
-async fn audit_log(store: &dyn Store) -> Result<Outcome, Problem> {
+async fn audit_log(store: &dyn Audit) -> Result<Outcome, Problem> {
     let entries = store.audit_log().await.or_problem()?;
     let broken = audit::verify(&entries).err();
     let mut ends: Vec<ChainEnd> = Vec::new();

@@ -9,7 +9,7 @@ use simsync_protocol::problem::{Code, Problem};
 
 use crate::code::CODE_SECONDS;
 use crate::http::reply::OrProblem as _;
-use crate::store::Store;
+use crate::store::roles::Subscribers;
 use crate::store::types::{AddSubscriber, NewCode, Seconds};
 
 /// One of them. The code itself stays with who drew it.
@@ -28,7 +28,7 @@ pub struct NewPerson {
 
 /// Adds them in one transaction; every line that cannot be taken is told. Answers how many, and when their codes end.
 pub async fn import(
-    store: &dyn Store,
+    store: &dyn Subscribers,
     people: Vec<NewPerson>,
     dry_run: bool,
     now: Seconds,

@@ -67,7 +67,7 @@ async fn answer(app: &App, stream: UnixStream) -> io::Result<()> {
     let mut limited = BufReader::new(read.take(ORDER_MAX));
     time::timeout(PATIENCE, limited.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Order>(&line) {
-        Ok(order) => match execute(app.store.as_ref(), order, app.now()).await {
+        Ok(order) => match execute(app.store(), order, app.now()).await {
             Ok(outcome) => Answer::Ok(outcome),
             Err(problem) => Answer::Refused(problem),
         },

@@ -14,5 +14,5 @@ pub(super) async fn execute(dir: &Path, order: Order) -> Result<Outcome, Failure
         return Ok(answer??);
     }
     let store = home.store()?;
-    Ok(admin::execute(&store, order, system_clock()()).await?)
+    Ok(admin::execute(store.as_ref(), order, system_clock()()).await?)
 }

@@ -20,7 +20,6 @@ use crate::config::{Limits, Share};
 use crate::home::{Home, HomeError};
 use crate::notify::notify;
 use crate::server::{self};
-use crate::store::Store as _;
 use crate::store::types::SubscriberState;
 
 /// Entry point of the program.

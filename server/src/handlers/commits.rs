@@ -10,7 +10,7 @@ use simsync_vault::keyobject::KeyObject;
 use crate::config::COMMIT_JSON;
 use crate::http::reply::{self, OrProblem as _};
 use crate::http::{Call, Reply};
-use crate::rules::format_problem;
+use crate::rules::Refusal;
 use crate::store::types::PutCommit;
 
 fn b64(list: Vec<Vec<u8>>) -> Vec<B64> {
@@ -22,7 +22,7 @@ pub async fn key_object(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let found = call
         .app
-        .store
+        .chain()
         .key_object(peer.subscriber)
         .await
         .or_problem()?;
@@ -44,7 +44,7 @@ pub async fn key_object(call: &mut Call) -> Reply {
 pub async fn key_objects(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let after = call.param("after")?;
-    let found = call.app.store.key_objects(peer.subscriber, after).await;
+    let found = call.app.chain().key_objects(peer.subscriber, after).await;
     reply::json(&KeyObjectsAnswer {
         key_objects: b64(found.or_problem()?),
     })
@@ -57,7 +57,7 @@ pub async fn after(call: &mut Call) -> Reply {
     let after = call.param("after")?;
     let view = call
         .app
-        .store
+        .chain()
         .commits(peer.subscriber, after)
         .await
         .or_problem()?;
@@ -73,17 +73,21 @@ pub async fn put(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let grant = call.grant_to_write(&peer).await?;
     let request: CommitRequest = call.json_up_to(COMMIT_JSON).await?;
-    let commit = Commit::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
+    let commit = Commit::from_bytes(&request.signed.0)
+        .map_err(Refusal::Format)
+        .or_problem()?;
     let key_object = match request.key_object {
         None => None,
         Some(new) => {
-            let list = KeyObject::from_bytes(&new.signed.0).map_err(|e| format_problem(&e))?;
+            let list = KeyObject::from_bytes(&new.signed.0)
+                .map_err(Refusal::Format)
+                .or_problem()?;
             Some((list, new.wraps))
         }
     };
     let head = call
         .app
-        .store
+        .chain()
         .put_commit(PutCommit {
             subscriber: peer.subscriber,
             terminal: peer.terminal,

@@ -33,7 +33,7 @@ pub async fn stream(call: &mut Call) -> Reply {
     let place = call.conn.purse.try_take(Kind::Events);
     let place = place.map_err(Level::problem)?;
     // Subscribed before the state is read, so that nothing falls between.
-    let notices = call.app.store.subscribe(&peer.subscriber);
+    let notices = call.app.events().subscribe(&peer.subscriber);
     let first = hello(&call.app, &peer).await?;
     // A revocation between the first look and the subscription is seen here.
     call.peer().await?;
@@ -54,7 +54,11 @@ pub async fn stream(call: &mut Call) -> Reply {
 }
 
 async fn hello(app: &App, peer: &Peer) -> Result<ServerEvent, Problem> {
-    let head = app.store.head(peer.subscriber.clone()).await.or_problem()?;
+    let head = app
+        .chain()
+        .head(peer.subscriber.clone())
+        .await
+        .or_problem()?;
     Ok(ServerEvent::Hello { head })
 }
 

@@ -10,10 +10,10 @@ use simsync_protocol::api::{
 use simsync_protocol::problem::{Code, Problem};
 
 use crate::ca;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::refuse;
-use crate::store::types::{Enrol, KeyState, Pair};
+use crate::rules;
+use crate::store::types::{Enrol, Pair};
 use simsync_protocol::enrolment::EnrolmentCode;
 
 /// Longest label, in bytes.
@@ -64,7 +64,7 @@ pub async fn nonce(call: &mut Call) -> Reply {
     reply::json(&NonceAnswer {
         server: call.app.server,
         nonce,
-        moving: call.app.store.moving().await.or_problem()?,
+        moving: call.app.moving().moving().await.or_problem()?,
     })
 }
 
@@ -102,7 +102,7 @@ pub async fn enrol(call: &mut Call) -> Reply {
     };
     let already = call
         .app
-        .store
+        .pairings()
         .enrol(Enrol {
             subscriber: request.subscriber,
             code: code.hash(),
@@ -137,16 +137,11 @@ pub async fn pair(call: &mut Call) -> Reply {
     };
     let app = &call.app;
     let card = app
-        .store
+        .pairings()
         .card(request.subscriber.clone(), request.card)
         .await
         .or_problem()?;
-    let Some(card) = card else {
-        return refuse(Code::CardMismatch, "the card is not one of this subscriber");
-    };
-    if card.state == KeyState::Revoked {
-        return refuse(Code::CardRevoked, "this card was revoked");
-    }
+    let card = rules::pairing::own_card(card).or_problem()?;
     let terminal = TerminalId::of(&csr.key);
     let csr_hash = Hash::of(&request.csr.0);
     let binding = text::binding(
@@ -165,7 +160,7 @@ pub async fn pair(call: &mut Call) -> Reply {
     let certificate = ca::terminal_certificate(&app.ca, &request.subscriber, &csr)
         .map_err(|e| reply::internal(&e))?;
     let certificate = app
-        .store
+        .pairings()
         .pair(Pair {
             subscriber: request.subscriber,
             card: request.card,

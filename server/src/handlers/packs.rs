@@ -14,12 +14,11 @@ use simsync_vault::ids::{CollectionId, PackId};
 
 use crate::app::App;
 use crate::config::PIECE;
-use crate::http::reply::{self, BodyError, OrProblem as _};
+use crate::http::reply::{self, BodyError, OrProblem as _, refuse};
 use crate::http::sending;
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::Kind;
-use crate::rules::refuse;
 use crate::store::blobs::BlobKey;
 use crate::store::types::{GrantRow, PackRow, PackStatus, Peer, Rights};
 
@@ -29,15 +28,19 @@ const OCTETS: &str = "application/octet-stream";
 pub async fn live(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
     let collection: CollectionId = call.param("collection")?;
-    let store = &call.app.store;
-    let rights = store.rights(peer.subscriber.clone(), peer.terminal).await;
+    let app = &call.app;
+    let rights = app
+        .chain()
+        .rights(peer.subscriber.clone(), peer.terminal)
+        .await;
     if !rights.or_problem()?.collections.contains(&collection) {
         return refuse(
             Code::CollectionRefused,
             "this collection is not one of this terminal's",
         );
     }
-    let packs = store
+    let packs = app
+        .packs()
         .live_packs(peer.subscriber, collection)
         .await
         .or_problem()?;
@@ -59,7 +62,7 @@ async fn reader(call: &Call) -> Result<Reader, Problem> {
     }
     let rights = call
         .app
-        .store
+        .chain()
         .rights(peer.subscriber.clone(), peer.terminal)
         .await
         .or_problem()?;
@@ -74,7 +77,7 @@ impl Reader {
     /// Looks packs up and checks that this reader may have them, in the order asked for.
     async fn find(&self, app: &App, ids: &[PackId]) -> Result<Vec<PackRow>, Problem> {
         let rows = app
-            .store
+            .packs()
             .packs(self.peer.subscriber.clone(), ids.to_vec())
             .await;
         let rows: HashMap<PackId, PackRow> = rows

@@ -11,11 +11,11 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::keyobject::KeyObject;
 
 use super::open::take_nonce;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::refuse;
+use crate::rules;
 use crate::store::types::{
-    Actor, AddPairings, CardRow, KeyState, Known, NewGrant, OpenSession, Peer, RenewSession, Scope,
+    Actor, AddPairings, CardRow, Known, NewGrant, OpenSession, Peer, RenewSession, Scope,
     SessionView,
 };
 
@@ -51,14 +51,12 @@ fn answer(grant: Grant, view: SessionView) -> Reply {
 
 /// The subscriber's own card, not revoked.
 async fn own_card(call: &Call, peer: &Peer, card: CardId) -> Result<CardRow, Problem> {
-    let found = call.app.store.card(peer.subscriber.clone(), card).await;
-    match found.or_problem()? {
-        None => refuse(Code::CardMismatch, "the card is not one of this subscriber"),
-        Some(card) if card.state == KeyState::Revoked => {
-            refuse(Code::CardRevoked, "this card was revoked")
-        }
-        Some(card) => Ok(card),
-    }
+    let found = call
+        .app
+        .pairings()
+        .card(peer.subscriber.clone(), card)
+        .await;
+    rules::pairing::own_card(found.or_problem()?).or_problem()
 }
 
 /// The certificate's hash; a [`Peer`] was found by it.
@@ -101,7 +99,7 @@ pub async fn open(call: &mut Call) -> Reply {
     }
     let (grant, row) = new_grant(call, certificate)?;
     let view = app
-        .store
+        .sessions()
         .open_session(OpenSession {
             subscriber: peer.subscriber,
             statement: request.statement,
@@ -140,7 +138,7 @@ pub async fn renew(call: &mut Call) -> Reply {
     }
     let (grant, row) = new_grant(call, certificate)?;
     let view = app
-        .store
+        .sessions()
         .renew_session(RenewSession {
             subscriber: peer.subscriber,
             terminal: peer.terminal,
@@ -166,10 +164,9 @@ pub async fn narrow(call: &mut Call) -> Reply {
         Narrow::Upload => Scope::Upload,
         Narrow::Removed => Scope::Nothing,
     };
-    let now = call.app.now();
     call.app
-        .store
-        .narrow(peer.subscriber, grant.session, to, now)
+        .sessions()
+        .narrow(peer.subscriber, grant.session, to)
         .await
         .or_problem()?;
     reply::done()
@@ -189,7 +186,7 @@ pub async fn own(call: &mut Call) -> Reply {
     };
     let sessions = call
         .app
-        .store
+        .sessions()
         .own_sessions(peer.subscriber, peer.terminal, one)
         .await
         .or_problem()?;
@@ -205,8 +202,9 @@ pub async fn pairings(call: &mut Call) -> Reply {
         return refuse(Code::TooLarge, "too many terminals at once");
     }
     let card = own_card(call, &peer, request.card).await?;
-    let store = &call.app.store;
-    let newest = store
+    let app = &call.app;
+    let newest = app
+        .chain()
         .key_object(peer.subscriber.clone())
         .await
         .or_problem()?;
@@ -255,7 +253,7 @@ pub async fn pairings(call: &mut Call) -> Reply {
             .collect(),
         now: call.app.now(),
     };
-    store.add_pairings(row).await.or_problem()?;
+    app.pairings().add_pairings(row).await.or_problem()?;
     reply::done()
 }
 
@@ -269,7 +267,7 @@ pub async fn revoke_terminal(call: &mut Call) -> Reply {
     }
     let (by, now) = (Actor::Terminal(peer.terminal), call.app.now());
     call.app
-        .store
+        .pairings()
         .revoke_terminal(peer.subscriber, request.terminal, by, now)
         .await
         .or_problem()?;
@@ -289,7 +287,7 @@ pub async fn revoke_card(call: &mut Call) -> Reply {
     }
     let (by, now) = (Actor::Terminal(peer.terminal), call.app.now());
     call.app
-        .store
+        .pairings()
         .revoke_card(peer.subscriber, request.card, by, now)
         .await
         .or_problem()?;

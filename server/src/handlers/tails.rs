@@ -6,9 +6,9 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::tail::Tail;
 
 use crate::config::TAIL_JSON;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
-use crate::rules::{format_problem, refuse};
+use crate::rules::Refusal;
 use crate::store::types::PutTail;
 
 /// Most sessions in one request.
@@ -18,10 +18,12 @@ const FORGET_MAX: usize = 1000;
 pub async fn put(call: &mut Call) -> Reply {
     let peer = call.any_peer().await?;
     let request: TailRequest = call.json_up_to(TAIL_JSON).await?;
-    let tail = Tail::from_bytes(&request.signed.0).map_err(|e| format_problem(&e))?;
+    let tail = Tail::from_bytes(&request.signed.0)
+        .map_err(Refusal::Format)
+        .or_problem()?;
     let state = call
         .app
-        .store
+        .tails()
         .put_tail(PutTail {
             subscriber: peer.subscriber,
             terminal: peer.terminal,
@@ -43,7 +45,7 @@ pub async fn get(call: &mut Call) -> Reply {
     };
     let found = call
         .app
-        .store
+        .tails()
         .tail(peer.subscriber, session)
         .await
         .or_problem()?;
@@ -65,7 +67,7 @@ pub async fn forget(call: &mut Call) -> Reply {
     }
     let now = call.app.now();
     call.app
-        .store
+        .tails()
         .forget(peer.subscriber, request.sessions, peer.terminal, now)
         .await
         .or_problem()?;

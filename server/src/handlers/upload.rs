@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use simsync_card::ids::Hash;
 use simsync_protocol::api::{BATCH_PACKS_MAX, PACK_MAX, PackState, PutPacksAnswer, SessionState};
 use simsync_protocol::batch::{BatchError, Decoder, RECORD_HEADER};
 use simsync_protocol::problem::{Code, Problem};
@@ -13,12 +14,11 @@ use simsync_vault::ids::{CollectionId, PackId};
 use crate::app::App;
 use crate::config::UPLOAD_MEMORY;
 use crate::http::input::Pieces;
-use crate::http::reply::{self, OrProblem as _};
+use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::{Hold, Kind};
-use crate::rules::refuse;
-use crate::store::blobs::{BlobKey, Staged};
+use crate::store::blobs::{BlobKey, Staging};
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Peer};
 
 /// Bytes of an upload in parts that are written at once.
@@ -47,10 +47,13 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
     } else {
         call.grant_opt(&peer).await?
     };
-    let store = &call.app.store;
+    let app = &call.app;
     let (collections, any) = match grant {
         Some(_) => {
-            let rights = store.rights(peer.subscriber.clone(), peer.terminal).await;
+            let rights = app
+                .chain()
+                .rights(peer.subscriber.clone(), peer.terminal)
+                .await;
             let rights = rights.or_problem()?;
             (rights.collections.into_iter().collect(), !rights.vault)
         }
@@ -60,7 +63,8 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
             (HashSet::new(), false)
         }
     };
-    let used = store
+    let used = app
+        .packs()
         .outbox_bytes(peer.subscriber.clone(), peer.terminal)
         .await;
     Ok(Writer {
@@ -77,7 +81,7 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
 
 /// A session of this terminal is not settled yet: one that is known, or one that the request's statement proves.
 async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
-    let store = &call.app.store;
+    let app = &call.app;
     let waits = |state: SessionState| {
         matches!(
             state,
@@ -95,14 +99,22 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
     };
     let (sub, terminal) = (peer.subscriber.clone(), peer.terminal);
     let Some(statement) = call.statement()? else {
-        let own = store.own_sessions(sub, terminal, None).await.or_problem()?;
+        let own = app
+            .sessions()
+            .own_sessions(sub, terminal, None)
+            .await
+            .or_problem()?;
         return own
             .iter()
             .any(|s| waits(s.state))
             .then_some(())
             .ok_or_else(required);
     };
-    let card = store.card(sub.clone(), statement.card).await.or_problem()?;
+    let card = app
+        .pairings()
+        .card(sub.clone(), statement.card)
+        .await
+        .or_problem()?;
     let Some(card) = card else {
         return refuse(Code::CardMismatch, "the card is not one of this subscriber");
     };
@@ -116,7 +128,8 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
         card: statement.card,
         n: statement.n,
     };
-    let known = store
+    let known = app
+        .sessions()
         .own_sessions(sub, terminal, Some(session))
         .await
         .or_problem()?;
@@ -184,10 +197,41 @@ pub async fn batch(call: &mut Call) -> Reply {
     let app = call.app.clone();
     let mut body = call.pieces()?;
     let _place = place(&call.conn, batch_memory(&body)).await?;
+    let subscriber = writer.peer.subscriber.clone();
+    let mut staging = app.blobs.begin(subscriber).await.or_problem()?;
+    let packs = match receive(&mut body, &mut writer, staging.as_mut()).await {
+        Ok(packs) => packs,
+        Err(problem) => {
+            if let Err(e) = staging.abort().await {
+                tracing::warn!("a batch that was not taken could not be removed: {e:?}");
+            }
+            return Err(problem);
+        }
+    };
+    staging.finish().await.or_problem()?;
+    let stored = packs.iter().map(|(pack, _)| pack.id).collect();
+    app.packs()
+        .complete_packs(CompletePacks {
+            subscriber: writer.peer.subscriber,
+            terminal: writer.peer.terminal,
+            packs,
+            now: app.now(),
+        })
+        .await
+        .or_problem()?;
+    reply::json(&PutPacksAnswer { stored })
+}
+
+/// Writes the packs of a batch aside as they arrive; answers each with the SHA-256 of its bytes.
+async fn receive(
+    body: &mut Pieces,
+    writer: &mut Writer,
+    staging: &mut dyn Staging,
+) -> Result<Vec<(PackRef, Hash)>, Problem> {
     let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
-    let (mut staged, mut packs, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut packs, mut seen) = (Vec::new(), HashSet::new());
     loop {
-        let mut arrived = Vec::new();
+        let (mut names, mut arrived) = (Vec::new(), Vec::new());
         while let Some(pack) = decoder.next_pack().map_err(|e| batch_problem(&e))? {
             let named = PackRef {
                 id: pack.id,
@@ -198,11 +242,12 @@ pub async fn batch(call: &mut Call) -> Reply {
             if !seen.insert(pack.id) {
                 return refuse(Code::BadRequest, format!("pack {} comes twice", pack.id));
             }
-            packs.push(named);
-            arrived.push((writer.key(pack.id), pack.bytes));
+            names.push(named);
+            arrived.push((pack.id, pack.bytes));
         }
         if !arrived.is_empty() {
-            staged.extend(app.blobs.stage(arrived).await.or_problem()?);
+            let hashes = staging.write(arrived).await.or_problem()?;
+            packs.extend(names.into_iter().zip(hashes));
         }
         match body.next().await? {
             Some(piece) => decoder.push(piece),
@@ -210,20 +255,7 @@ pub async fn batch(call: &mut Call) -> Reply {
         }
     }
     decoder.finish().map_err(|e| batch_problem(&e))?;
-    let stored = packs.iter().map(|p| p.id).collect();
-    let hashes = staged.iter().map(Staged::hash);
-    let packs = packs.into_iter().zip(hashes).collect();
-    app.blobs.publish(staged).await.or_problem()?;
-    app.store
-        .complete_packs(CompletePacks {
-            subscriber: writer.peer.subscriber,
-            terminal: writer.peer.terminal,
-            packs,
-            now: app.now(),
-        })
-        .await
-        .or_problem()?;
-    reply::json(&PutPacksAnswer { stored })
+    Ok(packs)
 }
 
 fn parse_id(id: &str) -> Result<PackId, Problem> {
@@ -258,7 +290,7 @@ pub async fn state(call: &mut Call, id: &str) -> Reply {
     let writer = writer(call).await?;
     let rows = call
         .app
-        .store
+        .packs()
         .packs(writer.peer.subscriber.clone(), vec![id])
         .await
         .or_problem()?;
@@ -311,7 +343,7 @@ impl Upload {
         let app = self.app.clone();
         let _place = place(&self.conn, UPLOAD_MEMORY).await?;
         let row = app
-            .store
+            .packs()
             .begin_pack(BeginPack {
                 subscriber: self.writer.peer.subscriber.clone(),
                 pack: self.pack,
@@ -393,7 +425,7 @@ impl Upload {
     async fn note(&self, received: u64) -> Result<(), Problem> {
         let subscriber = self.writer.peer.subscriber.clone();
         self.app
-            .store
+            .packs()
             .pack_progress(subscriber, self.pack.id, received, self.app.now())
             .await
             .or_problem()
@@ -404,11 +436,11 @@ impl Upload {
         let hash = self
             .app
             .blobs
-            .finish(key, self.pack.size)
+            .finish_parts(key, self.pack.size)
             .await
             .or_problem()?;
         self.app
-            .store
+            .packs()
             .complete_packs(CompletePacks {
                 subscriber: self.writer.peer.subscriber.clone(),
                 terminal: self.writer.peer.terminal,

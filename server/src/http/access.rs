@@ -6,9 +6,11 @@ use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::statement::SessionStatement;
 
 use super::call::Call;
-use super::reply::OrProblem as _;
-use crate::rules::refuse;
-use crate::store::types::{GrantRow, KeyState, Peer, Scope, SubscriberState};
+use super::reply::{OrProblem as _, refuse};
+use crate::rules::Refusal;
+use crate::rules::grant::{self, Shown};
+use crate::rules::subscriber;
+use crate::store::types::{GrantRow, KeyState, Peer, Scope};
 
 impl Call {
     /// The terminal of the certificate, whatever its state.
@@ -19,18 +21,13 @@ impl Call {
                 "this needs a paired terminal's certificate",
             );
         };
-        let Some(peer) = self.app.store.peer(certificate).await.or_problem()? else {
+        let Some(peer) = self.app.pairings().peer(certificate).await.or_problem()? else {
             return refuse(
                 Code::NotPaired,
                 "this certificate is not one of a paired terminal: run `simsync pair`",
             );
         };
-        if peer.subscriber_state != SubscriberState::Active {
-            return refuse(
-                Code::SubscriberInactive,
-                "this subscriber is suspended or removed: ask the operator",
-            );
-        }
+        subscriber::active(Some(peer.subscriber_state)).or_problem()?;
         Ok(peer)
     }
 
@@ -38,7 +35,7 @@ impl Call {
     pub async fn peer(&self) -> Result<Peer, Problem> {
         let peer = self.any_peer().await?;
         if peer.terminal_state == KeyState::Revoked {
-            return refuse(Code::TerminalRevoked, "this terminal was revoked");
+            return Err(Refusal::TerminalRevoked).or_problem();
         }
         Ok(peer)
     }
@@ -48,44 +45,24 @@ impl Call {
         let Some(text) = self.header(GRANT_HEADER)? else {
             return Ok(None);
         };
-        let required = || {
-            Problem::new(
-                Code::GrantRequired,
-                "the grant is unknown, has ended, or is of another connection: renew the session on this connection",
-            )
+        let row = match text.parse::<Grant>() {
+            Ok(grant) => {
+                let found = self
+                    .app
+                    .sessions()
+                    .grant(peer.subscriber.clone(), Hash::of(&grant.0))
+                    .await;
+                found.or_problem()?
+            }
+            Err(_) => None,
         };
-        let grant: Grant = text.parse().map_err(|_| required())?;
-        let found = self
-            .app
-            .store
-            .grant(peer.subscriber.clone(), Hash::of(&grant.0))
-            .await
-            .or_problem()?
-            .ok_or_else(required)?;
-        let here =
-            found.connection == self.conn.id && Some(found.certificate) == self.conn.certificate;
-        if !here || found.terminal != peer.terminal {
-            return Err(required());
-        }
-        if found.card_state == KeyState::Revoked {
-            return refuse(Code::CardRevoked, "this card was revoked");
-        }
-        if found.last_n > found.session.n {
-            return refuse(
-                Code::SessionSuperseded,
-                "the card has opened a newer session since: deliver what is left as a tail, or open a session again",
-            );
-        }
-        if found.scope == Scope::Nothing {
-            return refuse(
-                Code::GrantNarrowed,
-                "the card was removed: open a session again",
-            );
-        }
-        if found.expires <= self.app.now() {
-            return Err(required());
-        }
-        Ok(Some(found))
+        let shown = Shown {
+            terminal: peer.terminal,
+            certificate: self.conn.certificate,
+            connection: self.conn.id,
+        };
+        let good = grant::check(row, &shown, self.app.now()).or_problem()?;
+        Ok(Some(good))
     }
 
     /// A grant that covers uploading.

@@ -3,6 +3,7 @@
 pub mod access;
 mod call;
 pub mod input;
+mod problems;
 pub mod refusal_counts;
 pub mod refusals;
 pub mod reply;

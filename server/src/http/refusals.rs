@@ -49,7 +49,7 @@ pub async fn write_counted(app: &App) {
 }
 
 async fn write(app: &App, certificate: Hash, detail: serde_json::Value) {
-    let Ok(Some(peer)) = app.store.peer(certificate).await else {
+    let Ok(Some(peer)) = app.pairings().peer(certificate).await else {
         return;
     };
     let entry = AuditEntry {
@@ -59,7 +59,7 @@ async fn write(app: &App, certificate: Hash, detail: serde_json::Value) {
         detail,
         now: app.now(),
     };
-    if let Err(e) = app.store.audit(entry).await {
+    if let Err(e) = app.audit().audit(entry).await {
         tracing::error!("the audit log cannot be written: {e}");
     }
 }

@@ -10,6 +10,8 @@ use hyper::body::Frame;
 use serde::Serialize;
 use simsync_protocol::problem::{Code, Problem};
 
+use super::problems;
+use crate::rules::Refusal;
 use crate::store::StoreError;
 
 /// Why a streamed body broke off.
@@ -98,10 +100,15 @@ fn chain(error: &dyn std::error::Error) -> String {
     out
 }
 
+/// A refusal of the request itself, before any store is asked.
+pub fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem::new(code, detail))
+}
+
 /// What a store's error means to a client.
-pub fn store_problem(error: StoreError) -> Problem {
+fn store_problem(error: StoreError) -> Problem {
     match error {
-        StoreError::Refused(problem) => problem,
+        StoreError::Refused(refusal) => problems::of(&refusal),
         StoreError::Full => {
             tracing::error!("the disk or quota is full");
             Problem::new(
@@ -113,7 +120,7 @@ pub fn store_problem(error: StoreError) -> Problem {
     }
 }
 
-/// For `?` on a store's calls.
+/// For `?` on a store's calls and on rules.
 pub trait OrProblem<T> {
     /// The value, or what the client is told.
     fn or_problem(self) -> Result<T, Problem>;
@@ -122,5 +129,11 @@ pub trait OrProblem<T> {
 impl<T> OrProblem<T> for Result<T, StoreError> {
     fn or_problem(self) -> Result<T, Problem> {
         self.map_err(store_problem)
+    }
+}
+
+impl<T> OrProblem<T> for Result<T, Refusal> {
+    fn or_problem(self) -> Result<T, Problem> {
+        self.map_err(|refusal| problems::of(&refusal))
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use simsync_card::ids::{CardId, Hash, ServerId, TerminalId};
 use simsync_protocol::api::{HeadInfo, SessionState};
-use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{Commit, CommitBody, SessionRef};
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, TerminalEntry, Wrap};
 use simsync_vault::succession;
 
 use super::facts::Facts;
-use super::{format_problem, keyobject, refuse};
+use super::keyobject;
+use super::refusal::Refusal;
 use crate::store::types::{CardRow, KeyState, PackStatus, Scope, TailStatus};
 
 /// What is to be written, beside commit, key object and head.
@@ -44,7 +44,7 @@ pub fn decide(
     grant_session: &SessionRef,
     server: &ServerId,
     facts: &Facts,
-) -> Result<Outcome, Problem> {
+) -> Result<Outcome, Refusal> {
     let body = &commit.body;
     if let Some((head, _)) = facts.head.as_ref().filter(|_| facts.known) {
         return Ok(Outcome::Repeated(*head));
@@ -52,22 +52,16 @@ pub fn decide(
     let card = session_rules(body, terminal, grant_session, facts)?;
     let epoch_now = facts.key_object.as_ref().map_or(0, |k| k.body.epoch);
     if facts.rekey_required && new_list.is_none_or(|(k, _)| k.body.epoch <= epoch_now) {
-        return refuse(
-            Code::RekeyRequired,
-            "something was revoked: this session must first make a new epoch (a key object with the next epoch)",
-        );
+        return Err(Refusal::RekeyRequired);
     }
     head_rules(commit, card, server, facts)?;
     let list = list_rules(body, card, new_list, facts)?;
     let entry = author(body, list, facts)?;
     commit
         .verify(&entry.key, &card.keys.sig)
-        .map_err(|e| format_problem(&e))?;
+        .map_err(Refusal::Format)?;
     if list.recipient_keys(&card.card) != Some(card.keys.sig) {
-        return refuse(
-            Code::CardRevoked,
-            "the card of this session is no longer a recipient of the vault key",
-        );
+        return Err(Refusal::NoRecipient);
     }
     let granted: HashSet<CollectionId> = entry.collections.iter().copied().collect();
     root_rules(body, &granted, facts)?;
@@ -98,58 +92,42 @@ fn session_rules<'a>(
     terminal: &TerminalId,
     grant_session: &SessionRef,
     facts: &'a Facts,
-) -> Result<&'a CardRow, Problem> {
+) -> Result<&'a CardRow, Refusal> {
     let named = SessionRef {
         card: body.session.card,
         n: body.session.n,
     };
     if body.terminal != *terminal {
-        return refuse(Code::SignatureRefused, "the commit is another terminal's");
+        return Err(Refusal::CommitOfOther);
     }
     let Some(session) = facts.session.as_ref() else {
-        return refuse(Code::ChainRefused, "the commit's session is unknown here");
+        return Err(Refusal::CommitSessionUnknown);
     };
     if named != *grant_session || session.statement != body.session {
-        return refuse(
-            Code::ChainRefused,
-            "the commit names another session than that of its grant",
-        );
+        return Err(Refusal::CommitSessionOther);
     }
     let Some(card) = facts.cards.get(&named.card) else {
-        return refuse(Code::CardMismatch, "the card is not one of this subscriber");
+        return Err(Refusal::NotTheirCard);
     };
     if card.state == KeyState::Revoked {
-        return refuse(Code::CardRevoked, "this card was revoked");
+        return Err(Refusal::CardRevoked);
     }
     match session.state {
         SessionState::Closed => {
-            return refuse(
-                Code::ChainRefused,
-                "this session is closed; open another one",
-            );
+            return Err(Refusal::SessionClosed);
         }
         SessionState::TailDelivered | SessionState::Quarantined | SessionState::Forgotten => {
-            return superseded();
+            return Err(Refusal::SessionSuperseded);
         }
         SessionState::Open => {}
     }
     if card.last_n > named.n {
-        return superseded();
+        return Err(Refusal::SessionSuperseded);
     }
     if session.scope == Scope::Nothing {
-        return refuse(
-            Code::GrantNarrowed,
-            "the card was removed; open a session again",
-        );
+        return Err(Refusal::CardGone);
     }
     Ok(card)
-}
-
-fn superseded<T>() -> Result<T, Problem> {
-    refuse(
-        Code::SessionSuperseded,
-        "the card has opened a newer session since: deliver what is left as a tail, or open a session again",
-    )
 }
 
 /// Compare-and-set: it must follow the newest commit.
@@ -158,22 +136,17 @@ fn head_rules(
     card: &CardRow,
     server: &ServerId,
     facts: &Facts,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     let body = &commit.body;
     let before = facts.head.as_ref().map(|(_, c)| c);
     let hash = before.map_or(Hash::ZERO, Commit::hash);
     if body.previous != hash {
-        let mut problem = Problem::new(
-            Code::HeadMoved,
-            "another terminal has committed since: fetch, merge and commit again",
-        );
-        problem.head = facts.head.as_ref().map(|(h, _)| *h);
-        return Err(problem);
+        return Err(Refusal::HeadMoved(facts.head.as_ref().map(|(h, _)| *h)));
     }
     succession::follows(commit, before.map(|c| &c.body), server, &card.keys.sig)
-        .map_err(|e| format_problem(&e))?;
+        .map_err(Refusal::Format)?;
     if before.is_some_and(|c| c.body.vault != body.vault) {
-        return refuse(Code::ChainRefused, "it belongs to another vault");
+        return Err(Refusal::OtherVault);
     }
     Ok(())
 }
@@ -184,54 +157,38 @@ fn list_rules<'a>(
     card: &CardRow,
     new_list: Option<&'a (KeyObject, Vec<Wrap>)>,
     facts: &'a Facts,
-) -> Result<&'a KeyObject, Problem> {
+) -> Result<&'a KeyObject, Refusal> {
     let now = facts.key_object.as_ref();
     let number_now = now.map_or(0, |k| k.body.list_number);
     let list = match (new_list, now) {
         (Some((list, wraps)), _) => {
             if list.body.list_number <= number_now {
-                return list_moved(number_now);
+                return Err(Refusal::ListMoved(number_now));
             }
             keyobject::check(list, wraps, card, facts)?;
             list
         }
         (None, Some(now)) => {
             if body.list_number < number_now {
-                return list_moved(number_now);
+                return Err(Refusal::ListMoved(number_now));
             }
             now
         }
         (None, None) => {
-            return refuse(
-                Code::ChainRefused,
-                "the first commit of a vault must bring its first key object",
-            );
+            return Err(Refusal::FirstListMissing);
         }
     };
     let named = (body.list_number, body.list_hash, body.vault);
     if named != (list.body.list_number, list.hash(), list.body.vault) {
-        return refuse(
-            Code::ChainRefused,
-            "the commit names another key object than the one in force with it",
-        );
+        return Err(Refusal::ListOther);
     }
     if body.epoch != list.body.epoch {
-        return refuse(
-            Code::ChainRefused,
-            format!(
-                "the commit is of epoch {}, its key object of epoch {}",
-                body.epoch, list.body.epoch
-            ),
-        );
+        return Err(Refusal::EpochOther {
+            commit: body.epoch,
+            list: list.body.epoch,
+        });
     }
     Ok(list)
-}
-
-fn list_moved<T>(number: u32) -> Result<T, Problem> {
-    refuse(
-        Code::ListMoved,
-        format!("key object {number} is in force: fetch it and commit again"),
-    )
 }
 
 /// The author's entry: in the key object named, or, for a terminal that takes itself out, in the one before.
@@ -239,17 +196,12 @@ fn author<'a>(
     body: &CommitBody,
     list: &'a KeyObject,
     facts: &'a Facts,
-) -> Result<&'a TerminalEntry, Problem> {
+) -> Result<&'a TerminalEntry, Refusal> {
     let before = facts.key_object.as_ref();
     list.body
         .terminal(&body.terminal)
         .or_else(|| before.and_then(|k| k.body.terminal(&body.terminal)))
-        .ok_or_else(|| {
-            Problem::new(
-                Code::NotPaired,
-                "this terminal is not in the key object: run `simsync pair` to finish its pairing",
-            )
-        })
+        .ok_or(Refusal::NotInKeyObject)
 }
 
 /// Roots change in the terminal's own collections only (M12).
@@ -257,7 +209,7 @@ fn root_rules(
     body: &CommitBody,
     granted: &HashSet<CollectionId>,
     facts: &Facts,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     let before: BTreeMap<_, _> = facts
         .head
         .iter()
@@ -268,13 +220,10 @@ fn root_rules(
     for collection in all {
         let changed = before.get(collection) != after.get(collection);
         if changed && !granted.contains(collection) {
-            return refuse(
-                Code::CollectionRefused,
-                format!("collection {collection} is not one of this terminal's"),
-            );
+            return Err(Refusal::CollectionOther(*collection));
         }
         if *collection == CollectionId::OUTBOX {
-            return refuse(Code::ChainRefused, "the outbox is no collection");
+            return Err(Refusal::OutboxRoot);
         }
     }
     Ok(())
@@ -284,72 +233,43 @@ fn pack_rules(
     body: &CommitBody,
     granted: &HashSet<CollectionId>,
     facts: &Facts,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     let mut named = HashSet::new();
     for pack in &body.packs_added {
         if !named.insert(pack.id) {
-            return refuse(
-                Code::ChainRefused,
-                format!("pack {} is named twice", pack.id),
-            );
+            return Err(Refusal::PackTwice(pack.id));
         }
         if !granted.contains(&pack.collection) {
-            return refuse(
-                Code::CollectionRefused,
-                format!(
-                    "pack {} is of a collection that is not this terminal's",
-                    pack.id
-                ),
-            );
+            return Err(Refusal::PackOfOther(pack.id));
         }
-        let missing = || {
-            Problem::new(
-                Code::PackMissing,
-                format!("pack {} is not here: upload it, then commit again", pack.id),
-            )
-        };
+        let missing = || Refusal::PackMissing(pack.id);
         let row = facts.packs.get(&pack.id).ok_or_else(missing)?;
         match row.status {
             PackStatus::Uploading => return Err(missing()),
             PackStatus::Dropped => {
-                return refuse(
-                    Code::PackDropped,
-                    format!("pack {} was dropped: upload it under a new name", pack.id),
-                );
+                return Err(Refusal::PackDropped(pack.id));
             }
             PackStatus::Committed => {
-                return refuse(
-                    Code::ChainRefused,
-                    format!("pack {} is part of the vault already", pack.id),
-                );
+                return Err(Refusal::PackCommitted(pack.id));
             }
             PackStatus::Complete if row.pack != *pack => {
-                return refuse(
-                    Code::ChainRefused,
-                    format!("pack {} has another size or collection here", pack.id),
-                );
+                return Err(Refusal::PackOther(pack.id));
             }
             PackStatus::Complete => {}
         }
     }
     for id in &body.packs_dropped {
         if !named.insert(*id) {
-            return refuse(Code::ChainRefused, format!("pack {id} is named twice"));
+            return Err(Refusal::PackTwice(*id));
         }
         match facts.packs.get(id) {
             Some(row) if row.status == PackStatus::Committed => {
                 if !granted.contains(&row.pack.collection) {
-                    return refuse(
-                        Code::CollectionRefused,
-                        format!("pack {id} is of a collection that is not this terminal's"),
-                    );
+                    return Err(Refusal::PackOfOther(*id));
                 }
             }
             _ => {
-                return refuse(
-                    Code::ChainRefused,
-                    format!("pack {id} is not part of the vault, so it cannot be dropped"),
-                );
+                return Err(Refusal::PackNotLive(*id));
             }
         }
     }
@@ -357,26 +277,14 @@ fn pack_rules(
 }
 
 /// Tails that the commit names wait for it. Those that they replace are merged with them.
-fn tail_rules(body: &CommitBody, facts: &Facts) -> Result<Vec<SessionRef>, Problem> {
+fn tail_rules(body: &CommitBody, facts: &Facts) -> Result<Vec<SessionRef>, Refusal> {
     let mut merged: Vec<SessionRef> = Vec::new();
     for session in &body.tails_merged {
         let Some(tail) = facts.tails.get(session) else {
-            return refuse(
-                Code::NoSuchObject,
-                format!(
-                    "there is no tail of session {} of card {}",
-                    session.n, session.card
-                ),
-            );
+            return Err(Refusal::NoTail(*session));
         };
         if tail.status == TailStatus::Merged {
-            return refuse(
-                Code::TailMerged,
-                format!(
-                    "the tail of session {} of card {} is merged already",
-                    session.n, session.card
-                ),
-            );
+            return Err(Refusal::TailMerged(*session));
         }
         merged.push(*session);
     }
@@ -436,3 +344,6 @@ fn plan(
         closed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,9 @@
 //! When a new key object is accepted with the commit that first names it.
 
-use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, Wrap};
 
 use super::facts::Facts;
-use super::{format_problem, refuse};
+use super::refusal::Refusal;
 use crate::store::types::{CardRow, KeyState};
 
 /// Longest ciphertext of a wrap: 32 bytes of key, a tag, and room for a later format.
@@ -16,19 +15,19 @@ pub fn check(
     wraps: &[Wrap],
     session_card: &CardRow,
     facts: &Facts,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     match &facts.key_object {
         None => list.verify_first(&session_card.card, &session_card.keys),
         Some(before) => list.verify_next(before),
     }
-    .map_err(|e| format_problem(&e))?;
+    .map_err(Refusal::Format)?;
     wrap_rules(list, wraps)?;
     card_rules(list, facts)?;
     terminal_rules(list, facts)
 }
 
 /// One wrap for each recipient, each the one that the key object names.
-fn wrap_rules(list: &KeyObject, wraps: &[Wrap]) -> Result<(), Problem> {
+fn wrap_rules(list: &KeyObject, wraps: &[Wrap]) -> Result<(), Refusal> {
     let fits = |w: &Wrap| w.ciphertext.len() <= WRAP_MAX && list.names(w);
     let each = list
         .body
@@ -36,39 +35,24 @@ fn wrap_rules(list: &KeyObject, wraps: &[Wrap]) -> Result<(), Problem> {
         .iter()
         .all(|r| wraps.iter().filter(|w| w.recipient == r.id).count() == 1);
     if wraps.len() != list.body.recipients.len() || !each || !wraps.iter().all(fits) {
-        return refuse(
-            Code::ChainRefused,
-            "the wraps are not the ones that the key object names",
-        );
+        return Err(Refusal::WrapsOther);
     }
     Ok(())
 }
 
 /// Every recipient but the recovery code is an enrolled card of this subscriber, with the keys it enrolled with.
-fn card_rules(list: &KeyObject, facts: &Facts) -> Result<(), Problem> {
+fn card_rules(list: &KeyObject, facts: &Facts) -> Result<(), Refusal> {
     for recipient in list.body.recipients.iter().filter(|r| r.id != RECOVERY_ID) {
         match facts.cards.get(&recipient.id) {
             Some(card) if card.keys != recipient.keys => {
-                return refuse(
-                    Code::CardMismatch,
-                    format!(
-                        "card {} has other keys than the key object says",
-                        recipient.id
-                    ),
-                );
+                return Err(Refusal::RecipientKeys(recipient.id));
             }
             Some(card) if card.state == KeyState::Revoked => {
-                return refuse(
-                    Code::CardRevoked,
-                    format!("card {} was revoked: leave it out", recipient.id),
-                );
+                return Err(Refusal::RecipientRevoked(recipient.id));
             }
             Some(_) => {}
             None => {
-                return refuse(
-                    Code::CardMismatch,
-                    format!("card {} is not one of this subscriber", recipient.id),
-                );
+                return Err(Refusal::RecipientUnknown(recipient.id));
             }
         }
     }
@@ -76,22 +60,16 @@ fn card_rules(list: &KeyObject, facts: &Facts) -> Result<(), Problem> {
 }
 
 /// Every terminal is paired.
-fn terminal_rules(list: &KeyObject, facts: &Facts) -> Result<(), Problem> {
+fn terminal_rules(list: &KeyObject, facts: &Facts) -> Result<(), Refusal> {
     for entry in &list.body.terminals {
         let id = entry.id();
         match facts.terminals.get(&id) {
             Some(terminal) if terminal.state == KeyState::Revoked => {
-                return refuse(
-                    Code::TerminalRevoked,
-                    format!("terminal {} was revoked: leave it out", id.short()),
-                );
+                return Err(Refusal::EntryRevoked(id));
             }
             Some(_) => {}
             None => {
-                return refuse(
-                    Code::NotPaired,
-                    format!("terminal {} is not paired with this subscriber", id.short()),
-                );
+                return Err(Refusal::EntryUnknown(id));
             }
         }
     }

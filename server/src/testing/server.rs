@@ -124,7 +124,7 @@ impl TestServer {
     /// An operator's order.
     pub async fn try_order(&self, order: Order) -> Result<Outcome, Problem> {
         let app = self.app();
-        admin::execute(app.store.as_ref(), order, app.now()).await
+        admin::execute(app.store(), order, app.now()).await
     }
 
     /// An operator's order that must succeed.

@@ -470,9 +470,7 @@ async fn w_6_refusals_are_counted_and_none_is_left_out() {
     assert_eq!(refusals, 5);
     // The others are written when the time has come, at the latest when the server stops.
     w.server.stop().await;
-    let entries = simsync_server::store::Store::audit_log(&w.server.home().store().unwrap())
-        .await
-        .unwrap();
+    let entries = w.server.home().store().unwrap().audit_log().await.unwrap();
     let refusals: Vec<serde_json::Value> = entries
         .iter()
         .filter(|e| e.action == "refused")

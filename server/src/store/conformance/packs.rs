@@ -1,68 +1,64 @@
-//! What every blob store must do.
+//! What is known of packs.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use simsync_card::ids::{Hash, SubscriberId};
-use simsync_protocol::problem::Code;
+use simsync_card::ids::Hash;
+use simsync_vault::commit::PackRef;
 use simsync_vault::ids::PackId;
 
-use super::refused;
-use crate::store::blobs::{BlobKey, Blobs};
-use crate::testing::Seed;
+use super::fixture::{Fixture, refused};
+use crate::rules::Refusal;
+use crate::store::types::{BeginPack, CompletePacks, PackStatus};
 
-/// Runs packs through a blob store.
-pub async fn blobs(blobs: Arc<dyn Blobs>) {
-    let (seed, sub) = (Seed::new(), "..".parse::<SubscriberId>().unwrap());
-    let key = |n: u8| BlobKey {
-        subscriber: sub.clone(),
-        pack: PackId([n; 16]),
-    };
-    let bytes: Vec<Bytes> = (0..20).map(|n| seed.blob(100 + n)).collect();
-    for range in [0..3, 3..20, 0..2] {
-        let packs = range
-            .clone()
-            .map(|n| (key(u8::try_from(n).unwrap()), bytes[n].clone()));
-        let staged = blobs.stage(packs.collect()).await.unwrap();
-        for (aside, n) in staged.iter().zip(range) {
-            assert_eq!(aside.hash(), Hash::of(&bytes[n]));
+impl Fixture {
+    fn complete(&self, pack: PackRef, hash: u8) -> CompletePacks {
+        CompletePacks {
+            subscriber: self.sub.clone(),
+            terminal: self.terminal.id(),
+            packs: vec![(pack, Hash([hash; 32]))],
+            now: 20,
         }
-        blobs.publish(staged).await.unwrap();
     }
-    assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
-    let aside = blobs.stage(vec![(key(0), seed.blob(100))]).await.unwrap();
-    refused(blobs.publish(aside).await, Code::PackExists);
-    drop(blobs.stage(vec![(key(99), seed.blob(10))]).await.unwrap());
-    let read = blobs
-        .read(vec![(key(1), 0..101), (key(0), 10..20)])
-        .await
-        .unwrap();
-    assert_eq!(read, [bytes[1].clone(), bytes[0].slice(10..20)]);
-    assert!(blobs.read(vec![(key(1), 0..102)]).await.is_err());
-    assert!(blobs.read(vec![(key(99), 0..1)]).await.is_err());
 
-    // In parts, with a step back, and finished twice.
-    let whole = seed.blob(1000);
-    assert_eq!(blobs.sync_parts(key(50)).await.unwrap(), 0);
-    blobs.append(key(50), 0, whole.slice(..400)).await.unwrap();
-    assert_eq!(blobs.sync_parts(key(50)).await.unwrap(), 400);
-    refused(
-        blobs.append(key(50), 500, whole.slice(500..)).await,
-        Code::BadRequest,
-    );
-    blobs
-        .append(key(50), 300, whole.slice(300..600))
-        .await
-        .unwrap();
-    assert!(blobs.finish(key(50), 1000).await.is_err());
-    blobs
-        .append(key(50), 600, whole.slice(600..))
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        assert_eq!(blobs.finish(key(50), 1000).await.unwrap(), Hash::of(&whole));
+    pub(super) async fn packs(&self) {
+        let s = &self.store;
+        let begin = |pack| BeginPack {
+            subscriber: self.sub.clone(),
+            pack,
+            terminal: self.terminal.id(),
+            now: 20,
+        };
+        let row = s.begin_pack(begin(self.pack(1, 10))).await.unwrap();
+        assert_eq!((row.status, row.received), (PackStatus::Uploading, 0));
+        refused(
+            s.begin_pack(begin(self.pack(1, 11))).await,
+            Refusal::PackExists,
+        );
+        s.pack_progress(self.sub.clone(), PackId([1; 16]), 4, 21)
+            .await
+            .unwrap();
+        let row = s.begin_pack(begin(self.pack(1, 10))).await.unwrap();
+        assert_eq!(row.received, 4);
+        s.complete_packs(self.complete(self.pack(1, 10), 1))
+            .await
+            .unwrap();
+        s.complete_packs(self.complete(self.pack(1, 10), 1))
+            .await
+            .unwrap();
+        refused(
+            s.complete_packs(self.complete(self.pack(1, 10), 2)).await,
+            Refusal::PackExists,
+        );
+        s.complete_packs(self.complete(self.pack(2, 5), 2))
+            .await
+            .unwrap();
+        let ids = vec![PackId([2; 16]), PackId([9; 16]), PackId([1; 16])];
+        let rows = s.packs(self.sub.clone(), ids).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|r| r.status == PackStatus::Complete));
+        assert!(
+            s.live_packs(self.sub.clone(), self.files)
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
-    assert_eq!(blobs.read(vec![(key(50), 0..1000)]).await.unwrap(), [whole]);
-    blobs.delete(vec![key(50), key(51), key(0)]).await.unwrap();
-    assert_eq!(blobs.list(sub).await.unwrap().len(), 19);
 }

@@ -4,11 +4,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
 use simsync_protocol::api::{MovingTo, ServerEvent};
-use simsync_protocol::problem::Code;
 use simsync_vault::keyobject::KeyObject;
 
 use super::connection::Tx;
-use super::{audit, rows};
+use super::{audit, rows, sessions};
+use crate::rules::revoke::{self, CardFacts, Vault};
+use crate::rules::subscriber;
 use crate::store::events::Notice;
 use crate::store::types::{
     Actor, AddSubscriber, AuditEntry, KeyState, NewCode, PackStatus, Scope, Seconds, SubscriberRow,
@@ -17,20 +18,14 @@ use crate::store::types::{
 use crate::store::{Result, StoreError};
 
 pub(super) fn add_subscriber(tx: &Tx<'_>, p: &AddSubscriber) -> Result<()> {
-    let added = tx
-        .prepare_cached("INSERT INTO subscribers VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
+    subscriber::add(&p.subscriber, state_of(tx, &p.subscriber)?)?;
+    tx.prepare_cached("INSERT INTO subscribers VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             p.subscriber.as_str(),
             p.label,
             rows::state_name(&SubscriberState::Active)?,
             p.now
         ])?;
-    if added == 0 {
-        return Err(StoreError::refuse(
-            Code::BadRequest,
-            format!("subscriber {} exists already", p.subscriber),
-        ));
-    }
     insert_code(tx, &p.subscriber, p.code)?;
     let detail = json!({ "label": p.label });
     audit::note(
@@ -44,16 +39,7 @@ pub(super) fn add_subscriber(tx: &Tx<'_>, p: &AddSubscriber) -> Result<()> {
 }
 
 pub(super) fn add_code(tx: &Tx<'_>, sub: &SubscriberId, code: NewCode, now: Seconds) -> Result<()> {
-    match state_of(tx, sub)? {
-        None => return Err(no_subscriber(sub)),
-        Some(SubscriberState::Removed) => {
-            return Err(StoreError::refuse(
-                Code::SubscriberInactive,
-                format!("subscriber {sub} was removed"),
-            ));
-        }
-        Some(_) => {}
-    }
+    subscriber::new_code(sub, state_of(tx, sub)?)?;
     tx.prepare_cached("DELETE FROM codes WHERE subscriber = ?1 AND card IS NULL")?
         .execute([sub.as_str()])?;
     insert_code(tx, sub, code)?;
@@ -65,10 +51,6 @@ fn insert_code(tx: &Tx<'_>, sub: &SubscriberId, code: NewCode) -> Result<()> {
     tx.prepare_cached("INSERT INTO codes VALUES (?1, ?2, ?3, NULL)")?
         .execute(params![sub.as_str(), code.hash.0, code.expires])?;
     Ok(())
-}
-
-fn no_subscriber(sub: &SubscriberId) -> StoreError {
-    StoreError::refuse(Code::NoSuchObject, format!("there is no subscriber {sub}"))
 }
 
 pub(super) fn state_of(db: &Connection, sub: &SubscriberId) -> Result<Option<SubscriberState>> {
@@ -123,19 +105,10 @@ pub(super) fn set_subscriber_state(
     state: SubscriberState,
     now: Seconds,
 ) -> Result<()> {
-    match state_of(tx, sub)? {
-        None => return Err(no_subscriber(sub)),
-        Some(SubscriberState::Removed) if state != SubscriberState::Removed => {
-            return Err(StoreError::refuse(
-                Code::SubscriberInactive,
-                format!("subscriber {sub} was removed for good"),
-            ));
-        }
-        Some(_) => {}
-    }
+    let plan = subscriber::change(sub, state_of(tx, sub)?, state)?;
     tx.prepare_cached("UPDATE subscribers SET state = ?2 WHERE subscriber = ?1")?
         .execute(params![sub.as_str(), rows::state_name(&state)?])?;
-    if state != SubscriberState::Active {
+    if plan.ends {
         end_grants(tx, sub, "1", &[])?;
         tx.publish(sub, Notice::End(None));
     }
@@ -159,15 +132,22 @@ fn end_grants(
 }
 
 fn require_rekey(tx: &Tx<'_>, sub: &SubscriberId) -> Result<()> {
-    let changed = tx
-        .prepare_cached(
-            "UPDATE heads SET rekey_required = 1 WHERE subscriber = ?1 AND hash IS NOT NULL",
-        )?
+    tx.prepare_cached("UPDATE heads SET rekey_required = 1 WHERE subscriber = ?1")?
         .execute([sub.as_str()])?;
-    if changed > 0 {
-        tx.publish(sub, Notice::All(ServerEvent::RekeyRequired));
-    }
+    tx.publish(sub, Notice::All(ServerEvent::RekeyRequired));
     Ok(())
+}
+
+/// What the vault says of somebody whom its key object in force may name.
+fn vault(
+    db: &Connection,
+    sub: &SubscriberId,
+    names: impl FnOnce(&KeyObject) -> bool,
+) -> Result<Vault> {
+    Ok(Vault {
+        exists: rows::chain(db, sub)?.head.is_some(),
+        names: newest_key_object(db, sub)?.is_some_and(|k| names(&k)),
+    })
 }
 
 pub(super) fn revoke_card(
@@ -177,43 +157,25 @@ pub(super) fn revoke_card(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let row = rows::card(tx, sub, card)?.ok_or_else(|| {
-        StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no card {card}"),
-        )
-    })?;
-    // Told once more by a terminal that cannot know whether somebody else did.
-    if row.state == KeyState::Revoked {
+    let facts = CardFacts {
+        card: rows::card(tx, sub, card)?,
+        newest: sessions::newest_by_terminal(tx, sub, card)?,
+        vault: vault(tx, sub, |k| k.body.recipient(card).is_some())?,
+    };
+    let Some(plan) = revoke::card(sub, card, by, now, &facts)? else {
         return Ok(());
-    }
+    };
     tx.prepare_cached("UPDATE cards SET state = ?3 WHERE subscriber = ?1 AND card = ?2")?
         .execute(params![
             sub.as_str(),
             card.0,
             rows::state_name(&KeyState::Revoked)?
         ])?;
-    // A terminal's newest session says whether the card is in it: one that the card forgot ends with its grant, while
-    // the terminal ejected through a newer one.
-    let holders: Vec<TerminalId> = tx
-        .prepare_cached(
-            "SELECT terminal FROM sessions AS s
-             WHERE subscriber = ?1 AND card = ?2 AND expires > ?3 AND scope <> ?4
-               AND n = (SELECT max(n) FROM sessions
-                        WHERE subscriber = s.subscriber AND card = s.card AND terminal = s.terminal)",
-        )?
-        .query_map(
-            params![sub.as_str(), card.0, now, rows::state_name(&Scope::Nothing)?],
-            |r| rows::id(r, 0),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
     end_grants(tx, sub, "card = ?3", &[&card.0])?;
-    for terminal in holders {
+    for terminal in plan.tell {
         tx.publish(sub, Notice::Only(terminal, ServerEvent::Revoked));
     }
-    // The owner's own order comes after a key object without the card; else a new epoch is due here, too.
-    let named = newest_key_object(tx, sub)?.is_some_and(|k| k.body.recipient(card).is_some());
-    if *by == Actor::Operator || named {
+    if plan.rekey {
         require_rekey(tx, sub)?;
     }
     let detail = json!({ "card": card });
@@ -227,15 +189,11 @@ pub(super) fn revoke_terminal(
     by: &Actor,
     now: Seconds,
 ) -> Result<()> {
-    let row = rows::terminal(tx, sub, terminal)?.ok_or_else(|| {
-        StoreError::refuse(
-            Code::NoSuchObject,
-            format!("subscriber {sub} has no terminal {terminal}"),
-        )
-    })?;
-    if row.state == KeyState::Revoked {
+    let row = rows::terminal(tx, sub, terminal)?;
+    let vault = vault(tx, sub, |k| k.body.terminal(terminal).is_some())?;
+    let Some(plan) = revoke::terminal(sub, terminal, by, row.as_ref(), vault)? else {
         return Ok(());
-    }
+    };
     tx.prepare_cached("UPDATE terminals SET state = ?3 WHERE subscriber = ?1 AND terminal = ?2")?
         .execute(params![
             sub.as_str(),
@@ -243,18 +201,15 @@ pub(super) fn revoke_terminal(
             rows::state_name(&KeyState::Revoked)?
         ])?;
     end_grants(tx, sub, "terminal = ?3", &[&terminal.0])?;
-    tx.publish(sub, Notice::Only(*terminal, ServerEvent::Revoked));
+    for told in plan.tell {
+        tx.publish(sub, Notice::Only(told, ServerEvent::Revoked));
+    }
     tx.publish(sub, Notice::End(Some(*terminal)));
-    // The owner's own order comes after a key object without the terminal; else a new epoch is due here, too.
-    if *by == Actor::Operator || in_key_object(tx, sub, terminal)? {
+    if plan.rekey {
         require_rekey(tx, sub)?;
     }
     let detail = json!({ "terminal": terminal });
     audit::note(tx, sub, by.clone(), "terminal-revoked", detail, now)
-}
-
-fn in_key_object(db: &Connection, sub: &SubscriberId, terminal: &TerminalId) -> Result<bool> {
-    Ok(newest_key_object(db, sub)?.is_some_and(|k| k.body.terminal(terminal).is_some()))
 }
 
 pub(super) fn newest_key_object(db: &Connection, sub: &SubscriberId) -> Result<Option<KeyObject>> {

@@ -2,15 +2,14 @@
 
 use rusqlite::{Connection, params};
 use simsync_card::ids::{SubscriberId, TerminalId};
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, PackId};
 
 use super::connection::Tx;
 use super::rows;
-use crate::store::blobs::exists;
+use crate::rules::pack;
+use crate::store::Result;
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Seconds, TailStatus};
-use crate::store::{Result, StoreError};
 
 pub(super) fn live(
     db: &Connection,
@@ -32,11 +31,9 @@ pub(super) fn live(
 }
 
 pub(super) fn begin(tx: &Tx<'_>, p: &BeginPack) -> Result<PackRow> {
-    if let Some(row) = rows::pack(tx, &p.subscriber, &p.pack.id)? {
-        if row.pack != p.pack {
-            return Err(exists());
-        }
-        refuse_dropped(&row)?;
+    let there = rows::pack(tx, &p.subscriber, &p.pack.id)?;
+    let begins = pack::begin(&p.pack, there.as_ref())?;
+    if let Some(row) = there.filter(|_| !begins) {
         return Ok(row);
     }
     let row = PackRow {
@@ -48,19 +45,6 @@ pub(super) fn begin(tx: &Tx<'_>, p: &BeginPack) -> Result<PackRow> {
     };
     insert(tx, &p.subscriber, &row, p.now)?;
     Ok(row)
-}
-
-fn refuse_dropped(row: &PackRow) -> Result<()> {
-    if row.status == PackStatus::Dropped {
-        return Err(StoreError::refuse(
-            Code::PackDropped,
-            format!(
-                "pack {} was dropped: upload it under a new name",
-                row.pack.id
-            ),
-        ));
-    }
-    Ok(())
 }
 
 fn insert(tx: &Tx<'_>, sub: &SubscriberId, row: &PackRow, now: Seconds) -> Result<()> {
@@ -105,17 +89,19 @@ pub(super) fn progress(
 pub(super) fn complete(tx: &Tx<'_>, p: &CompletePacks) -> Result<()> {
     let sub = p.subscriber.as_str();
     for (pack, hash) in &p.packs {
-        let new = PackRow {
-            pack: *pack,
-            status: PackStatus::Complete,
-            received: pack.size,
-            hash: Some(*hash),
-            terminal: p.terminal,
-        };
-        match rows::pack(tx, &p.subscriber, &pack.id)? {
-            None => insert(tx, &p.subscriber, &new, p.now)?,
-            Some(row) if row.pack != *pack => return Err(exists()),
-            Some(row) if row.status == PackStatus::Uploading => {
+        let row = rows::pack(tx, &p.subscriber, &pack.id)?;
+        match pack::complete(pack, hash, row.as_ref())? {
+            pack::Outcome::New => {
+                let row = PackRow {
+                    pack: *pack,
+                    status: PackStatus::Complete,
+                    received: pack.size,
+                    hash: Some(*hash),
+                    terminal: p.terminal,
+                };
+                insert(tx, &p.subscriber, &row, p.now)?;
+            }
+            pack::Outcome::Uploaded => {
                 tx.prepare_cached(
                     "UPDATE packs SET status = ?3, received = size, hash = ?4, touched = ?5
                      WHERE subscriber = ?1 AND pack = ?2",
@@ -128,9 +114,7 @@ pub(super) fn complete(tx: &Tx<'_>, p: &CompletePacks) -> Result<()> {
                     p.now
                 ])?;
             }
-            Some(row) if row.hash != Some(*hash) => return Err(exists()),
-            Some(row) => {
-                refuse_dropped(&row)?;
+            pack::Outcome::Again => {
                 tx.prepare_cached(
                     "UPDATE packs SET touched = ?3 WHERE subscriber = ?1 AND pack = ?2",
                 )?

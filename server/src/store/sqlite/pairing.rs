@@ -3,14 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
-use simsync_protocol::problem::Code;
 
 use super::connection::Tx;
 use super::{admin, audit, rows};
-use crate::store::types::{
-    Actor, AddPairings, CardRow, Enrol, KeyState, Pair, Peer, Seconds, SubscriberState,
-};
-use crate::store::{Result, StoreError};
+use crate::rules::enrolment::{self, Code};
+use crate::rules::pairing;
+use crate::store::Result;
+use crate::store::types::{Actor, AddPairings, Enrol, KeyState, Pair, Peer, Seconds};
 
 pub(super) fn peer(db: &Connection, certificate: &Hash) -> Result<Option<Peer>> {
     let mut q = db.prepare_cached(
@@ -31,40 +30,16 @@ pub(super) fn peer(db: &Connection, certificate: &Hash) -> Result<Option<Peer>> 
     Ok(found)
 }
 
-fn check_active(db: &Connection, sub: &SubscriberId) -> Result<()> {
-    if admin::state_of(db, sub)? != Some(SubscriberState::Active) {
-        return Err(StoreError::refuse(
-            Code::SubscriberInactive,
-            "this subscriber is suspended or removed: ask the operator",
-        ));
-    }
-    Ok(())
-}
-
 pub(super) fn enrol(tx: &Tx<'_>, p: &Enrol) -> Result<bool> {
     let sub = p.subscriber.as_str();
-    let refused = || {
-        StoreError::refuse(
-            Code::CodeRefused,
-            "the enrolment code is wrong, used or expired: ask the operator for another one",
-        )
+    let facts = enrolment::Facts {
+        code: code(tx, &p.subscriber, &p.code)?,
+        subscriber: admin::state_of(tx, &p.subscriber)?,
+        card: rows::any_card(tx, &p.card)?,
     };
-    let code: Option<(u64, Option<simsync_card::ids::CardId>)> = tx
-        .prepare_cached("SELECT expires, card FROM codes WHERE subscriber = ?1 AND hash = ?2")?
-        .query_row(params![sub, p.code.0], |r| {
-            Ok((r.get(0)?, rows::id_opt(r, 1)?))
-        })
-        .optional()?;
-    let (expires, used_by) = code.ok_or_else(refused)?;
-    match used_by {
-        Some(card) if card != p.card => return Err(refused()),
-        None if expires <= p.now => return Err(refused()),
-        _ => {}
-    }
-    check_active(tx, &p.subscriber)?;
-    if let Some(card) = rows::any_card(tx, &p.card)? {
-        check_same(&card, p)?;
-        return Ok(true);
+    match enrolment::decide(p, &facts)? {
+        enrolment::Outcome::Already => return Ok(true),
+        enrolment::Outcome::New => {}
     }
     tx.prepare_cached("INSERT INTO cards VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")?
         .execute(params![
@@ -90,56 +65,34 @@ pub(super) fn enrol(tx: &Tx<'_>, p: &Enrol) -> Result<bool> {
     Ok(false)
 }
 
-fn check_same(card: &CardRow, p: &Enrol) -> Result<()> {
-    if card.subscriber != p.subscriber || card.keys != p.keys {
-        return Err(StoreError::refuse(
-            Code::CardMismatch,
-            "a card of this ID is enrolled for somebody else or with other keys",
-        ));
-    }
-    if card.state == KeyState::Revoked {
-        return Err(revoked());
-    }
-    Ok(())
-}
-
-fn revoked() -> StoreError {
-    StoreError::refuse(Code::CardRevoked, "this card was revoked")
+fn code(db: &Connection, sub: &SubscriberId, hash: &Hash) -> Result<Option<Code>> {
+    let mut q =
+        db.prepare_cached("SELECT expires, card FROM codes WHERE subscriber = ?1 AND hash = ?2")?;
+    let found = q
+        .query_row(params![sub.as_str(), hash.0], |r| {
+            Ok(Code {
+                expires: r.get(0)?,
+                used_by: rows::id_opt(r, 1)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
 }
 
 pub(super) fn pair(tx: &Tx<'_>, p: &Pair) -> Result<Vec<u8>> {
-    check_active(tx, &p.subscriber)?;
-    match rows::card(tx, &p.subscriber, &p.card)? {
-        None => {
-            return Err(StoreError::refuse(
-                Code::CardMismatch,
-                "the card is not one of this subscriber",
-            ));
-        }
-        Some(card) if card.state == KeyState::Revoked => return Err(revoked()),
-        Some(_) => {}
-    }
     let terminal = TerminalId::of(&p.key);
-    let certificate = match rows::any_terminal(tx, &terminal)? {
-        Some(known) if known.state == KeyState::Revoked => {
-            return Err(StoreError::refuse(
-                Code::TerminalRevoked,
-                "this terminal's key was revoked and is never accepted again: pair with a new key",
-            ));
-        }
-        Some(known) if known.subscriber != p.subscriber => {
-            return Err(StoreError::refuse(
-                Code::NotPaired,
-                "this terminal's key belongs to another subscriber: pair with a new key",
-            ));
-        }
-        // Its owner may call it something else now.
-        Some(_) => tx
+    let facts = pairing::Facts {
+        subscriber: admin::state_of(tx, &p.subscriber)?,
+        card: rows::card(tx, &p.subscriber, &p.card)?,
+        terminal: rows::any_terminal(tx, &terminal)?,
+    };
+    let certificate = match pairing::pair(&p.subscriber, &facts)? {
+        pairing::Outcome::Known => tx
             .prepare_cached(
                 "UPDATE terminals SET label = ?2 WHERE terminal = ?1 RETURNING certificate",
             )?
             .query_row(params![terminal.0, p.label], |r| r.get(0))?,
-        None => {
+        pairing::Outcome::New => {
             insert_terminal(tx, p, &terminal)?;
             p.certificate.clone()
         }
@@ -175,27 +128,18 @@ fn insert_terminal(tx: &Tx<'_>, p: &Pair, terminal: &TerminalId) -> Result<()> {
 }
 
 pub(super) fn add(tx: &Tx<'_>, p: &AddPairings) -> Result<()> {
-    check_active(tx, &p.subscriber)?;
-    let list = admin::newest_key_object(tx, &p.subscriber)?;
-    if list.is_none_or(|k| k.hash() != p.binding) {
-        return Err(StoreError::refuse(
-            Code::ListMoved,
-            "another key object is in force: fetch it and let the card accept its terminals",
-        ));
+    let mut facts = pairing::SpareFacts {
+        subscriber: admin::state_of(tx, &p.subscriber)?,
+        key_object: admin::newest_key_object(tx, &p.subscriber)?.map(|k| k.hash()),
+        card: rows::card(tx, &p.subscriber, &p.card)?,
+        ..pairing::SpareFacts::default()
+    };
+    for (id, _) in &p.pairings {
+        let row = rows::terminal(tx, &p.subscriber, id)?;
+        facts.terminals.extend(row.map(|row| (*id, row)));
     }
-    if rows::card(tx, &p.subscriber, &p.card)?.is_none_or(|c| c.state == KeyState::Revoked) {
-        return Err(revoked());
-    }
+    pairing::add(&p.binding, p.pairings.iter().map(|(id, _)| id), &facts)?;
     for (terminal, statement) in &p.pairings {
-        match rows::terminal(tx, &p.subscriber, terminal)? {
-            Some(t) if t.state == KeyState::Active => {}
-            _ => {
-                return Err(StoreError::refuse(
-                    Code::TerminalRevoked,
-                    format!("terminal {} was revoked", terminal.short()),
-                ));
-            }
-        }
         insert_pairing(
             tx,
             &p.subscriber,

@@ -8,6 +8,9 @@ use simsync_vault::statement::SessionStatement;
 
 use super::connection::Tx;
 use super::rows;
+use crate::rules;
+use crate::rules::revoke::Newest;
+use crate::rules::session::Standing;
 use crate::store::Result;
 use crate::store::types::{GrantRow, NewGrant, Scope, Seconds};
 
@@ -111,19 +114,57 @@ pub(super) fn grant(db: &Connection, sub: &SubscriberId, grant: &Hash) -> Result
     Ok(found)
 }
 
-pub(super) fn narrow(
+/// How a session is, for the rules of its renewal.
+pub(super) fn standing(
+    db: &Connection,
+    sub: &SubscriberId,
+    session: &SessionRef,
+) -> Result<Option<Standing>> {
+    let mut q = db.prepare_cached(
+        "SELECT terminal, state, scope, expires FROM sessions WHERE subscriber = ?1 AND card = ?2 AND n = ?3",
+    )?;
+    let found = q
+        .query_row(params![sub.as_str(), session.card.0, session.n], |r| {
+            Ok(Standing {
+                terminal: rows::id(r, 0)?,
+                state: rows::state(r, 1)?,
+                scope: rows::state(r, 2)?,
+                expires: r.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// For each terminal, its newest session on this card.
+pub(super) fn newest_by_terminal(
+    db: &Connection,
+    sub: &SubscriberId,
+    card: &CardId,
+) -> Result<Vec<Newest>> {
+    let mut q = db.prepare_cached(
+        "SELECT terminal, expires, scope FROM sessions AS s
+         WHERE subscriber = ?1 AND card = ?2
+           AND n = (SELECT max(n) FROM sessions
+                    WHERE subscriber = s.subscriber AND card = s.card AND terminal = s.terminal)",
+    )?;
+    let found = q.query_map(params![sub.as_str(), card.0], |r| {
+        Ok(Newest {
+            terminal: rows::id(r, 0)?,
+            expires: r.get(1)?,
+            scope: rows::state(r, 2)?,
+        })
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What is left of a session's grant.
+pub(super) fn set_scope(
     tx: &Tx<'_>,
     sub: &SubscriberId,
     session: &SessionRef,
-    to: Scope,
-    _now: Seconds,
+    scope: Scope,
 ) -> Result<()> {
-    let Some(row) = rows::session(tx, sub, session)? else {
-        return Ok(());
-    };
-    if to == Scope::Full || row.scope == Scope::Nothing {
-        return Ok(());
-    }
     tx.prepare_cached(
         "UPDATE sessions SET scope = ?4 WHERE subscriber = ?1 AND card = ?2 AND n = ?3",
     )?
@@ -131,9 +172,22 @@ pub(super) fn narrow(
         sub.as_str(),
         session.card.0,
         session.n,
-        rows::state_name(&to)?
+        rows::state_name(&scope)?
     ])?;
     Ok(())
+}
+
+pub(super) fn narrow(
+    tx: &Tx<'_>,
+    sub: &SubscriberId,
+    session: &SessionRef,
+    to: Scope,
+) -> Result<()> {
+    let from = standing(tx, sub, session)?.map(|s| s.scope);
+    match from.and_then(|from| rules::session::narrow(from, to)) {
+        Some(scope) => set_scope(tx, sub, session, scope),
+        None => Ok(()),
+    }
 }
 
 const INFO: &str = "SELECT card, n, terminal, state, last_commit FROM sessions";

@@ -1,18 +1,20 @@
 //! Tails: taken, listed, forgotten.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 use simsync_card::ids::{SubscriberId, TerminalId};
 use simsync_protocol::api::{ServerEvent, SessionState};
-use simsync_protocol::problem::Code;
 use simsync_vault::commit::SessionRef;
 
 use super::connection::Tx;
 use super::{admin, audit, rows, sessions};
+use crate::rules::forget::{self, Forgotten};
 use crate::rules::tail::{Facts, Outcome, decide, state_of};
+use crate::store::Result;
 use crate::store::events::Notice;
 use crate::store::types::{Actor, PutTail, Scope, Seconds, TailStatus};
-use crate::store::{Result, StoreError};
 
 /// Bytes of tails in one answer.
 const TAILS_BUDGET: usize = 4 << 20;
@@ -67,7 +69,7 @@ pub(super) fn put(tx: &Tx<'_>, p: &PutTail) -> Result<SessionState> {
         sessions::count_up(tx, sub, &session.card, session.n)?;
     } else {
         sessions::set_state(tx, sub, &session, state)?;
-        sessions::narrow(tx, sub, &session, Scope::Nothing, p.now)?;
+        sessions::set_scope(tx, sub, &session, Scope::Nothing)?;
     }
     touch_packs(tx, p)?;
     if status == TailStatus::Quarantined {
@@ -130,7 +132,6 @@ fn touch_packs(tx: &Tx<'_>, p: &PutTail) -> Result<()> {
     Ok(())
 }
 
-/// Open sessions are no longer waited for; quarantined tails are given up. Everything else stays as it is.
 pub(super) fn forget(
     tx: &Tx<'_>,
     sub: &SubscriberId,
@@ -138,29 +139,15 @@ pub(super) fn forget(
     by: TerminalId,
     now: Seconds,
 ) -> Result<()> {
+    let mut states = HashMap::new();
     for session in list {
-        let Some(row) = rows::session(tx, sub, session)? else {
-            return Err(StoreError::refuse(
-                Code::NoSuchObject,
-                format!("there is no session {} of card {}", session.n, session.card),
-            ));
-        };
-        match row.state {
-            SessionState::Open => {}
-            SessionState::Quarantined => {
-                tx.prepare_cached(
-                    "UPDATE tails SET status = ?4 WHERE subscriber = ?1 AND card = ?2 AND n = ?3",
-                )?
-                .execute(params![
-                    sub.as_str(),
-                    session.card.0,
-                    session.n,
-                    rows::state_name(&TailStatus::Forgotten)?
-                ])?;
-            }
-            _ => continue,
+        states.extend(rows::session(tx, sub, session)?.map(|row| (*session, row.state)));
+    }
+    for Forgotten { session, tail } in forget::decide(list, &states)? {
+        if tail {
+            give_up(tx, sub, &session)?;
         }
-        sessions::set_state(tx, sub, session, SessionState::Forgotten)?;
+        sessions::set_state(tx, sub, &session, SessionState::Forgotten)?;
         let detail = json!({ "card": session.card, "n": session.n });
         audit::note(
             tx,
@@ -171,5 +158,18 @@ pub(super) fn forget(
             now,
         )?;
     }
+    Ok(())
+}
+
+fn give_up(tx: &Tx<'_>, sub: &SubscriberId, session: &SessionRef) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE tails SET status = ?4 WHERE subscriber = ?1 AND card = ?2 AND n = ?3",
+    )?
+    .execute(params![
+        sub.as_str(),
+        session.card.0,
+        session.n,
+        rows::state_name(&TailStatus::Forgotten)?
+    ])?;
     Ok(())
 }

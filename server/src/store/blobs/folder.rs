@@ -1,4 +1,4 @@
-//! Bytes of packs. The database says which of them count; what it does not name is waste.
+//! Packs in a folder of this machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,26 +12,18 @@ use bytes::Bytes;
 use rustix::fs::{RenameFlags, renameat_with};
 use sha2::{Digest as _, Sha256};
 use simsync_card::ids::{Hash, SubscriberId};
-use simsync_protocol::problem::Code;
 use simsync_vault::ids::PackId;
 
-use super::{Result, StoreError};
+use super::{BlobKey, Blobs, Staging};
+use crate::rules::Refusal;
+use crate::store::error::{Result, StoreError};
 
 /// From this many files on, one `syncfs` is cheaper than one `fsync` each.
 const SYNCFS_FROM: usize = 8;
 
-/// Names a pack's bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BlobKey {
-    /// Whose.
-    pub subscriber: SubscriberId,
-    /// Which.
-    pub pack: PackId,
-}
-
 /// A pack that was written but is not yet in its place.
 #[derive(Debug)]
-pub struct Staged {
+struct Staged {
     key: BlobKey,
     path: PathBuf,
     hash: Hash,
@@ -42,35 +34,6 @@ impl Drop for Staged {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-impl Staged {
-    /// SHA-256 of its bytes.
-    pub fn hash(&self) -> Hash {
-        self.hash
-    }
-}
-
-/// Where packs live: a folder, or later an object store.
-#[async_trait]
-pub trait Blobs: Send + Sync + 'static {
-    /// Writes whole packs aside. Not durable yet, not visible.
-    async fn stage(&self, packs: Vec<(BlobKey, Bytes)>) -> Result<Vec<Staged>>;
-    /// Puts staged packs into their places; when it answers, all are durable. A pack that is there already with the
-    /// same content is no error; with other content it is `pack-exists`.
-    async fn publish(&self, staged: Vec<Staged>) -> Result<()>;
-    /// Appends to an upload in parts at `offset`; what stood behind it is cut off.
-    async fn append(&self, key: BlobKey, offset: u64, bytes: Bytes) -> Result<()>;
-    /// Makes an upload in parts durable as far as it is; answers its length (0 if there is none).
-    async fn sync_parts(&self, key: BlobKey) -> Result<u64>;
-    /// Puts a finished upload in parts into its place, durable; answers the SHA-256 of its bytes.
-    async fn finish(&self, key: BlobKey, size: u64) -> Result<Hash>;
-    /// Reads ranges, in order. A range that goes beyond the end fails.
-    async fn read(&self, parts: Vec<(BlobKey, Range<u64>)>) -> Result<Vec<Bytes>>;
-    /// Names of all packs of a subscriber that are in their places.
-    async fn list(&self, subscriber: SubscriberId) -> Result<Vec<PackId>>;
-    /// Removes packs; those that are not there are no error.
-    async fn delete(&self, keys: Vec<BlobKey>) -> Result<()>;
 }
 
 /// Packs as files: `packs/SUBSCRIBER/PACK`, uploads under `staging/SUBSCRIBER/`, subscriber IDs in hex.
@@ -163,10 +126,7 @@ impl FolderBlobs {
         let length = file.metadata().map_err(io_error)?.len();
         if length < offset {
             // Another upload of the same pack began anew: never leave a hole.
-            return Err(StoreError::refuse(
-                Code::BadRequest,
-                format!("{length} bytes of this pack are here: go on from there"),
-            ));
+            return Err(Refusal::PackHole(length).into());
         }
         if length > offset {
             file.set_len(offset).map_err(io_error)?;
@@ -186,7 +146,7 @@ impl FolderBlobs {
         }
     }
 
-    fn finish_now(&self, key: &BlobKey, size: u64) -> Result<Hash> {
+    fn finish_parts_now(&self, key: &BlobKey, size: u64) -> Result<Hash> {
         let (parts, place) = (self.parts(key)?, self.place(key)?);
         let path = if parts.exists() { &parts } else { &place };
         let mut file = File::open(path).map_err(io_error)?;
@@ -257,19 +217,52 @@ impl FolderBlobs {
     }
 }
 
+/// Packs as files beside their places.
+struct FolderStaging {
+    blobs: FolderBlobs,
+    subscriber: SubscriberId,
+    staged: Vec<Staged>,
+}
+
+#[async_trait]
+impl Staging for FolderStaging {
+    async fn write(&mut self, packs: Vec<(PackId, Bytes)>) -> Result<Vec<Hash>> {
+        let subscriber = self.subscriber.clone();
+        let work = move |b: &FolderBlobs| {
+            let staged = packs.into_iter().map(|(pack, bytes)| {
+                let subscriber = subscriber.clone();
+                b.stage_now(BlobKey { subscriber, pack }, &bytes)
+            });
+            staged.collect::<Result<Vec<_>>>()
+        };
+        let staged = self.blobs.blocking(work).await?;
+        let hashes = staged.iter().map(|s| s.hash).collect();
+        self.staged.extend(staged);
+        Ok(hashes)
+    }
+    async fn finish(self: Box<Self>) -> Result<()> {
+        let Self { blobs, staged, .. } = *self;
+        blobs.blocking(move |b| b.publish_now(staged)).await
+    }
+    async fn abort(self: Box<Self>) -> Result<()> {
+        let Self { blobs, staged, .. } = *self;
+        blobs
+            .blocking(move |_| {
+                drop(staged);
+                Ok(())
+            })
+            .await
+    }
+}
+
 #[async_trait]
 impl Blobs for FolderBlobs {
-    async fn stage(&self, packs: Vec<(BlobKey, Bytes)>) -> Result<Vec<Staged>> {
-        self.blocking(move |b| {
-            let staged = packs
-                .into_iter()
-                .map(|(key, bytes)| b.stage_now(key, &bytes));
-            staged.collect()
-        })
-        .await
-    }
-    async fn publish(&self, staged: Vec<Staged>) -> Result<()> {
-        self.blocking(move |b| b.publish_now(staged)).await
+    async fn begin(&self, subscriber: SubscriberId) -> Result<Box<dyn Staging>> {
+        Ok(Box::new(FolderStaging {
+            blobs: self.clone(),
+            subscriber,
+            staged: Vec::new(),
+        }))
     }
     async fn append(&self, key: BlobKey, offset: u64, bytes: Bytes) -> Result<()> {
         self.blocking(move |b| b.append_now(&key, offset, &bytes))
@@ -278,8 +271,8 @@ impl Blobs for FolderBlobs {
     async fn sync_parts(&self, key: BlobKey) -> Result<u64> {
         self.blocking(move |b| b.sync_parts_now(&key)).await
     }
-    async fn finish(&self, key: BlobKey, size: u64) -> Result<Hash> {
-        self.blocking(move |b| b.finish_now(&key, size)).await
+    async fn finish_parts(&self, key: BlobKey, size: u64) -> Result<Hash> {
+        self.blocking(move |b| b.finish_parts_now(&key, size)).await
     }
     async fn read(&self, parts: Vec<(BlobKey, Range<u64>)>) -> Result<Vec<Bytes>> {
         self.blocking(move |b| b.read_now(parts)).await
@@ -336,19 +329,11 @@ fn move_into_place(from: &Path, to: &Path, hash: &Hash) -> Result<()> {
             if same {
                 there.sync_all().map_err(io_error)
             } else {
-                Err(exists())
+                Err(Refusal::PackExists.into())
             }
         }
         Err(e) => Err(io_error(e.into())),
     }
-}
-
-/// What a client is told when a pack's name is taken.
-pub(crate) fn exists() -> StoreError {
-    StoreError::refuse(
-        Code::PackExists,
-        "a pack of this name exists with other content: choose another name",
-    )
 }
 
 fn hash_of(file: &mut File) -> io::Result<Hash> {

@@ -1,0 +1,126 @@
+//! Cards and terminals, and what lets them in.
+
+use serde::{Deserialize, Serialize};
+use simsync_card::ids::{CardId, Hash, Point, SubscriberId, TerminalId};
+use simsync_card::text::CardKeys;
+
+use super::subscribers::SubscriberState;
+use super::time::Seconds;
+
+/// Whether a card or terminal may do anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// Yes.
+    Active,
+    /// Never again.
+    Revoked,
+}
+
+/// An enrolled card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardRow {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Its ID.
+    pub card: CardId,
+    /// Its label.
+    pub label: String,
+    /// Its public keys.
+    pub keys: CardKeys,
+    /// May it do anything?
+    pub state: KeyState,
+    /// When it was enrolled.
+    pub enrolled: Seconds,
+    /// Newest session number seen.
+    pub last_n: u32,
+}
+
+/// A paired terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalRow {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Its ID.
+    pub terminal: TerminalId,
+    /// Its public key.
+    pub key: Point,
+    /// Its label.
+    pub label: String,
+    /// Attributes that it asked for.
+    pub attributes: Vec<String>,
+    /// May it do anything?
+    pub state: KeyState,
+    /// When it was first paired.
+    pub paired: Seconds,
+}
+
+/// Who holds a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The subscriber.
+    pub subscriber: SubscriberId,
+    /// Its state.
+    pub subscriber_state: SubscriberState,
+    /// The terminal.
+    pub terminal: TerminalId,
+    /// Its public key.
+    pub key: Point,
+    /// Its state.
+    pub terminal_state: KeyState,
+}
+
+/// A card introduces itself; its signature was checked.
+#[derive(Debug, Clone)]
+pub struct Enrol {
+    /// Whose it becomes.
+    pub subscriber: SubscriberId,
+    /// Hash of the code's bits.
+    pub code: Hash,
+    /// Its ID.
+    pub card: CardId,
+    /// Its label.
+    pub label: String,
+    /// Its public keys.
+    pub keys: CardKeys,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// A card accepted a terminal; the statement was checked.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Which card.
+    pub card: CardId,
+    /// The terminal's public key.
+    pub key: Point,
+    /// Its label.
+    pub label: String,
+    /// Attributes that it asks for.
+    pub attributes: Vec<String>,
+    /// The certificate made for it, DER; kept if the terminal is new.
+    pub certificate: Vec<u8>,
+    /// The binding that the card signed.
+    pub binding: Hash,
+    /// The card's signature, DER.
+    pub statement: Vec<u8>,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// A spare card accepted terminals; its statements were checked.
+#[derive(Debug, Clone)]
+pub struct AddPairings {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Which card.
+    pub card: CardId,
+    /// What the card signed with each terminal: the hash of the key object in force.
+    pub binding: Hash,
+    /// Terminals, each with the card's signature, DER.
+    pub pairings: Vec<(TerminalId, Vec<u8>)>,
+    /// Now.
+    pub now: Seconds,
+}

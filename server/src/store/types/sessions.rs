@@ -1,0 +1,138 @@
+//! Sessions and their grants.
+
+use serde::{Deserialize, Serialize};
+use simsync_card::byte_id;
+use simsync_card::ids::{Hash, SubscriberId, TerminalId};
+use simsync_protocol::api::{HeadInfo, SessionInfo, SessionState};
+use simsync_vault::commit::SessionRef;
+use simsync_vault::keyobject::Wrap;
+use simsync_vault::statement::SessionStatement;
+
+use super::pairings::KeyState;
+use super::time::Seconds;
+
+byte_id!(
+    /// A connection of one run of the server: random, so that a grant outlives neither.
+    ConnectionId, 16, "connection ID"
+);
+
+/// A grant to be written down.
+#[derive(Debug, Clone, Copy)]
+pub struct NewGrant {
+    /// Hash of the grant.
+    pub hash: Hash,
+    /// The only connection that it is good for.
+    pub connection: ConnectionId,
+    /// Hash of the only certificate that it is good for.
+    pub certificate: Hash,
+    /// When it ends.
+    pub expires: Seconds,
+}
+
+/// What the terminal knows already.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Sequence of its newest commit, or 0.
+    pub sequence: u64,
+    /// Number of its newest key object, or 0.
+    pub list: u32,
+}
+
+/// A session to be opened; everything that needs no store was checked.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// The card's statement.
+    pub statement: SessionStatement,
+    /// Its grant.
+    pub grant: NewGrant,
+    /// What needs no answer.
+    pub known: Known,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// A session that goes on; the card's signature was checked.
+#[derive(Debug, Clone)]
+pub struct RenewSession {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Which terminal.
+    pub terminal: TerminalId,
+    /// Which session.
+    pub session: SessionRef,
+    /// Its new grant.
+    pub grant: NewGrant,
+    /// What needs no answer.
+    pub known: Known,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// What a terminal learns when its session is open.
+#[derive(Debug, Clone, Default)]
+pub struct SessionView {
+    /// The newest commit.
+    pub head: Option<HeadInfo>,
+    /// Signed commits after the known one.
+    pub commits: Vec<Vec<u8>>,
+    /// Signed key objects after the known one.
+    pub key_objects: Vec<Vec<u8>>,
+    /// Wraps of the newest.
+    pub wraps: Vec<Wrap>,
+    /// Signed tails that no commit names.
+    pub tails: Vec<Vec<u8>>,
+    /// For each terminal its newest session on this card.
+    pub sessions: Vec<SessionInfo>,
+    /// A re-key is due.
+    pub rekey_required: bool,
+}
+
+/// To what a grant was narrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Everything that the terminal may do.
+    Full,
+    /// Upload and commit.
+    Upload,
+    /// Nothing.
+    Nothing,
+}
+
+/// A grant as it was written down, and what became of its session since.
+#[derive(Debug, Clone)]
+pub struct GrantRow {
+    /// Which session.
+    pub session: SessionRef,
+    /// Which terminal.
+    pub terminal: TerminalId,
+    /// The only connection.
+    pub connection: ConnectionId,
+    /// Hash of the only certificate.
+    pub certificate: Hash,
+    /// When it ends.
+    pub expires: Seconds,
+    /// What is left of it.
+    pub scope: Scope,
+    /// Newest session number of the card.
+    pub last_n: u32,
+    /// State of the card.
+    pub card_state: KeyState,
+}
+
+/// What the rules need to know about a session.
+#[derive(Debug, Clone)]
+pub struct SessionRow {
+    /// Card and number.
+    pub session: SessionRef,
+    /// Whose.
+    pub terminal: TerminalId,
+    /// The card's statement.
+    pub statement: SessionStatement,
+    /// What became of it.
+    pub state: SessionState,
+    /// What is left of its grant.
+    pub scope: Scope,
+}
