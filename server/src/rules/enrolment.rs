@@ -1,4 +1,4 @@
-//! When a card is enrolled by a code (flow 1). A code is good for one card, until it expires or another takes its place.
+//! When a card is enrolled by a code (flow 2). A code is good for one card, until it expires or another takes its place.
 
 use simsync_card::ids::CardId;
 

@@ -1,5 +1,4 @@
-//! When an upload of a pack begins, and when a pack that is durable counts (flow 7). A name stands for one content for
-//! ever.
+//! When an upload of a pack begins, and when a pack that is durable counts. A name stands for one content for ever.
 
 use simsync_card::ids::Hash;
 use simsync_vault::commit::PackRef;

@@ -1,4 +1,4 @@
-//! When a terminal is paired with a card, or with a spare card beside it (flows 2 and 8).
+//! When a terminal is paired with a card, or with a spare card beside it (flows 3 and 8).
 
 use std::borrow::Borrow;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! When a session opens, goes on and is narrowed (flows 3 to 5).
+//! When a session opens, goes on and is narrowed (flows 4 and 5).
 
 use simsync_card::ids::TerminalId;
 use simsync_protocol::api::SessionState;
