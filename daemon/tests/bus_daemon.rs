@@ -124,3 +124,48 @@ fn what_is_bad_is_said_in_one_sentence() {
         "is no log filter",
     );
 }
+
+#[tokio::test]
+async fn w_7_a_database_that_cannot_be_read_is_said_and_nothing_is_claimed() {
+    const NAME: &str = "org.simsync.SimSync1";
+    const PATH: &str = "/org/simsync/SimSync1";
+    const MANAGER: &str = "org.simsync.SimSync1.Manager";
+    let bus = Bus::start();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let home = dir.path().join("home");
+    let mut command = daemon(&home, &bus.address);
+    command
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
+        .stderr(Stdio::null());
+    let running = Guard(command.spawn().unwrap());
+    told(&socket, "READY=1");
+    let conn = bus.connect().await;
+    let get = async |property: &str| {
+        let interface = Some("org.freedesktop.DBus.Properties");
+        let what = (MANAGER, property);
+        let reply = conn.call_method(Some(NAME), PATH, interface, "Get", &what);
+        let reply = reply.await.unwrap();
+        reply.body().deserialize::<zbus::OwnedVariant>().unwrap()
+    };
+    assert_eq!(String::try_from(get("State").await).unwrap(), "unpaired");
+    let database = rusqlite::Connection::open(home.join("state/state.db")).unwrap();
+    database.execute_batch("DROP TABLE conflicts").unwrap();
+    let until = Instant::now() + DEADLINE;
+    loop {
+        // Whatever is asked, the status is published anew after it.
+        let asked = conn.call_method(Some(NAME), PATH, Some(MANAGER), "Outstanding", &());
+        asked.await.unwrap();
+        if String::try_from(get("State").await).unwrap() == "attention" {
+            break;
+        }
+        assert!(Instant::now() < until, "it claims that all is well");
+    }
+    let reasons = <Vec<(String, String)>>::try_from(get("PauseReasons").await).unwrap();
+    assert_eq!(reasons[0].0, "store", "{reasons:?}");
+    // It does not begin on what it cannot read, either.
+    drop(running);
+    database.execute_batch("DROP TABLE outstanding").unwrap();
+    failed(&mut daemon(&home, &bus.address), 78, "database");
+}

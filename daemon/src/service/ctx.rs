@@ -451,9 +451,8 @@ impl Ctx {
     }
 
     /// Whether tails wait to be delivered.
-    pub fn tails_waiting(&self) -> bool {
-        self.store
-            .own_sessions()
-            .is_ok_and(|s| s.iter().any(|s| s.tail.is_some() && !s.delivered))
+    pub fn tails_waiting(&self) -> Result<bool, StoreError> {
+        let sessions = self.store.own_sessions()?;
+        Ok(sessions.iter().any(|s| s.tail.is_some() && !s.delivered))
     }
 }

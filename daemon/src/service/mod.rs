@@ -108,8 +108,12 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
     let mut state = State::new(policy);
     state.paired = ctx.is_paired();
     state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
-    state.tails_waiting = ctx.tails_waiting();
-    state.outstanding = ctx.store.outstanding_summary().unwrap_or_default();
+    let unreadable = |source| StartError::Store {
+        path: ctx.paths.database.display().to_string(),
+        source,
+    };
+    state.tails_waiting = ctx.tails_waiting().map_err(unreadable)?;
+    state.outstanding = ctx.store.outstanding_summary().map_err(unreadable)?;
     ctx.prefetching.send_replace(state.may_prefetch());
     let service = Service {
         state,

@@ -181,7 +181,10 @@ impl Ctx {
                         .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;
                     return Ok(None);
                 }
-                Taken::Open(_) if answer.rekey_required || self.is_rekey_flagged() => {
+                Taken::Open(_)
+                    if answer.rekey_required
+                        || self.is_rekey_flagged().map_err(engine_failure)? =>
+                {
                     self.rekey(reader, typed.clone())
                         .await
                         .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;

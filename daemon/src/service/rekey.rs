@@ -14,14 +14,14 @@ use super::pin::CardPin;
 use super::reasons::{failure, server_reason};
 use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions};
+use crate::store::StoreError;
 
 impl Ctx {
     /// Whether the newest key object asks for a new epoch.
-    pub fn is_rekey_flagged(&self) -> bool {
-        let objects = self.store.key_objects().unwrap_or_default();
-        objects
-            .last()
-            .is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0)
+    pub fn is_rekey_flagged(&self) -> Result<bool, StoreError> {
+        let objects = self.store.key_objects()?;
+        let newest = objects.last();
+        Ok(newest.is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0))
     }
 
     /// Makes epoch + 1, without what was revoked at the server.

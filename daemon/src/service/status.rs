@@ -1,31 +1,63 @@
 //! The status that everybody sees, and lists.
 
-use simsync_codes::{CardState, Code};
 use std::sync::atomic::Ordering;
+
+use simsync_codes::{CardState, Code, State as Word};
+use simsync_vault::keyobject::KeyObject;
 
 use super::Ctx;
 use crate::api::{
-    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, SimStatus,
-    Status, TerminalStatus,
+    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, Reason,
+    SimStatus, Status, TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State};
-use crate::outstanding::{question_of, questions};
-use crate::store::StoreError;
+use crate::outstanding::{Outstanding, question_of, questions};
+use crate::store::{Collection, OwnSession, Store, StoreError};
 
 fn store_failure(e: &StoreError) -> Failure {
     Failure::new(Code::Store, e.to_string())
 }
 
+/// What the status tells from the database.
+#[derive(Default)]
+struct Stored {
+    collections: Vec<Collection>,
+    questions: Vec<Outstanding>,
+    key_object: Option<KeyObject>,
+    sequence: u64,
+    tails_waiting: usize,
+    sealed_changes: u64,
+    conflicts: usize,
+}
+
+impl Stored {
+    fn read(store: &Store) -> Result<Self, StoreError> {
+        let waits = |s: &&OwnSession| s.tail.is_some() && !s.delivered;
+        Ok(Self {
+            collections: store.collections()?,
+            questions: store.questions()?,
+            key_object: store.key_objects()?.pop(),
+            sequence: store.witness()?.sequence,
+            tails_waiting: store.own_sessions()?.iter().filter(waits).count(),
+            sealed_changes: store.sealed_changes()?,
+            conflicts: store.conflicts()?.len(),
+        })
+    }
+}
+
 impl Ctx {
-    /// The status now.
+    /// The status now. Where the database cannot be read that is said, and nothing is claimed to be in sync.
     pub fn status(&self, state: &State) -> Status {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
-        let collections = self.store.collections().unwrap_or_default();
-        let asked = self.store.questions().unwrap_or_default();
-        let reasons = state.reasons();
+        let (mut word, mut reasons) = (state.word(), state.reasons());
+        let stored = Stored::read(&self.store).unwrap_or_else(|e| {
+            word = Word::Attention;
+            reasons.insert(0, Reason::new(Code::Store, e.to_string()));
+            Stored::default()
+        });
         Status {
-            state: state.word(),
+            state: word,
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
@@ -43,29 +75,26 @@ impl Ctx {
             readers: state.readers.keys().cloned().collect(),
             cards: cards(state),
             sims: sims(state),
-            collections: collections
+            collections: stored
+                .collections
                 .iter()
                 .map(|c| CollectionStatus {
                     id: c.id.to_string(),
                     attribute: c.attribute.clone(),
                     name: c.name.clone(),
                     path: c.root.as_ref().map(|p| p.display().to_string()),
-                    question: question_of(&questions(&asked, c.pk)),
+                    question: question_of(&questions(&stored.questions, c.pk)),
                 })
                 .collect(),
-            terminals: self.terminals(&collections),
+            terminals: self.terminals(&stored),
             login_active: state.login_active,
             login_locked: state.login_locked,
             unsealed: self.key().is_some(),
             session: self.live().as_ref().map(|l| l.session.statement.n),
-            sequence: self.store.witness().map_or(0, |w| w.sequence),
-            tails_waiting: self.store.own_sessions().map_or(0, |s| {
-                s.iter()
-                    .filter(|s| s.tail.is_some() && !s.delivered)
-                    .count() as u32
-            }),
-            sealed_changes: self.store.sealed_changes().unwrap_or(0),
-            conflicts: self.store.conflicts().map_or(0, |c| c.len() as u32),
+            sequence: stored.sequence,
+            tails_waiting: u32::try_from(stored.tails_waiting).unwrap_or(u32::MAX),
+            sealed_changes: stored.sealed_changes,
+            conflicts: u32::try_from(stored.conflicts).unwrap_or(u32::MAX),
             need_attention: state.outstanding.person,
             tried_again: state.outstanding.waiting,
             last_sync_ms: match self.last_sync.load(Ordering::Relaxed) {
@@ -79,17 +108,14 @@ impl Ctx {
         }
     }
 
-    fn terminals(&self, collections: &[crate::store::Collection]) -> Vec<TerminalStatus> {
-        let Ok(objects) = self.store.key_objects() else {
-            return Vec::new();
-        };
+    fn terminals(&self, stored: &Stored) -> Vec<TerminalStatus> {
         let own = self.terminal_id();
         let unsettled: Vec<[u8; 8]> = self
             .live()
             .as_ref()
             .map(|l| l.unsettled.iter().map(|u| u.terminal).collect())
             .unwrap_or_default();
-        let Some(newest) = objects.last() else {
+        let Some(newest) = &stored.key_object else {
             return Vec::new();
         };
         newest
@@ -104,7 +130,7 @@ impl Ctx {
                     .collections
                     .iter()
                     .map(|id| {
-                        let known = collections.iter().find(|c| c.id == *id);
+                        let known = stored.collections.iter().find(|c| c.id == *id);
                         known.map_or_else(|| id.to_string(), |c| c.name.clone())
                     })
                     .collect(),

@@ -426,10 +426,11 @@ impl Ctx {
     pub fn deliver_tails(self: Arc<Self>) {
         tokio::spawn(async move {
             let _one = self.delivering.lock().await;
-            if !self.tails_waiting() {
-                return self.emit(Event::TailsDelivered(true));
-            }
-            let delivered = self.try_deliver().await;
+            let delivered = match self.tails_waiting() {
+                Ok(false) => Ok(()),
+                Ok(true) => self.try_deliver().await,
+                Err(e) => Err(Reason::new(Code::Store, e.to_string())),
+            };
             if let Err(reason) = &delivered {
                 tracing::info!(code = %reason.code, "tails wait: {}", reason.sentence);
             }
