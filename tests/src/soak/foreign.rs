@@ -89,8 +89,8 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
 /// A transaction that lasts longer than anybody here waits for the card, just when the card has to prove its presence: the
 /// session goes on afterwards, without a PIN.
 fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
-    // The rounds before may have made the card forget.
-    t.simsync(&["eject"], &Secrets::default())?
+    // The rounds before may have made the card forget: without the PIN it could not be told of the end.
+    t.simsync(&["eject"], &Secrets::give("--pin-fd", &person.pin))?
         .ok("simsync eject")?;
     let before = unlock(t, person)?;
     let mut other = command(t, "transaction")?
@@ -99,7 +99,7 @@ fn held_for_long(t: &Terminal, person: &Person) -> Result<()> {
     t.wire.set_down(true);
     std::fs::write(t.data.join("held for long.txt"), "held").map_err(|e| e.to_string())?;
     t.wait_status("the server to be missed", |s| s["online"] == false)?;
-    let ended = r#"outcome: Later(Reason { code: "card-busy""#;
+    let ended = "outcome: Later(Reason { code: CardBusy";
     let times = || t.daemon_log().matches(ended).count();
     let already = times();
     t.wire.set_down(false);
