@@ -6,10 +6,19 @@ use simsync_rig::rig::{Result, Terminal};
 
 use super::super::report::Report;
 
-/// Keys of the vault as a terminal of this person knows them now, and the PUK.
+/// Keys of the vault as a terminal of this person knows them now, and what the person types and keeps.
 pub(super) fn needles(t: &Terminal, person: &Person) -> Result<Needles> {
     let mut out = vault_keys(t, person)?;
-    out.push(("the PUK".to_owned(), person.puk.clone().into()));
+    let code = person.recovery.clone().unwrap_or_default();
+    let typed = [
+        ("the card's PIN", person.pin.clone()),
+        ("the PUK", person.puk.clone()),
+        ("the terminal's PIN", person.terminal_pin.clone()),
+        ("the recovery code", code),
+    ];
+    // Shorter ones are found by chance.
+    let long = typed.into_iter().filter(|(_, text)| text.len() >= 8);
+    out.extend(long.map(|(name, text)| (name.to_owned(), text.into_bytes())));
     Ok(out)
 }
 

@@ -8,8 +8,8 @@ mod owner;
 mod record;
 mod word;
 
-use simsync_rig::demo::{eject, insert, unlock};
-use simsync_rig::rig::{Result, Rig};
+use simsync_rig::demo::{eject, insert, pull, unlock};
+use simsync_rig::rig::{Result, Rig, Secrets};
 use simsync_rig::scene;
 
 use super::{Plan, Report};
@@ -20,6 +20,12 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let (a, mut person) = scene::paired(&mut rig, "A")?;
     let b = scene::joined(&mut rig, &mut person, "B")?;
     let c = rig.terminal("C")?;
+    let long = Secrets::give("--pin-fd", &person.pin).and("--new-pin-fd", deeds::NEW_PIN);
+    insert(&mut rig, &a, &person)?;
+    a.simsync(&["pin", "change"], &long)?
+        .ok("simsync pin change")?;
+    person.pin = deeds::NEW_PIN.to_owned();
+    pull(&mut rig, &a, &person)?;
     let port = rig.server.public_port;
     let mut world = World {
         rig,

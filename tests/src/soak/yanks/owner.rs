@@ -6,7 +6,7 @@ use simsync_rig::rig::{CliResult, Result, Secrets, Terminal};
 use simsync_rig::scene::on_card;
 use simsync_rig::spare::{PIN, add, cards, read, spare_for, step};
 
-use super::deeds::which_pin;
+use super::deeds::{NEW_PIN, which_pin};
 use super::lives::{At, Life, World, again};
 
 pub fn all() -> Vec<Box<dyn Life>> {
@@ -52,7 +52,7 @@ impl Life for FirstPairing {
         let person = ready(&self.0)?;
         let secrets = person
             .secrets()
-            .and("--new-pin-fd", "2468")
+            .and("--new-pin-fd", NEW_PIN)
             .take("--puk-fd")
             .take("--recovery-fd");
         world.c.simsync(&["pair"], &secrets)
