@@ -7,7 +7,7 @@
     reason = "a failed test is told by its panic"
 )]
 
-use simsync_rig::demo::{Person, Report, eject, insert, run, unlock, unlock_at_insertion};
+use simsync_rig::demo::{Person, Report, eject, insert, pull, run, unlock, unlock_at_insertion};
 use simsync_rig::rig::{Rig, Secrets, Terminal, mark};
 use simsync_rig::scene::{joined, paired, seed};
 
@@ -102,12 +102,22 @@ fn m14_a_card_that_is_waited_for_needs_three_commands() {
         (6, Some("no-card")),
         "{result:?}"
     );
-    let result = unlock_at_insertion(&mut rig, &a, &person).unwrap();
-    assert_eq!(result.code, 0, "{result:?}");
-    // Nobody looked at anything yet.
-    a.wait_state(&["pending"]).unwrap();
-    let stats = rig.bridge.stats(&person.card).unwrap();
-    assert_eq!(stats.apdus, 3, "SELECT, VERIFY, OPEN SESSION: {stats:?}");
+    // The card is kept for 0.7 s after the first look. On a busy machine a PIN may come later; then it is tried again.
+    for _ in 0..20 {
+        let result = unlock_at_insertion(&mut rig, &a, &person).unwrap();
+        assert_eq!(result.code, 0, "{result:?}");
+        // Nobody looked at anything yet.
+        let status = a.wait_state(&["pending"]).unwrap();
+        let stats = rig.bridge.stats(&person.card).unwrap();
+        if stats.apdus == 3 {
+            // SELECT, VERIFY, OPEN SESSION.
+            return;
+        }
+        let at = |name| mark(&status, name).unwrap();
+        assert!(at("pin") - at("inserted") > 600, "{stats:?}, {status}");
+        pull(&mut rig, &a, &person).unwrap();
+    }
+    panic!("no PIN came in time");
 }
 
 #[test]
