@@ -1,6 +1,7 @@
 //! What the owner sets: `config.json`, all of it optional.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -149,13 +150,23 @@ pub fn read_json<T: serde::de::DeserializeOwned>(
             source,
         })?,
     };
-    if meta.len() > FILE_MAX {
-        return Err(invalid(format!("it has more than {FILE_MAX} bytes")));
+    if !meta.is_file() {
+        // A FIFO would be waited for, and a device may never end.
+        return Err(invalid("it is no regular file".to_owned()));
     }
-    let text = std::fs::read(path).map_err(|source| ConfigError::Io {
+    let too_large = || invalid(format!("it has more than {FILE_MAX} bytes"));
+    if meta.len() > FILE_MAX {
+        return Err(too_large());
+    }
+    let mut text = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(FILE_MAX + 1).read_to_end(&mut text));
+    let read = read.map_err(|source| ConfigError::Io {
         path: name(),
         source,
     })?;
+    if read as u64 > FILE_MAX {
+        return Err(too_large());
+    }
     parse_json(&text, newest).map(Some).map_err(invalid)
 }
 
@@ -229,6 +240,19 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn w_7_what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        for path in [fifo.as_path(), &link, dir.path()] {
+            let error = Config::load(path).unwrap_err().to_string();
+            assert!(error.contains("no regular file"), "{error}");
+        }
+    }
 
     #[test]
     fn missing_is_default_and_nonsense_is_refused() {
