@@ -8,7 +8,7 @@
 )]
 
 use simsync_rig::demo::{Person, eject, insert, pair, pull, unlock};
-use simsync_rig::rig::{Rig, Secrets, Terminal, program};
+use simsync_rig::rig::{Rig, Secrets, Terminal, mark, program};
 use simsync_rig::scene::{paired, seed};
 use simsync_shell::testing::{AtShell, READY};
 
@@ -215,4 +215,32 @@ fn f_g_forgetting_the_pairing_needs_no_server() {
         renaming.join().unwrap()
     });
     assert_eq!(renaming.code, 8, "{}", renaming.json);
+}
+
+#[test]
+fn w_5_a_prompt_that_nobody_answers_holds_up_no_removal() {
+    seed();
+    let mut rig = Rig::start().unwrap();
+    let (a, anna) = paired(&mut rig, "A").unwrap();
+    insert(&mut rig, &a, &anna).unwrap();
+    unlock(&a, &anna).unwrap();
+    let mut at = at_shell(&a);
+    // Whoever cancels is rid of it, and the next order goes on.
+    at.types("\"$SIMSYNC\" pin change --terminal\n");
+    at.sees("PIN of this terminal: ");
+    at.types("\x03");
+    at.sees(READY);
+    let synced = a.simsync(&["sync"], &Secrets::default()).unwrap();
+    synced.ok("simsync sync").unwrap();
+    // Left alone, and the card is pulled with something unsent.
+    at.types("\"$SIMSYNC\" pin change --terminal; echo code $?\n");
+    at.sees("PIN of this terminal: ");
+    std::fs::write(a.data.join("unsent.txt"), "unsent").unwrap();
+    rig.bridge.eject(&anna.card).unwrap();
+    a.wait_status("what is left to be sealed and delivered", |s| {
+        mark(s, "removed").is_some() && mark(s, "tail-delivered") >= mark(s, "removed")
+    })
+    .unwrap();
+    at.sees("code 8");
+    at.leaves();
 }

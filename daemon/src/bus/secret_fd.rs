@@ -55,9 +55,14 @@ pub async fn read(fd: OwnedFd, deadline: Duration) -> Result<Secret, SecretError
     let interest = Interest(dropped.clone());
     let until = Instant::now() + deadline;
     // A file or memfd cannot be waited for with epoll: a thread reads.
-    let result = tokio::task::spawn_blocking(move || read_blocking(fd, until, &dropped)).await;
+    let reading = tokio::task::spawn_blocking(move || read_blocking(fd, until, &dropped));
+    // What says that it can be read may block all the same: a terminal that waits for more bytes, a file of another program's.
+    let result = tokio::time::timeout(deadline, reading).await;
     drop(interest);
-    result.unwrap_or(Err(SecretError::Unwanted))
+    match result {
+        Ok(result) => result.unwrap_or(Err(SecretError::Unwanted)),
+        Err(_) => Err(SecretError::TimedOut),
+    }
 }
 
 fn read_blocking(fd: OwnedFd, until: Instant, dropped: &AtomicBool) -> Result<Secret, SecretError> {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use simsync_codes::Code;
 use tokio::sync::watch;
 
 use super::Ctx;
@@ -17,13 +18,39 @@ tokio::task_local! {
 /// Whose order the work at hand is done for.
 #[derive(Clone)]
 enum Asks {
-    Order(Option<Caller>),
+    /// Changes when nobody may be waited for any more.
+    Order(Option<Caller>, watch::Receiver<()>),
     Opening(Arc<OpeningAsks>),
 }
 
-/// Does work for a caller; none: nobody's order leads to it.
-pub(super) async fn on_behalf<T>(by: Option<Caller>, work: impl Future<Output = T>) -> T {
-    ASKS.scope(Asks::Order(by), work).await
+/// Does work for a caller; none: nobody's order leads to it. Once `stops` changes it waits for no person any more.
+pub(super) async fn on_behalf<T>(
+    by: Option<Caller>,
+    stops: watch::Receiver<()>,
+    work: impl Future<Output = T>,
+) -> T {
+    ASKS.scope(Asks::Order(by, stops), work).await
+}
+
+/// Waits for a person, unless the order that leads to it was stopped, since it began: its card was removed, or it was
+/// cancelled. What comes after a removal must not wait for whoever left a prompt open.
+pub(super) async fn unless_stopped<T>(person: impl Future<Output = T>) -> Result<T, Reason> {
+    let stopped = async {
+        if let Ok(Asks::Order(_, mut stops)) = ASKS.try_with(Clone::clone)
+            && stops.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        () = stopped => Err(Reason::new(
+            Code::Cancelled,
+            "stopped: the card was removed or the work was cancelled",
+        )),
+        answer = person => Ok(answer),
+    }
 }
 
 /// Opens a session for whoever orders that.
@@ -34,7 +61,7 @@ pub(super) async fn asking<T>(asks: Arc<OpeningAsks>, work: impl Future<Output =
 /// Whose agents are asked now, and are shown what is made.
 pub(super) fn asker() -> Option<Caller> {
     match ASKS.try_with(Clone::clone).ok()? {
-        Asks::Order(by) => by,
+        Asks::Order(by, _) => by,
         Asks::Opening(asks) => asks.turn().0,
     }
 }
@@ -129,7 +156,9 @@ impl Ctx {
     pub(super) async fn ask_whom_it_asks(&self, request: SecretRequest) -> Result<Secret, Reason> {
         match ASKS.try_with(Clone::clone) {
             Ok(Asks::Opening(asks)) => asks.ask(request).await,
-            Ok(Asks::Order(by)) => self.agents.ask(by, request).await.map_err(agent_reason),
+            Ok(Asks::Order(by, _)) => unless_stopped(self.agents.ask(by, request))
+                .await?
+                .map_err(agent_reason),
             Err(_) => self.agents.ask(None, request).await.map_err(agent_reason),
         }
     }

@@ -99,6 +99,8 @@ pub struct Ctx {
     pub unlocks: tokio::sync::watch::Sender<Unlocks>,
     /// Changes when the work that runs is given up.
     pub abandoned: tokio::sync::watch::Sender<()>,
+    /// Changes when the order that runs may wait for no person any more.
+    pub stopped: tokio::sync::watch::Sender<()>,
     /// Held by an engine as long as it works; also by one whose work was given up.
     pub engine_works: Arc<tokio::sync::Mutex<()>>,
     /// Only one PIN at a time is typed on a reader: a person cannot tell two messages apart.
@@ -173,6 +175,7 @@ impl Ctx {
             last_sync: std::sync::atomic::AtomicI64::new(0),
             unlocks: tokio::sync::watch::Sender::default(),
             abandoned: tokio::sync::watch::Sender::default(),
+            stopped: tokio::sync::watch::Sender::default(),
             engine_works: Arc::default(),
             pad_turn: tokio::sync::Mutex::default(),
             delivering: Arc::default(),
@@ -354,6 +357,7 @@ impl Ctx {
     /// Stops the work that runs.
     pub fn stop_work(&self) {
         lock(&self.cancel).cancel();
+        self.stopped.send_replace(());
     }
 
     /// Stops it, and waits for nothing that it waits for.

@@ -1,6 +1,7 @@
 //! A terminal enters the vault: the first key object, or the next one with this terminal in it (flow 3, from step 5).
 
 use super::Ctx;
+use super::asking::{asker, unless_stopped};
 use super::card_ops::CARD_DEADLINE;
 use super::card_ops::{self, Opened, Opening};
 use super::key_objects::{next, next_epoch};
@@ -192,13 +193,10 @@ impl Ctx {
         let vault = VaultId(random());
         let vk = VaultKey::generate(&mut rng);
         let code = RecoveryCode::generate(&mut rng);
-        self.agents
-            .show(
-                super::asking::asker(),
-                "recovery-code",
-                Secret::new(code.words()),
-            )
-            .await
+        let words = Secret::new(code.words());
+        let shown = self.agents.show(asker(), "recovery-code", words);
+        unless_stopped(shown)
+            .await?
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let recovery = code.keys();
         let wrap = vk

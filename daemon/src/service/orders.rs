@@ -12,7 +12,7 @@ use super::jobs::JobHandle;
 use super::reasons::{card_reason, server_reason};
 use super::reasons::{engine_reason, outcome_of};
 use super::{Ctx, card_ops, card_pin};
-use crate::api::{Caller, Failure, Order, SecretKind};
+use crate::api::{Caller, Failure, JobControl, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
 use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
 
@@ -153,21 +153,59 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
     }
 }
 
+/// Orders that can be cancelled where they wait for a person, and go on to their end otherwise.
+fn waits_for_persons_only(order: &Order) -> bool {
+    match order {
+        Order::Unlock
+        | Order::Pair { .. }
+        | Order::ForgetPairing
+        | Order::ChangeCardPin
+        | Order::ChangeTerminalPin
+        | Order::Forget { .. }
+        | Order::AddCard
+        | Order::AcceptRestored
+        | Order::RemoveCard { .. }
+        | Order::ConfirmServer { .. }
+        | Order::RemoveTerminal { .. } => true,
+        Order::Unpair
+        | Order::Sync { .. }
+        | Order::Eject
+        | Order::AddCollection { .. }
+        | Order::AnswerCollection { .. }
+        | Order::RemoveCollection { .. } => false,
+    }
+}
+
 impl Ctx {
     /// Runs an order as work.
     pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
         let mut given_up = self.abandoned.subscribe();
+        // From here on: a removal before the first question counts, too.
+        let stops = self.stopped.subscribe();
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
                 Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
             );
-            let result = tokio::select! {
-                result = on_behalf(by, self.run_order(order, &job)) => result,
-                _ = given_up.changed() => Err((
-                    Failure::new(Code::Cancelled, "cancelled: this terminal forgets its pairing"),
-                    Outcome::Cancelled,
-                )),
+            // The others listen themselves, where they sync.
+            let mut is_steered = waits_for_persons_only(&order);
+            let work = on_behalf(by, stops, self.run_order(order, &job));
+            tokio::pin!(work);
+            let result = loop {
+                tokio::select! {
+                    result = &mut work => break result,
+                    _ = given_up.changed() => break Err((
+                        Failure::new(Code::Cancelled, "cancelled: this terminal forgets its pairing"),
+                        Outcome::Cancelled,
+                    )),
+                    control = job.next_control(), if is_steered => match control {
+                        Some(JobControl::Cancel) => {
+                            self.stopped.send_replace(());
+                        }
+                        Some(JobControl::Confirm) => {}
+                        None => is_steered = false,
+                    },
+                }
             };
             let outcome = match &result {
                 Ok(_) if syncs => Outcome::Done,

@@ -14,6 +14,7 @@ use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
+use super::asking::{asker, unless_stopped};
 use super::card_ops::CARD_DEADLINE;
 use super::card_ops::{self};
 use super::card_pin;
@@ -218,9 +219,8 @@ impl Ctx {
         let puk = Puk::parse(puk_text.as_bytes())
             .map_err(|_| Failure::new(Code::Internal, "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
-        self.agents
-            .show(super::asking::asker(), "puk", puk_text)
-            .await
+        unless_stopped(self.agents.show(asker(), "puk", puk_text))
+            .await?
             .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
         let n = new.clone();
         self.card
