@@ -136,9 +136,10 @@ impl Engine {
             .ok_or_else(|| rule("it is not known of which server it is"))?;
         succession::follows(commit, last.map(|l| &l.body), &server, &card.keys.sig)?;
         let changed = |id: &CollectionId| last.and_then(|l| l.root(id)) != commit.root(id);
-        let foreign = body
-            .roots
-            .iter()
+        // Those of before, too: a root that is left out is changed as well.
+        let before = last.iter().flat_map(|l| &l.body.roots);
+        let foreign = before
+            .chain(&body.roots)
             .find(|r| changed(&r.collection) && !terminal.collections.contains(&r.collection));
         match foreign {
             Some(_) => Err(rule(

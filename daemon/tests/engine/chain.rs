@@ -14,7 +14,7 @@ use simsync_vault::tree::FileEntry;
 use simsyncd::engine::{EngineError, SyncOptions, TrustedCard, fresh_rng};
 
 use crate::forger::Forger;
-use crate::rig::{FILES, NOTES, Person, Terminal, sync, sync_with};
+use crate::rig::{FILES, NOTES, Person, Terminal, close, sync, sync_with};
 
 fn stranger() -> SecretKey {
     SecretKey::from_bytes(&[0x51; 32]).unwrap()
@@ -109,6 +109,31 @@ async fn w_8_a_commit_is_believed_only_as_its_key_object_says() {
         );
     }
     // All of these were one thing away from this.
+    a.engine
+        .accept_commits(&[signed(good, &a.soft.key)])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_8_no_commit_takes_a_collection_away_that_its_terminal_does_not_sync() {
+    let (person, a, b) = Person::with(&[FILES]).await;
+    let s = person.open(&b).await;
+    b.register_notes(&s).await;
+    std::fs::write(b.notes().join("n"), "1").unwrap();
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    sync(&a, &s).await;
+    let good = Forger::new(&a, &s).body();
+    let mut body = good.clone();
+    body.roots.retain(|r| r.collection != NOTES);
+    assert_ne!(body.roots, good.roots);
+    let commits = [signed(body, &a.soft.key)];
+    refuses(
+        &a,
+        "without another's collection",
+        &commits,
+        "does not sync",
+    );
     a.engine
         .accept_commits(&[signed(good, &a.soft.key)])
         .unwrap();
