@@ -172,7 +172,7 @@ impl Desk {
             self.said.push_str(&line);
         }
         for (_, card) in std::mem::take(&mut self.inside) {
-            self.pull(&card)?;
+            self.rig.bridge.take_out(&card)?;
             if !self.finished.contains_key(&card) {
                 self.begun.push(card);
             }
@@ -206,7 +206,7 @@ impl Desk {
                 return Err(format!("nothing happens any more; the last was {last}"));
             }
             for (reader, card) in self.inside.clone() {
-                self.pull(&card)?;
+                self.rig.bridge.take_out(&card)?;
                 let port = self.port(&reader)?;
                 self.rig.bridge.insert(&card, port)?;
             }
@@ -261,7 +261,7 @@ impl Desk {
                 if was_to_be_pulled && !self.rig.bridge.is_in(&card)? {
                     self.yanks += 1;
                 }
-                self.pull(&card)?;
+                self.rig.bridge.take_out(&card)?;
                 if matches!(what, "done" | "finished") {
                     let whose = event["subscriber"].as_str().unwrap_or_default();
                     self.finished.insert(card, whose.to_owned());
@@ -316,14 +316,6 @@ impl Desk {
         }
         self.inside.insert(reader.to_owned(), card);
         Ok(())
-    }
-
-    fn pull(&mut self, card: &str) -> Result<()> {
-        match self.rig.bridge.eject(card) {
-            // It was out already: pulled in the middle, or the reader let go of it.
-            Err(why) if self.rig.bridge.is_in(card)? => Err(why),
-            _ => Ok(()),
-        }
     }
 
     /// Everybody has exactly one card, the letters open the cards, no card is half done, the server agrees, and no secret is

@@ -101,9 +101,7 @@ fn m18_a_card_whose_last_answers_were_lost_is_told_from_one_that_was_issued_befo
             rig.bridge.call(&format!("yank {name} {n}")).unwrap();
             let cut = try_provision(&rig, &desk, (name, &secret), &enrolment).unwrap();
             if cut.code == 0 {
-                if rig.bridge.is_in(name).unwrap() {
-                    rig.bridge.eject(name).unwrap();
-                }
+                rig.bridge.take_out(name).unwrap();
                 desk.wait_status("no card", gone).unwrap();
                 return None;
             }

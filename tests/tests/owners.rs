@@ -209,9 +209,7 @@ fn b8_a_terminal_that_was_interrupted_while_it_left_leaves_or_stays() {
                 return is_leaving(b);
             }
             cut.ok("simsync unpair, done before that").unwrap();
-            if rig.bridge.is_in(&person.card).unwrap() {
-                rig.bridge.eject(&person.card).unwrap();
-            }
+            rig.bridge.take_out(&person.card).unwrap();
             b.wait_status("the card to be gone", |s| {
                 s["cards"].as_array().is_some_and(Vec::is_empty)
             })

@@ -130,6 +130,14 @@ impl Bridge {
         self.call(&format!("eject {name}")).map(|_| ())
     }
 
+    /// Takes a card out that may be out already: a yank that was asked for can come at any moment, also between two questions.
+    pub fn take_out(&mut self, name: &str) -> Result<()> {
+        match self.eject(name) {
+            Err(why) if self.is_in(name)? => Err(why),
+            _ => Ok(()),
+        }
+    }
+
     /// The cards that are in a reader, and its port.
     pub fn inserted(&mut self) -> Result<Vec<(String, u16)>> {
         let line = self.call("cards")?;

@@ -226,10 +226,11 @@ fn looked_at(plan: &Plan, report: &mut Report, world: &mut World, request: &str)
 /// The card is out afterwards, also if it was yanked only now, in the middle of what the daemon still did with it.
 fn put_away(rig: &mut Rig, t: &Terminal, person: &Person) -> Result<()> {
     let idle = rig.bridge.call(&format!("wait-idle {} 150", person.card));
-    match rig.bridge.is_in(&person.card)? {
-        true => idle.and_then(|_| pull(rig, t, person)),
-        false => gone(rig, t, &person.card),
+    if rig.bridge.is_in(&person.card)? {
+        idle?;
     }
+    rig.bridge.take_out(&person.card)?;
+    gone(rig, t, &person.card)
 }
 
 fn everywhere(
