@@ -113,12 +113,13 @@ impl Engine {
                 "a commit is of another vault or epoch than its key object",
             ));
         }
-        // The commit that takes its own author out of the list (unpair) is signed by the list before.
+        // The commit that takes its own author out of the list (unpair) is signed by the list before, and its author's last:
+        // it closes. Who is taken out by others may not say one word more.
         let before = || {
             key_objects
                 .iter()
                 .find(|o| Some(o.body.list_number) == body.list_number.checked_sub(1))
-                .filter(|_| list < body.list_number)
+                .filter(|_| list < body.list_number && body.closing)
         };
         let terminal = object
             .body
@@ -141,12 +142,21 @@ impl Engine {
         let foreign = before
             .chain(&body.roots)
             .find(|r| changed(&r.collection) && !terminal.collections.contains(&r.collection));
-        match foreign {
-            Some(_) => Err(rule(
+        if foreign.is_some() {
+            return Err(rule(
                 "a commit changes a collection that its terminal does not sync",
-            )),
-            None => Ok(()),
+            ));
         }
+        let added = &body.packs_added;
+        if added
+            .iter()
+            .any(|p| !terminal.collections.contains(&p.collection))
+        {
+            return Err(rule(
+                "a commit brings packs of a collection that its terminal does not sync",
+            ));
+        }
+        Ok(())
     }
 
     /// Keeps a verified commit: its links, what it closes, the packs that it brings.

@@ -41,7 +41,7 @@ async fn w_8_a_commit_is_believed_only_as_its_key_object_says() {
     let s = person.open(&a).await;
     let good = Forger::new(&a, &s).body();
     let of_b = b.soft.key.point();
-    let changes: [Wrong; 6] = [
+    let changes: [Wrong; 7] = [
         ("another vault", "another vault or epoch", |c| {
             c.vault = VaultId([9; 16]);
         }),
@@ -61,6 +61,13 @@ async fn w_8_a_commit_is_believed_only_as_its_key_object_says() {
                 root: ObjectId([1; 32]),
             });
             c.roots.sort_by_key(|r| r.collection);
+        }),
+        ("packs of another's collection", "brings packs", |c| {
+            c.packs_added.push(PackRef {
+                id: PackId([1; 16]),
+                collection: NOTES,
+                size: 1,
+            });
         }),
     ];
     for (what, why, change) in changes {
@@ -137,6 +144,40 @@ async fn w_8_no_commit_takes_a_collection_away_that_its_terminal_does_not_sync()
     a.engine
         .accept_commits(&[signed(good, &a.soft.key)])
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_8_a_terminal_that_a_list_leaves_out_says_one_last_thing_at_most() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    let without_b = person.card.sign_key_object(KeyObjectBody {
+        list_number: 2,
+        previous: person.list.hash(),
+        terminals: person.list.body.terminals[..1].to_vec(),
+        flags: simsync_vault::keyobject::FLAG_REKEY_REQUIRED,
+        ..person.list.body.clone()
+    });
+    let objects = [B64(without_b.to_bytes())];
+    for t in [&a, &b] {
+        t.engine.accept_key_objects(&s.card, &objects, &[]).unwrap();
+    }
+    a.engine
+        .accept_commits(&s.conn.commits(0).await.unwrap().commits)
+        .unwrap();
+    let mut body = Forger::new(&b, &s).body();
+    (body.list_number, body.list_hash) = (2, without_b.hash());
+    let commits = [signed(body.clone(), &b.soft.key)];
+    refuses(&a, "it goes on", &commits, "does not name");
+    // Leaving of its own accord is its last word.
+    body.closing = true;
+    let last = [signed(body, &b.soft.key)];
+    a.engine.accept_commits(&last).unwrap();
+    let mut more = Forger::new(&a, &s).body();
+    more.terminal = b.soft.id();
+    more.closing = true;
+    let commits = [signed(more, &b.soft.key)];
+    refuses(&a, "once more", &commits, "does not name");
 }
 
 #[tokio::test(flavor = "multi_thread")]

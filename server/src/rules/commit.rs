@@ -191,13 +191,14 @@ fn list_rules<'a>(
     Ok(list)
 }
 
-/// The author's entry: in the key object named, or, for a terminal that takes itself out, in the one before.
+/// The author's entry: in the key object named, or, for a terminal that takes itself out, in the one before. That is its last
+/// word: it closes.
 fn author<'a>(
     body: &CommitBody,
     list: &'a KeyObject,
     facts: &'a Facts,
 ) -> Result<&'a TerminalEntry, Refusal> {
-    let before = facts.key_object.as_ref();
+    let before = facts.key_object.as_ref().filter(|_| body.closing);
     list.body
         .terminal(&body.terminal)
         .or_else(|| before.and_then(|k| k.body.terminal(&body.terminal)))

@@ -246,7 +246,14 @@ async fn b8_a_terminal_may_take_itself_out_and_asks_for_a_new_epoch() {
     let (mut body, wraps) = w.vault.next_list(&w.seed, &[&w.card], entries.clone());
     body.flags = FLAG_REKEY_REQUIRED;
     let list = w.card.sign_key_object(body);
-    send(&mut w, &a, list, wraps).await.unwrap();
+    let mut body = w.vault.body(&w.a, &a.statement, Some(&list));
+    let not_the_last =
+        w.vault
+            .commit_with(&a, &w.a, body.clone(), Some((list.clone(), wraps.clone())));
+    refused(not_the_last.await, Code::NotPaired);
+    body.closing = true;
+    let last = w.vault.commit_with(&a, &w.a, body, Some((list, wraps)));
+    last.await.unwrap();
     a.connection.revoke_terminal(w.a.id()).await.unwrap();
     refused(a.connection.commits(0).await, Code::TerminalRevoked);
 

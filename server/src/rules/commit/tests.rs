@@ -119,6 +119,16 @@ impl Case {
         case
     }
 
+    /// One with a key object that leaves out its author.
+    fn leaving() -> Self {
+        let mut case = Self::second();
+        let (list, wraps) = case.vault.next_list(&case.seed, &[&case.card], Vec::new());
+        let list = case.card.sign_key_object(list);
+        (case.body.list_number, case.body.list_hash) = (2, list.hash());
+        case.list = Some((list, wraps));
+        case
+    }
+
     fn decide(&self) -> Result<Outcome, Refusal> {
         let commit = Commit::sign(self.body.clone(), &self.by.key);
         let list = self.list.as_ref();
@@ -321,6 +331,15 @@ fn a_commit_follows_the_head_and_names_the_key_object_in_force() {
     let mut jumps = Case::second();
     jumps.body.sequence = 3;
     assert!(matches!(jumps.decide(), Err(Refusal::Format(_))));
+}
+
+#[test]
+fn b8_a_terminal_that_leaves_says_its_last_word_and_closes() {
+    let mut case = Case::leaving();
+    assert_eq!(case.decide(), Err(Refusal::NotInKeyObject));
+    case.body.closing = true;
+    let closed = accepted(&case).closed;
+    assert_eq!(closed, [(case.grant, case.by.id())]);
 }
 
 #[test]
