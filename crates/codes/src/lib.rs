@@ -147,7 +147,7 @@ codes! {
     VaultNotVouched = "vault-not-vouched", Exit::Failed, "At pairing: the card never signed the vault that the server shows.";
     CannotWrite = "cannot-write", Exit::Failed, "The system refuses to write.";
     Store = "store", Exit::Failed, "The local database.";
-    Busy = "busy", Exit::Guard, "Others commit faster, or too many agents are registered.";
+    Busy = "busy", Exit::Guard, "Others commit faster, too many agents are registered, or too many orders wait.";
     Rule = "rule", Exit::Guard, "A rule of ours was broken.";
     Internal = "internal", Exit::Failed, "Our fault, here or at the server.";
     Offline = "offline", Exit::Server, "No network, nobody answers, or a deadline passed.";

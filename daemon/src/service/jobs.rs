@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Failure, Job, JobControl, JobStatus, Reason};
+use crate::api::{Caller, Failure, Job, JobControl, JobStatus, Reason};
 use crate::engine::{Progress, ReviewEntry};
 
 /// Entries of a review that are shown one by one; the rest is counted.
 const REVIEW_MAX: usize = 10_000;
+
+/// Orders of one caller, and of all together, that wait or run at once.
+const ORDERS_MAX: (usize, usize) = (32, 256);
 
 /// Makes jobs and knows which run.
 #[derive(Default)]
@@ -20,8 +23,8 @@ pub struct Jobs {
     running: Running,
 }
 
-/// Jobs that run, with their users' ends.
-type Running = Arc<Mutex<Vec<Job>>>;
+/// Jobs that run, with their users' ends, and who ordered them.
+type Running = Arc<Mutex<Vec<(Job, Option<Caller>)>>>;
 
 /// The daemon's end of a job. When the last clone is dropped, a job that is still running counts as cancelled.
 #[derive(Clone)]
@@ -40,7 +43,7 @@ impl Drop for Inner {
         self.running
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|job| job.id() != self.id);
+            .retain(|(job, _)| job.id() != self.id);
         self.status.send_modify(|s| {
             if matches!(s.state, JobState::Running | JobState::Waiting) {
                 s.state = JobState::Cancelled;
@@ -50,8 +53,30 @@ impl Drop for Inner {
 }
 
 impl Jobs {
+    /// A new job that somebody ordered. No caller, and not all of them together, can let orders pile up without end.
+    pub fn order(&self, kind: &str, by: Option<&Caller>) -> Result<JobHandle, Failure> {
+        let (own, all) = {
+            let running = self.running();
+            let ordered = running.iter().filter(|(_, by)| by.is_some());
+            let own = running
+                .iter()
+                .filter(|(_, of)| by.is_some() && of.as_ref() == by);
+            (own.count(), ordered.count())
+        };
+        if own >= ORDERS_MAX.0 || all >= ORDERS_MAX.1 {
+            return Err(Failure::new(
+                Code::Busy,
+                format!(
+                    "{} orders wait already; wait for them, or cancel some",
+                    own.max(all)
+                ),
+            ));
+        }
+        Ok(self.create(kind, by))
+    }
+
     /// A new job.
-    pub fn create(&self, kind: &str) -> JobHandle {
+    pub fn create(&self, kind: &str, by: Option<&Caller>) -> JobHandle {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let status = JobStatus {
             id,
@@ -67,10 +92,11 @@ impl Jobs {
         };
         let (control_tx, control) = mpsc::channel(8);
         let status = watch::Sender::new(status);
-        self.running().push(Job {
+        let job = Job {
             status: status.subscribe(),
             control: control_tx.clone(),
-        });
+        };
+        self.running().push((job, by.cloned()));
         JobHandle(Arc::new(Inner {
             id,
             status,
@@ -80,18 +106,20 @@ impl Jobs {
         }))
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<Job>> {
+    fn running(&self) -> MutexGuard<'_, Vec<(Job, Option<Caller>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Numbers of jobs that run.
     pub fn numbers(&self) -> Vec<u64> {
-        self.running().iter().map(Job::id).collect()
+        self.running().iter().map(|(job, _)| job.id()).collect()
     }
 
     /// A job that runs.
     pub fn job(&self, id: u64) -> Option<Job> {
-        self.running().iter().find(|j| j.id() == id).cloned()
+        let running = self.running();
+        let found = running.iter().find(|(job, _)| job.id() == id);
+        found.map(|(job, _)| job.clone())
     }
 }
 
@@ -182,5 +210,31 @@ impl JobHandle {
             };
             s.failure = Some(failure);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w_5_orders_do_not_pile_up_without_end() {
+        let jobs = Jobs::default();
+        let caller = |n: usize| Caller(format!(":1.{n}"));
+        let (each, all) = ORDERS_MAX;
+        let mut held = Vec::new();
+        for n in 0..all / each {
+            for _ in 0..each {
+                held.push(jobs.order("pair", Some(&caller(n))).unwrap());
+            }
+            let one_more = jobs.order("pair", Some(&caller(n)));
+            assert_eq!(one_more.err().map(|f| f.code), Some(Code::Busy));
+        }
+        assert!(jobs.order("pair", Some(&caller(99))).is_err());
+        // The daemon's own work is not held up by that.
+        held.push(jobs.create("sync", None));
+        held.remove(0);
+        held.push(jobs.order("pair", Some(&caller(99))).unwrap());
+        assert_eq!(jobs.numbers().len(), all + 1);
     }
 }

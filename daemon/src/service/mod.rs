@@ -375,7 +375,7 @@ impl Service {
         by: Option<Caller>,
     ) -> Result<crate::api::Job, crate::api::Failure> {
         orders::admissible(&order, &self.state)?;
-        let job = self.ctx.jobs.create(orders::kind(&order));
+        let job = self.ctx.jobs.order(orders::kind(&order), by.as_ref())?;
         let public = job.public();
         let id = job.id();
         if order == Order::Unlock {

@@ -43,7 +43,7 @@ impl Ctx {
     pub fn start_sync(self: Arc<Self>, work: Work) {
         let ctx = self.clone();
         // Before it starts, so that the status that tells of it names the job.
-        let job = self.jobs.create("sync");
+        let job = self.jobs.create("sync", None);
         let mut given_up = self.abandoned.subscribe();
         tokio::spawn(async move {
             let options = SyncOptions {
