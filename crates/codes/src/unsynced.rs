@@ -78,7 +78,7 @@ unsynced! {
     /// A piece of it is in no pack that this terminal has.
     VaultIncomplete = "vault-incomplete", false, "another terminal may still be uploading it; it is tried again";
     /// What the vault has of it cannot be used.
-    VaultDamaged = "vault-damaged", true, "what the server has of it does not open; ask its operator, or write it anew on the terminal that has it";
+    VaultDamaged = "vault-damaged", true, "what the server has of it does not open: put the same file here from the terminal that has it, or change it there; or ask the operator";
     /// The collection's folder is missing.
     RootMissing = "root-missing", true, "mount its disk, or say what is to become of it: `simsync collections answer NAME deleted|give-back|stop`";
     /// The collection's folder is empty, and was not.

@@ -1,45 +1,139 @@
 //! Sealed tails go to the server.
 
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
 use simsync_protocol::client::Connection;
+use simsync_vault::commit::PackRef;
 use simsync_vault::ids::CollectionId;
+use simsync_vault::item::{item_hash, split_items};
 use simsync_vault::tail::Tail;
 
 use super::tail::pack_file;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, now_ms};
+use crate::outstanding::{Producer, Report, Unsynced};
+use crate::store::OwnSession;
 
 impl Engine {
-    /// Delivers every tail that waits. By certificate alone: the tail's own statement is the proof.
+    /// Delivers every tail that waits. By certificate alone: the tail's own statement is the proof. One that cannot be
+    /// delivered holds up no other: the first reason is the answer, after all were tried.
     pub fn deliver_tails(&self, conn: &Connection, outbox: &Path) -> Result<usize, EngineError> {
         let mut delivered = 0;
+        let mut first_error = None;
         for own in self.store.own_sessions()? {
-            let Some(bytes) = own.tail.as_ref().filter(|_| !own.delivered) else {
+            let Some(signed) = own.tail.as_ref().filter(|_| !own.delivered) else {
                 continue;
             };
-            let tail = Tail::from_bytes(bytes)?;
-            conn.set_statement(Some(own.statement.clone()));
-            for p in tail
-                .body
-                .packs
-                .iter()
-                .filter(|p| p.collection == CollectionId::OUTBOX)
-            {
-                let path = pack_file(outbox, &p.id);
-                let data = std::fs::read(&path).map_err(EngineError::io(&path))?;
-                let state = self.net(conn.pack_state(p.id)).ok();
-                if !state.is_some_and(|s| s.complete) {
-                    self.net(conn.put_pack(p.id, p.collection, Bytes::from(data), 0))?;
+            let Some((tail, packs)) = read_sealed(signed, outbox) else {
+                self.give_up_tail(&own, outbox)?;
+                continue;
+            };
+            match self.deliver_tail(conn, &own, signed, packs) {
+                Ok(()) => {
+                    remove_packs(&tail, outbox);
+                    delivered += 1;
+                }
+                // The next one would fare no better.
+                Err(error) if error.is_transient() || matches!(error, EngineError::Cancelled) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, session = own.statement.n, "a tail cannot be delivered");
+                    first_error = first_error.or(Some(error));
                 }
             }
-            self.net(conn.put_tail(bytes.clone()))?;
-            self.store.set_delivered(&own.session())?;
-            for p in &tail.body.packs {
-                let _ = std::fs::remove_file(pack_file(outbox, &p.id));
-            }
-            delivered += 1;
         }
-        Ok(delivered)
+        first_error.map_or(Ok(delivered), Err)
+    }
+
+    fn deliver_tail(
+        &self,
+        conn: &Connection,
+        own: &OwnSession,
+        signed: &[u8],
+        packs: Vec<(PackRef, Vec<u8>)>,
+    ) -> Result<(), EngineError> {
+        conn.set_statement(Some(own.statement.clone()));
+        for (p, bytes) in packs {
+            let state = self.net(conn.pack_state(p.id)).ok();
+            if !state.is_some_and(|s| s.complete) {
+                self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0))?;
+            }
+        }
+        self.net(conn.put_tail(signed.to_vec()))?;
+        Ok(self.store.set_delivered(&own.session())?)
+    }
+
+    /// What was sealed is not on this disk any more as it was signed: it would be taken by nobody, and the files that it held
+    /// are here only. They are named, unless a later tail holds them too.
+    fn give_up_tail(&self, own: &OwnSession, outbox: &Path) -> Result<(), EngineError> {
+        let session = own.session();
+        tracing::error!(session = session.n, "what was sealed is missing or damaged");
+        let later = self.store.own_sessions()?.into_iter().any(|other| {
+            let tail = other.tail.as_deref().map(Tail::from_bytes);
+            matches!(tail, Some(Ok(t)) if t.body.replaces.contains(&session))
+        });
+        let mut lost: BTreeMap<_, Vec<Report>> = BTreeMap::new();
+        if !later {
+            for item in self.store.tail_items(&session)? {
+                let report = Report::path(
+                    Unsynced::NotSealed,
+                    &item.path,
+                    "what was sealed of it when the card was pulled is missing or damaged on this disk",
+                );
+                lost.entry(item.collection).or_default().push(report);
+            }
+        }
+        for (pk, reports) in lost {
+            self.store
+                .also_report(Producer::Tail, pk, &reports, now_ms())?;
+        }
+        self.store.drop_tail(&session)?;
+        if let Some(Ok(tail)) = own.tail.as_deref().map(Tail::from_bytes) {
+            remove_packs(&tail, outbox);
+        }
+        Ok(())
+    }
+}
+
+/// A tail with its packs, if they are what was signed, to the last byte.
+fn read_sealed(signed: &[u8], outbox: &Path) -> Option<(Tail, Vec<(PackRef, Vec<u8>)>)> {
+    let tail = Tail::from_bytes(signed).ok()?;
+    let mut packs = Vec::new();
+    let mut hashes = tail.body.items.iter();
+    for p in &tail.body.packs {
+        if p.collection != CollectionId::OUTBOX {
+            continue;
+        }
+        let bytes = read_exactly(&pack_file(outbox, &p.id), p.size)?;
+        for sealed in split_items(&bytes).ok()? {
+            if hashes.next() != Some(&item_hash(sealed)) {
+                return None;
+            }
+        }
+        packs.push((*p, bytes));
+    }
+    hashes.next().is_none().then_some((tail, packs))
+}
+
+/// A file of this very size; nothing else that may stand in its place is waited for.
+fn read_exactly(path: &Path, size: u64) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let meta = file.metadata().ok()?;
+    if !meta.is_file() || meta.len() != size {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
+    file.take(size).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 == size).then_some(bytes)
+}
+
+fn remove_packs(tail: &Tail, outbox: &Path) {
+    for p in &tail.body.packs {
+        let _ = std::fs::remove_file(pack_file(outbox, &p.id));
     }
 }

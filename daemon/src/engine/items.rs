@@ -89,7 +89,9 @@ impl Engine {
         let mut hashes = tail.body.items.iter();
         let mut index = 0u32;
         for ids in split_fetch(outbox) {
-            for pack in self.net(session.conn.fetch_packs(ids))? {
+            let conn = &session.conn;
+            let packs = self.net_if_there(conn, conn.fetch_packs(ids))?;
+            for pack in packs.ok_or_else(damaged)? {
                 self.progress.bytes(pack.bytes.len() as u64);
                 for sealed in split_items(&pack.bytes).map_err(|_| damaged())? {
                     self.cancel.check()?;

@@ -226,7 +226,9 @@ impl Engine {
         receiver: Receiver<'_>,
         grouped: &mut ItemsByCollection,
     ) -> Result<(), EngineError> {
-        let answer = self.net(session.conn.tail(earlier))?;
+        let conn = &session.conn;
+        let answer = self.net_if_there(conn, conn.tail(earlier))?;
+        let answer = answer.ok_or_else(|| EngineError::TailDamaged(label.to_owned()))?;
         let Some(tail) = self.read_tails(&[answer.signed])?.pop() else {
             return Ok(());
         };

@@ -18,6 +18,7 @@ mod names;
 mod objects;
 mod on_disk;
 mod options;
+mod pack_cache;
 mod planned;
 mod planning;
 mod publish;
@@ -33,7 +34,6 @@ mod unseen;
 mod upload;
 mod written;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use simsync_card::ids::{ServerId, TerminalId};
@@ -46,6 +46,7 @@ pub use answers::{Answer, Answers};
 pub use cancel::{Cancel, KeyCell};
 pub use error::EngineError;
 pub use options::{Review, SyncOptions, SyncReport};
+pub use pack_cache::PackCache;
 pub use planned::ReviewEntry;
 pub use pull::TrustedCard;
 pub use tail::TailReport;
@@ -57,7 +58,7 @@ use crate::store::Store;
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// Where packs rest until they were applied.
-    pub pack_cache: PathBuf,
+    pub pack_cache: PackCache,
     /// Size at which a pack is sent, in bytes.
     pub pack_target: usize,
     /// Most items of a tail that is made here.
@@ -152,6 +153,22 @@ impl Engine {
                 result = call => result.map_err(EngineError::from),
             }
         })
+    }
+
+    /// The same, for something without which everything else goes on. None: this answer failed, and the next may not.
+    fn net_if_there<T>(
+        &self,
+        conn: &Connection,
+        call: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<Option<T>, EngineError> {
+        match self.net(call) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(EngineError::Server(error)) if conn.only_answer_failed(&error) => {
+                tracing::warn!(%error, "the server does not give what it should have");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

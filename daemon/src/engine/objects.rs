@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
 use simsync_protocol::client::split_fetch;
 use simsync_sync::dir::WORK_FOLDER;
@@ -18,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{Engine, EngineError, Session};
 use crate::outstanding::Report;
-use crate::store::{PackState, StoredObject};
+use crate::store::{Found, PackState, StoredObject};
 
 /// Packs up to this size are fetched as a whole whatever is needed of them, in bytes.
 const SMALL_PACK: u64 = 256 << 10;
@@ -34,20 +33,13 @@ const OPENED_MAX: usize = 4096;
 const PARTS_MAX: u64 = 64 << 20;
 
 impl Engine {
-    fn pack_path(&self, id: &PackId) -> PathBuf {
-        self.config.pack_cache.join(id.to_string())
-    }
-
     /// Fetches packs that are not on disk, checks them and keeps their indexes. What was fetched ahead of the card
     /// (B7) is on disk already and only indexed here. A pack that cannot be used is left out: whoever misses what is in it
     /// says so.
     pub fn fetch_packs(&self, session: &Session, packs: &[PackRef]) -> Result<(), EngineError> {
         let mut missing = Vec::new();
         for p in packs {
-            let path = self.pack_path(&p.id);
-            let here = std::fs::metadata(&path).is_ok_and(|m| m.len() == p.size);
-            let bytes = here.then(|| std::fs::read(&path).ok()).flatten();
-            let indexed = match bytes {
+            let indexed = match self.config.pack_cache.read(p) {
                 Some(bytes) => self.index_pack(p, &bytes)?.is_ok(),
                 None => false,
             };
@@ -55,14 +47,27 @@ impl Engine {
                 missing.push(*p);
             }
         }
-        for ids in split_fetch(missing.iter().copied()) {
-            for pack in self.net(session.conn.fetch_packs(ids))? {
+        let mut asked = split_fetch(missing.iter().copied());
+        asked.reverse();
+        while let Some(mut ids) = asked.pop() {
+            let conn = &session.conn;
+            let Some(packs) = self.net_if_there(conn, conn.fetch_packs(ids.clone()))? else {
+                // One of them is to blame: the others are had without it.
+                let rest = ids.split_off(ids.len() / 2);
+                if ids.is_empty() {
+                    tracing::warn!(pack = ?rest, "a pack is left out");
+                } else {
+                    asked.extend([rest, ids]);
+                }
+                continue;
+            };
+            for pack in packs {
                 self.progress.bytes(pack.bytes.len() as u64);
                 let Some(p) = missing.iter().find(|p| p.id == pack.id) else {
                     continue;
                 };
                 match self.index_pack(p, &pack.bytes)? {
-                    Ok(()) => self.keep_pack_if_room(&pack.id, &pack.bytes)?,
+                    Ok(()) => self.keep_pack(&pack.id, &pack.bytes),
                     Err(error) => tracing::warn!(pack = %p.id, %error, "a pack is left out"),
                 }
             }
@@ -80,26 +85,10 @@ impl Engine {
         }
     }
 
-    /// Puts a pack's bytes where [`Self::fetch_packs`] finds them. They are ciphertext.
-    pub fn keep_pack_file(&self, id: &PackId, bytes: &[u8]) -> Result<(), EngineError> {
-        let path = self.pack_path(id);
-        let temp = path.with_extension("part");
-        let kept = std::fs::write(&temp, bytes).and_then(|()| std::fs::rename(&temp, &path));
-        kept.map_err(|e| {
-            // Half a pack is of no use, and takes room.
-            let _ = std::fs::remove_file(&temp);
-            EngineError::io(&path)(e)
-        })
-    }
-
-    /// The same, but a full disk is no reason to stop: what is needed is fetched again.
-    fn keep_pack_if_room(&self, id: &PackId, bytes: &[u8]) -> Result<(), EngineError> {
-        match self.keep_pack_file(id, bytes) {
-            Err(error) if error.is_full() => {
-                tracing::warn!(%error, "a pack is not kept");
-                Ok(())
-            }
-            other => other,
+    /// Keeps a pack on disk. That it cannot is no reason to stop: what is needed is fetched again.
+    pub(super) fn keep_pack(&self, id: &PackId, bytes: &[u8]) {
+        if let Err(error) = self.config.pack_cache.keep(id, bytes) {
+            tracing::warn!(%error, "a pack is not kept");
         }
     }
 
@@ -114,16 +103,6 @@ impl Engine {
         self.progress.step("fetching", wanted.len());
         self.fetch_packs(session, &wanted)
     }
-
-    /// Removes packs from disk: everything that was needed from them is applied.
-    pub fn clear_pack_files(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.config.pack_cache) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// Reads the objects of one collection; keeps the packs that it reads from open.
@@ -137,8 +116,10 @@ pub struct Objects<'a> {
     aside: Vec<Report>,
     /// What may still be named by differences, in bytes of paths.
     room: usize,
-    /// What was opened, by pack, and whether it was what it is called.
-    opened: Vec<(i64, ObjectId, bool)>,
+    /// What was opened, by pack, and what it was.
+    opened: Vec<(i64, ObjectId, Found)>,
+    /// Packs do not stay on this disk: only parts are fetched.
+    keeps_nothing: bool,
 }
 
 impl<'a> Objects<'a> {
@@ -153,6 +134,7 @@ impl<'a> Objects<'a> {
             aside: Vec::new(),
             room: PATHS_MAX,
             opened: Vec::new(),
+            keeps_nothing: false,
         }
     }
 
@@ -190,7 +172,7 @@ impl<'a> Objects<'a> {
                 continue;
             };
             let pack = at.pack.reference;
-            if !self.files.contains_key(&pack.id) && !self.engine.pack_path(&pack.id).exists() {
+            if !self.is_here(&pack) {
                 needed.entry(pack).or_default().insert(at.offset, at.stored);
             }
         }
@@ -198,14 +180,29 @@ impl<'a> Objects<'a> {
         let (mut whole, mut room) = (Vec::new(), PARTS_MAX);
         for (pack, parts) in needed {
             let bytes: u64 = parts.values().map(|n| u64::from(*n)).sum();
-            if is_whole_better(bytes, pack.size) || bytes > room {
+            let is_whole = is_whole_better(bytes, pack.size) || bytes > room;
+            if is_whole && !self.keeps_nothing {
                 whole.push(pack);
+                continue;
+            }
+            if bytes > room {
                 continue;
             }
             room -= bytes;
             self.fetch_parts(&pack, &parts)?;
         }
-        self.engine.fetch_packs(self.session, &whole)
+        self.fetch_whole(&whole)
+    }
+
+    fn is_here(&self, pack: &PackRef) -> bool {
+        self.files.contains_key(&pack.id) || self.engine.config.pack_cache.open(pack).is_some()
+    }
+
+    fn fetch_whole(&mut self, packs: &[PackRef]) -> Result<(), EngineError> {
+        self.engine.fetch_packs(self.session, packs)?;
+        // To fetch them whole again and again, for each object in them, would be worse than to fetch objects.
+        self.keeps_nothing |= !packs.is_empty() && !packs.iter().any(|p| self.is_here(p));
+        Ok(())
     }
 
     /// Ranges of one pack; neighbours in one request.
@@ -226,7 +223,10 @@ impl<'a> Objects<'a> {
             let start = run.first().map_or(0, |(o, _)| u64::from(*o));
             let len: u64 = run.iter().map(|(_, n)| u64::from(*n)).sum();
             let conn = &self.session.conn;
-            let bytes = self.engine.net(conn.fetch_range(pack.id, start, len))?;
+            let call = conn.fetch_range(pack.id, start, len);
+            let Some(bytes) = self.engine.net_if_there(conn, call)? else {
+                continue;
+            };
             self.engine.progress.bytes(bytes.len() as u64);
             let mut rest = &bytes[..];
             for (offset, stored) in run {
@@ -240,40 +240,57 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
-    fn stored_bytes(&mut self, at: &StoredObject) -> Result<Vec<u8>, EngineError> {
+    /// The sealed bytes, and whether they come from this disk.
+    fn stored_bytes(&mut self, at: &StoredObject) -> Result<(Vec<u8>, bool), EngineError> {
         let pack = at.pack.reference;
         if let Some(part) = self.parts.get(&(pack.id, at.offset)) {
-            return Ok(part.clone());
+            return Ok((part.clone(), false));
         }
-        let path = self.engine.pack_path(&pack.id);
+        if let Some(bytes) = self.kept_bytes(at) {
+            return Ok((bytes, true));
+        }
+        if !self.keeps_nothing && is_whole_better(u64::from(at.stored), pack.size) {
+            self.fetch_whole(&[pack])?;
+            if let Some(bytes) = self.kept_bytes(at) {
+                return Ok((bytes, false));
+            }
+        }
+        self.fetch_parts(&pack, &BTreeMap::from([(at.offset, at.stored)]))?;
+        let part = self.parts.remove(&(pack.id, at.offset));
+        let part = part.ok_or_else(|| EngineError::MissingObject("a pack".to_owned()))?;
+        Ok((part, false))
+    }
+
+    /// From a pack on this disk. What cannot be read there is as good as not there.
+    fn kept_bytes(&mut self, at: &StoredObject) -> Option<Vec<u8>> {
+        let pack = at.pack.reference;
         if !self.files.contains_key(&pack.id) {
-            if !path.exists() && is_whole_better(u64::from(at.stored), pack.size) {
-                self.engine.fetch_packs(self.session, &[pack])?;
-            }
-            if !path.exists() {
-                let one = BTreeMap::from([(at.offset, at.stored)]);
-                self.fetch_parts(&pack, &one)?;
-                let part = self.parts.remove(&(pack.id, at.offset));
-                return part.ok_or_else(|| EngineError::MissingObject("a pack".to_owned()));
-            }
+            let file = self.engine.config.pack_cache.open(&pack)?;
             if self.files.len() > 64 {
                 self.files.clear();
             }
-            let file = File::open(&path).map_err(EngineError::io(&path))?;
             self.files.insert(pack.id, file);
         }
-        let file = self
-            .files
-            .get(&pack.id)
-            .ok_or_else(|| EngineError::MissingObject("a pack".to_owned()))?;
         let mut bytes = vec![0; at.stored as usize];
-        file.read_exact_at(&mut bytes, u64::from(at.offset))
-            .map_err(EngineError::io(&path))?;
-        Ok(bytes)
+        let file = self.files.get(&pack.id)?;
+        match file.read_exact_at(&mut bytes, u64::from(at.offset)) {
+            Ok(()) => Some(bytes),
+            Err(error) => {
+                tracing::warn!(pack = %pack.id, %error, "a pack on disk cannot be read");
+                self.forget_kept(&pack.id);
+                None
+            }
+        }
+    }
+
+    fn forget_kept(&mut self, pack: &PackId) {
+        self.files.remove(pack);
+        self.engine.config.pack_cache.remove(pack);
     }
 
     /// The plaintext of one object, from wherever it really is. What was kept on disk may have been damaged there: then it is
-    /// fetched once more.
+    /// fetched once more. What does not open as the server has it is tried last from now on, and what opens to something else
+    /// not at all: whoever puts many such copies before the good one hides it from nobody for long.
     fn open(
         &mut self,
         kind: Kind,
@@ -283,20 +300,30 @@ impl<'a> Objects<'a> {
         let all = self.engine.store.locations(&self.collection, id)?;
         let mut last = EngineError::MissingObject(what.to_owned());
         for at in all {
-            for _ in 0..2 {
-                match self.try_open(&at, kind, id) {
-                    Err(error)
-                        if error.concerns_one_path() || matches!(error, EngineError::Io { .. }) =>
-                    {
-                        let pack = at.pack.reference.id;
-                        self.files.remove(&pack);
-                        self.parts.remove(&(pack, at.offset));
-                        let _ = std::fs::remove_file(self.engine.pack_path(&pack));
-                        let another = matches!(error, EngineError::NotThis);
+            loop {
+                let (bytes, is_from_disk) = match self.stored_bytes(&at) {
+                    Ok(found) => found,
+                    Err(error) if error.concerns_one_path() => {
                         last = error;
-                        if another {
-                            break;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
+                match self.opened(&at, kind, id, &bytes) {
+                    Err(error) if error.concerns_one_path() => {
+                        let pack = at.pack.reference.id;
+                        self.forget_kept(&pack);
+                        self.parts.remove(&(pack, at.offset));
+                        if is_from_disk {
+                            continue;
                         }
+                        let found = match error {
+                            EngineError::NotThis => Found::Other,
+                            _ => Found::Damaged,
+                        };
+                        self.note_opened(at.pack.pk, *id, found)?;
+                        last = error;
+                        break;
                     }
                     other => return other,
                 }
@@ -305,31 +332,30 @@ impl<'a> Objects<'a> {
         Err(last)
     }
 
-    fn try_open(
+    fn opened(
         &mut self,
         at: &StoredObject,
         kind: Kind,
         id: &ObjectId,
+        bytes: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-        let bytes = self.stored_bytes(at)?;
         let keys = &self.engine.keys;
-        let plain = keys.with(|k| open_object(k, kind, id, &bytes))??;
+        let plain = keys.with(|k| open_object(k, kind, id, bytes))??;
         // Whoever sealed it could have sealed anything under this ID.
         let really = keys.with(|k| match kind {
             Kind::Directory => directory_id(k, &plain),
             _ => chunk_id(k, &plain),
         })?;
-        self.note_opened(at.pack.pk, *id, really == *id)?;
-        if really == *id {
-            Ok(plain)
-        } else {
-            Err(EngineError::NotThis)
+        if really != *id {
+            return Err(EngineError::NotThis);
         }
+        self.note_opened(at.pack.pk, *id, Found::Good)?;
+        Ok(plain)
     }
 
-    fn note_opened(&mut self, pack: i64, id: ObjectId, good: bool) -> Result<(), EngineError> {
-        self.opened.push((pack, id, good));
-        if self.opened.len() >= OPENED_MAX || !good {
+    fn note_opened(&mut self, pack: i64, id: ObjectId, found: Found) -> Result<(), EngineError> {
+        self.opened.push((pack, id, found));
+        if self.opened.len() >= OPENED_MAX || found != Found::Good {
             self.write_opened()?;
         }
         Ok(())
@@ -338,7 +364,7 @@ impl<'a> Objects<'a> {
     /// Writes down what was opened: it can be relied on from now on.
     pub fn write_opened(&mut self) -> Result<(), EngineError> {
         let opened = std::mem::take(&mut self.opened);
-        Ok(self.engine.store.set_proven(&opened)?)
+        Ok(self.engine.store.set_found(&opened)?)
     }
 
     /// A chunk's plaintext.
@@ -365,7 +391,10 @@ impl DirSource for Objects<'_> {
             return Err(EngineError::TooMuch);
         }
         if let Some(bytes) = self.engine.store.dir(id)? {
-            return Ok(Directory::from_bytes(&bytes)?);
+            if self.engine.keys.with(|k| directory_id(k, &bytes))? == *id {
+                return Ok(Directory::from_bytes(&bytes)?);
+            }
+            tracing::warn!("a listing is damaged in this terminal's database; it is fetched anew");
         }
         let plain = self.open(Kind::Directory, id, "a directory")?;
         let dir = Directory::from_bytes(&plain)?;

@@ -98,7 +98,7 @@ impl Engine {
                 }
                 self.end_conflicts(pk)?;
             }
-            self.clear_pack_files();
+            self.config.pack_cache.clear();
             report.outstanding = self.store.outstanding_summary()?;
             return Ok(report);
         }

@@ -450,6 +450,11 @@ impl Builder<'_> {
         let data = std::mem::take(&mut self.pack);
         let write = || -> std::io::Result<()> {
             use std::io::Write;
+            use std::os::unix::fs::DirBuilderExt;
+            if !self.outbox.is_dir() {
+                let mut dirs = std::fs::DirBuilder::new();
+                dirs.recursive(true).mode(0o700).create(self.outbox)?;
+            }
             let mut f = std::fs::File::create(&path)?;
             f.write_all(&data)?;
             f.sync_all()?;

@@ -97,8 +97,7 @@ impl<'a> Uploader<'a> {
         let mut rng = fresh_rng();
         let pack = self.engine.keys.with(|k| builder.finish(k, &mut rng))??;
         if self.keep.load(Ordering::Relaxed) {
-            self.engine
-                .keep_pack_file(&pack.reference.id, &pack.bytes)?;
+            self.engine.keep_pack(&pack.reference.id, &pack.bytes);
         }
         let permits = self.permits.clone();
         let cancel = self.engine.cancel.clone();

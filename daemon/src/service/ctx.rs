@@ -17,7 +17,7 @@ use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
 use crate::core::{Event, Unlocks};
-use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, Progress, Session, now_ms};
+use crate::engine::{Cancel, Engine, EngineConfig, KeyCell, PackCache, Progress, Session, now_ms};
 use crate::identity::{Pairing, Terminal};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
@@ -147,7 +147,7 @@ impl Ctx {
         let store = Arc::new(store);
         let terminal = Terminal::load(&paths.terminal)?;
         let engine_config = Arc::new(EngineConfig {
-            pack_cache: paths.packs.clone(),
+            pack_cache: PackCache::new(&paths.packs),
             pack_target: config.pack_target,
             tail_items: TAIL_ITEMS_MAX,
             label: config.label.clone(),

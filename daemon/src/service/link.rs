@@ -10,6 +10,7 @@ use simsync_protocol::problem::Code as ServerCode;
 
 use super::Ctx;
 use crate::core::Event;
+use crate::engine::PackCache;
 
 /// Between two tries to connect; doubles up to the maximum.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -140,13 +141,6 @@ const PREFETCH_MAX: u64 = 2 << 30;
 /// Of what is free on the disk, so much is for this.
 const PREFETCH_PART: u64 = 4;
 
-fn prefetch_room(packs: &std::path::Path) -> u64 {
-    let held = std::fs::read_dir(packs).into_iter().flatten().flatten();
-    let sizes = held.filter_map(|e| e.metadata().ok()).map(|m| m.len());
-    let free = rustix::fs::statvfs(packs).map_or(0, |v| v.f_bavail.saturating_mul(v.f_frsize));
-    prefetch_left(free, sizes.fold(0, u64::saturating_add))
-}
-
 fn prefetch_left(free: u64, held: u64) -> u64 {
     PREFETCH_MAX.saturating_sub(held).min(free / PREFETCH_PART)
 }
@@ -155,13 +149,14 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
     let Ok(collections) = ctx.store.collections() else {
         return Ok(());
     };
-    let mut room = prefetch_room(&ctx.paths.packs);
+    let cache = PackCache::new(&ctx.paths.packs);
+    let mut room = prefetch_left(cache.free(), cache.held());
     for c in collections.iter().filter(|c| c.root.is_some()) {
         let live = conn.packs(c.id).await?.packs;
         let missing: Vec<_> = live
             .into_iter()
             .filter(|p| !ctx.store.has_pack(&p.id).unwrap_or(true))
-            .filter(|p| !ctx.paths.packs.join(p.id.to_string()).exists())
+            .filter(|p| cache.open(p).is_none())
             .take_while(|p| {
                 let fits = p.size <= PACK_MAX && p.size <= room;
                 room = room.saturating_sub(p.size);
@@ -173,10 +168,7 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
                 return Ok(());
             }
             for pack in conn.fetch_packs(ids).await? {
-                let Some(engine) = ctx.side_engine() else {
-                    return Ok(());
-                };
-                if let Err(e) = engine.keep_pack_file(&pack.id, &pack.bytes) {
+                if let Err(e) = cache.keep(&pack.id, &pack.bytes) {
                     tracing::warn!(error = %e, "prefetch");
                     return Ok(());
                 }

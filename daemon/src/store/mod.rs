@@ -19,7 +19,7 @@ pub use chain::RootThen;
 pub use error::StoreError;
 use error::{Result, damaged};
 pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};
-pub use packs::{PackRow, PackState, StoredObject};
+pub use packs::{Found, PackRow, PackState, StoredObject};
 pub use sessions::{OwnSession, TailItem};
 
 /// The local database. Methods block; call them from blocking code.

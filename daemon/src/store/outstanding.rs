@@ -32,6 +32,17 @@ impl Store {
         reports: &[Report],
         now_ms: i64,
     ) -> Result<()> {
+        self.put_reports(producer, pk, reports, now_ms, true)
+    }
+
+    fn put_reports(
+        &self,
+        producer: Producer,
+        pk: CollectionPk,
+        reports: &[Report],
+        now_ms: i64,
+        replaces: bool,
+    ) -> Result<()> {
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         let mut since: HashMap<(String, Vec<u8>), i64> = HashMap::new();
@@ -47,10 +58,12 @@ impl Store {
         if since.is_empty() && reports.is_empty() {
             return Ok(());
         }
-        tx.execute(
-            "DELETE FROM outstanding WHERE collection = ?1 AND producer = ?2",
-            params![pk, producer as i64],
-        )?;
+        if replaces {
+            tx.execute(
+                "DELETE FROM outstanding WHERE collection = ?1 AND producer = ?2",
+                params![pk, producer as i64],
+            )?;
+        }
         let mut by_code: BTreeMap<Unsynced, BTreeMap<&[u8], &str>> = BTreeMap::new();
         for r in reports {
             let paths = by_code.entry(r.code).or_default();
@@ -84,6 +97,17 @@ impl Store {
         }
         tx.commit()?;
         Ok(())
+    }
+
+    /// Adds to what a producer said of a collection.
+    pub fn also_report(
+        &self,
+        producer: Producer,
+        pk: CollectionPk,
+        reports: &[Report],
+        now_ms: i64,
+    ) -> Result<()> {
+        self.put_reports(producer, pk, reports, now_ms, false)
     }
 
     /// Folders of the collections of which nothing as a whole is outstanding: a sync that went well found them in place.

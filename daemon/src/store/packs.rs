@@ -27,6 +27,25 @@ pub struct PackRow {
     pub reference: PackRef,
 }
 
+/// What stands in a pack under an object's ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// What it is called.
+    Good,
+    /// It opens, to something else: it is forgotten.
+    Other,
+    /// It does not open. The server may be mended one day.
+    Damaged,
+}
+
+/// Copies of an object that are tried at once. Those that do not open are tried last the next time.
+const COPIES_MAX: usize = 16;
+
+/// Column `proven`: opened, or put there by this terminal.
+const PROVEN: i64 = 1;
+/// Column `proven`: did not open.
+const DAMAGED: i64 = -1;
+
 /// Where an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredObject {
@@ -60,19 +79,21 @@ fn to_pack(row: (i64, Vec<u8>, Vec<u8>, i64)) -> Result<PackRow> {
 }
 
 impl Store {
-    /// Keeps a pack and its index in one transaction.
+    /// Keeps a pack and its index in one transaction. One that we uploaded, and that is read back before a commit names it,
+    /// is still to be named.
     pub fn add_pack(&self, pack: &PackRef, state: PackState, index: &[IndexEntry]) -> Result<()> {
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.prepare_cached(
             "INSERT INTO packs(id, collection, size, state) VALUES(?1, ?2, ?3, ?4)
-             ON CONFLICT(id) DO UPDATE SET state = excluded.state",
+             ON CONFLICT(id) DO UPDATE SET state = excluded.state WHERE state <> ?5",
         )?
         .execute(params![
             pack.id.0,
             pack.collection.0,
             i64::try_from(pack.size).unwrap_or(i64::MAX),
-            state as i64
+            state as i64,
+            PackState::Uploaded as i64
         ])?;
         let pk: i64 = tx.query_row("SELECT pk FROM packs WHERE id = ?1", [pack.id.0], |r| {
             r.get(0)
@@ -161,7 +182,7 @@ impl Store {
             .find(|at| at.pack.reference.collection == *collection))
     }
 
-    /// Everywhere where an object is said to be: packs of this collection first, and what is proven. Equal IDs are equal bytes,
+    /// Where an object is said to be: packs of this collection first, what is proven, and last what did not open. Equal IDs are equal bytes,
     /// so other collections' packs are good for reading; only what is in packs of the collection itself can be had by every
     /// terminal that syncs it.
     pub fn locations(&self, collection: &CollectionId, id: &ObjectId) -> Result<Vec<StoredObject>> {
@@ -169,9 +190,9 @@ impl Store {
         let mut stmt = conn.prepare_cached(
             "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
              FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1
-             ORDER BY p.collection = ?2 DESC, o.proven DESC, o.pack DESC LIMIT 4",
+             ORDER BY o.proven < 0, p.collection = ?2 DESC, o.proven DESC, o.pack DESC LIMIT ?3",
         )?;
-        let mut rows = stmt.query(params![id.0, collection.0])?;
+        let mut rows = stmt.query(params![id.0, collection.0, COPIES_MAX])?;
         let mut out = Vec::new();
         while let Some(r) = rows.next()? {
             out.push(StoredObject {
@@ -192,51 +213,53 @@ impl Store {
             .lock()
             .prepare_cached(
                 "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
-                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven",
+                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven = ?3",
             )?
-            .exists(params![id.0, collection.0])?)
+            .exists(params![id.0, collection.0, PROVEN])?)
     }
 
-    /// Objects that were opened, by pack: they are what they are called (true), or not, and then they are forgotten.
-    pub fn set_proven(&self, opened: &[(i64, ObjectId, bool)]) -> Result<()> {
-        if opened.is_empty() {
+    /// What objects were found to be, by pack.
+    pub fn set_found(&self, found: &[(i64, ObjectId, Found)]) -> Result<()> {
+        if found.is_empty() {
             return Ok(());
         }
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {
-            let mut prove = tx.prepare_cached(
-                "UPDATE objects SET proven = 1 WHERE id = ?1 AND pack = ?2 AND NOT proven",
+            let mut mark = tx.prepare_cached(
+                "UPDATE objects SET proven = ?3 WHERE id = ?1 AND pack = ?2 AND proven <> ?3",
             )?;
             let mut forget =
                 tx.prepare_cached("DELETE FROM objects WHERE id = ?1 AND pack = ?2")?;
-            for (pack, id, good) in opened {
-                let statement = if *good { &mut prove } else { &mut forget };
-                statement.execute(params![id.0, pack])?;
+            for (pack, id, found) in found {
+                match found {
+                    Found::Good => mark.execute(params![id.0, pack, PROVEN])?,
+                    Found::Damaged => mark.execute(params![id.0, pack, DAMAGED])?,
+                    Found::Other => forget.execute(params![id.0, pack])?,
+                };
             }
         }
         tx.commit()?;
         Ok(())
     }
 
-    /// Whether an object is known in the packs of this collection.
+    /// Whether an object is known in the packs of this collection, and not known to be damaged.
     pub fn has_object(&self, collection: &CollectionId, id: &ObjectId) -> Result<bool> {
         Ok(self
             .lock()
             .prepare_cached(
                 "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
-                 WHERE o.id = ?1 AND p.collection = ?2",
+                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven <> ?3",
             )?
-            .exists(params![id.0, collection.0])?)
+            .exists(params![id.0, collection.0, DAMAGED])?)
     }
 
-    /// Keeps listings of directories.
+    /// Keeps listings of directories, in place of what stands there: an ID is of one content only.
     pub fn add_dirs(&self, dirs: &[(ObjectId, Vec<u8>)]) -> Result<()> {
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {
-            let mut insert =
-                tx.prepare_cached("INSERT INTO dirs VALUES(?1, ?2) ON CONFLICT(id) DO NOTHING")?;
+            let mut insert = tx.prepare_cached("INSERT OR REPLACE INTO dirs VALUES(?1, ?2)")?;
             for (id, bytes) in dirs {
                 insert.execute(params![id.0, bytes])?;
             }

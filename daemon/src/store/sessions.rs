@@ -91,6 +91,20 @@ impl Store {
         Ok(())
     }
 
+    /// There is no tail of this session (any more): what it held is not as it was signed.
+    pub fn drop_tail(&self, session: &SessionRef) -> Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for statement in [
+            "UPDATE sessions SET tail = NULL WHERE card = ?1 AND n = ?2",
+            "DELETE FROM tail_items WHERE card = ?1 AND n = ?2",
+        ] {
+            tx.execute(statement, params![session.card.0, session.n])?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
     /// The server has the tail.
     pub fn set_delivered(&self, session: &SessionRef) -> Result<()> {
         self.lock().execute(

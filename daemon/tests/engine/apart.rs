@@ -4,7 +4,7 @@ use simsync_vault::commit::PackRef;
 use simsync_vault::ids::PackId;
 use simsync_vault::pack::IndexEntry;
 use simsyncd::engine::{Answer, Answers, SyncOptions};
-use simsyncd::store::PackState;
+use simsyncd::store::{Found, PackState};
 
 use crate::machine::{Mount, chmod, mode, without_capabilities};
 use crate::rig::{FILES, NOTES, Person, Terminal, close, sync, sync_with};
@@ -87,8 +87,8 @@ async fn f_a4_a_vault_that_lacks_content_in_one_collection_heals_by_itself() {
         .add_pack(&believed, PackState::Indexed, &index)
         .unwrap();
     let row = store.object(&NOTES, &content.chunks[0]).unwrap().unwrap();
-    let proven = [(row.pack.pk, content.chunks[0], true)];
-    store.set_proven(&proven).unwrap();
+    let good = [(row.pack.pk, content.chunks[0], Found::Good)];
+    store.set_found(&good).unwrap();
     std::fs::write(a.notes().join("same"), "the same in both").unwrap();
     std::fs::write(a.notes().join("other"), "other").unwrap();
     sync(&a, &s).await;

@@ -19,6 +19,8 @@ pub struct Forger<'a> {
     pub terminal: &'a Terminal,
     pub session: &'a Session,
     objects: Vec<(Kind, ObjectId, Vec<u8>)>,
+    /// Names under which something stands that does not open.
+    broken: Vec<ObjectId>,
 }
 
 impl<'a> Forger<'a> {
@@ -27,6 +29,7 @@ impl<'a> Forger<'a> {
             terminal,
             session,
             objects: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
@@ -44,6 +47,11 @@ impl<'a> Forger<'a> {
         let id = id.unwrap_or_else(|| self.id_of(plain));
         self.objects.push((Kind::Chunk, id, plain.to_vec()));
         id
+    }
+
+    /// Something under the name of a chunk that no key opens.
+    pub fn broken(&mut self, id: ObjectId) {
+        self.broken.push(id);
     }
 
     /// A listing, as it is, however bad.
@@ -85,9 +93,13 @@ impl<'a> Forger<'a> {
                 let sealed = k.seal(*kind, &id.0, plain, &mut rng).unwrap();
                 builder.push(*kind, *id, plain.len(), &sealed);
             }
+            for id in &self.broken {
+                builder.push(Kind::Chunk, *id, 4, &[0; 60]);
+            }
             builder.finish(k, &mut rng).unwrap()
         });
         self.objects.clear();
+        self.broken.clear();
         let reference = pack.reference;
         let bytes = Bytes::from(pack.bytes);
         let conn = &self.session.conn;

@@ -8,10 +8,12 @@
 
 mod apart;
 mod chain;
+mod copies;
 mod forger;
 mod hostile;
 mod local;
 mod machine;
+mod own_disk;
 mod rig;
 mod syncs;
 mod unseen;

@@ -10,8 +10,8 @@ use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntr
 use simsync_vault::keys::{KeyRing, VaultKey};
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 use simsyncd::engine::{
-    Answer, Answers, Cancel, Engine, EngineConfig, EngineError, KeyCell, Session, SyncOptions,
-    SyncReport, TailReport, TrustedCard, fresh_rng,
+    Answer, Answers, Cancel, Engine, EngineConfig, EngineError, KeyCell, PackCache, Session,
+    SyncOptions, SyncReport, TailReport, TrustedCard, fresh_rng,
 };
 use simsyncd::outstanding::questions;
 use simsyncd::store::{CollectionPk, PackState, Store};
@@ -43,7 +43,7 @@ impl Terminal {
         let engine = Engine {
             store: Arc::new(Store::open(&dir.path().join("state.db")).unwrap()),
             config: Arc::new(EngineConfig {
-                pack_cache: dir.path().join("packs"),
+                pack_cache: PackCache::new(dir.path().join("packs")),
                 pack_target: 64 << 10,
                 tail_items: TAIL_ITEMS_MAX,
                 label: label.to_owned(),

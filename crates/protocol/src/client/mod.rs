@@ -21,7 +21,7 @@ use simsync_vault::statement::SessionStatement;
 use tokio::time;
 
 use crate::api::{ANSWER_MAX, GRANT_HEADER, Grant, STATEMENT_HEADER};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use body::Upload;
 
 pub use connect::Client;
@@ -78,6 +78,23 @@ impl Connection {
     /// Whether the connection is known to be gone.
     pub fn is_closed(&self) -> bool {
         self.0.sender.is_closed()
+    }
+
+    /// Whether a call failed because of what was asked for, and another may well succeed on this connection: the server does
+    /// not have it (any more), cannot read it, or answers nonsense.
+    pub fn only_answer_failed(&self, error: &ClientError) -> bool {
+        match error {
+            ClientError::Problem(p) => matches!(
+                p.code,
+                Code::NoSuchObject | Code::CollectionRefused | Code::Internal
+            ),
+            ClientError::Protocol(_) => true,
+            // The answer broke off, and not because the connection did.
+            ClientError::Offline(e) => {
+                e.kind() == std::io::ErrorKind::ConnectionAborted && !self.is_closed()
+            }
+            _ => false,
+        }
     }
 
     /// The grant in use, if a session was opened or regained on this connection.
