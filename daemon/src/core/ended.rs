@@ -5,6 +5,7 @@ use simsync_card::ids::CardId;
 use super::event::{Action, Outcome, Timer, Work};
 use super::session_end::end_session;
 use super::state::{SessionPhase, State};
+use crate::api::Reason;
 
 pub(super) fn work_ended(
     state: &mut State,
@@ -21,7 +22,10 @@ pub(super) fn work_ended(
     }
     let is_sync = matches!(work, Work::Sync | Work::Order(_));
     match outcome {
-        Outcome::Done => state.last_error = None,
+        Outcome::Done => {
+            state.last_error = None;
+            state.retries.sync = 0;
+        }
         Outcome::Aside => {}
         // Nobody knows what is in sync until it was done to its end.
         Outcome::Cancelled => state.dirty |= is_sync,
@@ -29,7 +33,8 @@ pub(super) fn work_ended(
             state.last_error = Some(reason);
             state.dirty |= is_sync;
             if is_sync {
-                actions.push(Action::After(Timer::Retry));
+                state.retries.sync = state.retries.sync.saturating_add(1);
+                actions.push(Action::After(Timer::RetrySync));
             }
         }
         Outcome::Distrusted(reason) => {
@@ -38,16 +43,19 @@ pub(super) fn work_ended(
                 *read_only = Some(reason);
             }
         }
-        Outcome::SessionOver(reason) => {
-            state.last_error = Some(reason);
-            if let SessionPhase::Open { reader, .. } = &state.session {
-                let reader = reader.clone();
-                let Some(card) = state.card_in(&reader) else {
-                    // It is being looked at: the session ends, and the look says how to go on.
-                    return end_session(state, actions);
-                };
-                open_again(state, reader, card, actions);
-            }
+        Outcome::SessionOver(reason) => session_over(state, reason, actions),
+    }
+}
+
+/// The grant or session is over: with the card in, a new one is opened without the PIN.
+pub(super) fn session_over(state: &mut State, reason: Reason, actions: &mut Vec<Action>) {
+    state.last_error = Some(reason);
+    if let SessionPhase::Open { reader, .. } = &state.session {
+        let reader = reader.clone();
+        match state.card_in(&reader) {
+            Some(card) => open_again(state, reader, card, actions),
+            // It is being looked at: the session ends, and the look says how to go on.
+            None => end_session(state, actions),
         }
     }
 }
@@ -85,13 +93,18 @@ pub(super) fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Act
                 state.again |= state.may_write();
             }
         }
-        Timer::Retry => {
+        Timer::RetryOpen => {
             if state.retry_open {
                 state.hold = None;
             }
+        }
+        Timer::RetryTails => {
             if state.tails_waiting {
                 actions.push(Action::DeliverTails);
             }
+        }
+        Timer::RetrySync => state.again |= state.may_write(),
+        Timer::Reopen => {
             if let (SessionPhase::Opening { reader, .. }, true) = (&state.session, state.reopen_due)
             {
                 let reader = reader.clone();
@@ -100,7 +113,6 @@ pub(super) fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Act
                     None => end_session(state, actions),
                 }
             }
-            state.again |= state.may_write();
         }
         Timer::Rescan => {
             if open {

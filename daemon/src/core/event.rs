@@ -88,8 +88,14 @@ pub enum Work {
 pub enum Timer {
     /// Data was quiet long enough.
     Quiet,
-    /// Try what failed again.
-    Retry,
+    /// Open the session anew with a card that another program held.
+    Reopen,
+    /// Try to open a session again: the server could not be reached.
+    RetryOpen,
+    /// Try a sync again that failed.
+    RetrySync,
+    /// Try to deliver tails again.
+    RetryTails,
     /// Look at everything.
     Rescan,
     /// Renew the grant.
@@ -139,6 +145,8 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// The grant or session is over; with the card in, a new one is opened without the PIN.
+    SessionOver(Reason),
     /// The user's order closed the session: the card can be taken.
     SessionClosed,
     /// Something in a collection changed.

@@ -1,9 +1,9 @@
 //! The rules.
 
-use super::ended::{timer_fired, work_ended};
+use super::ended::{session_over, timer_fired, work_ended};
 use super::event::{Action, Event, Looked, OpenFailure, Timer, Work};
 use super::session_end::{end_session, stop_work};
-use super::state::{CardPhase, Server, SessionPhase, State};
+use super::state::{CardPhase, Retries, Server, SessionPhase, State};
 use super::{in_sync, presence};
 use crate::api::Reason;
 use crate::card::CardEvent;
@@ -30,6 +30,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         Event::Opened { reader, read_only } => opened(state, reader, read_only, &mut actions),
         Event::OpenFailed { reader, why } => open_failed(state, &reader, why, &mut actions),
         Event::WorkEnded { work, outcome } => work_ended(state, work, outcome, &mut actions),
+        Event::SessionOver(reason) => session_over(state, reason, &mut actions),
         Event::SessionClosed => {
             if let SessionPhase::Open { reader, .. } = &state.session {
                 state.session = SessionPhase::Ejected {
@@ -81,8 +82,11 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
         }
         Event::TailsDelivered(all) => {
             state.tails_waiting = !all;
-            if !all {
-                actions.push(Action::After(Timer::Retry));
+            if all {
+                state.retries.tails = 0;
+            } else {
+                state.retries.tails = state.retries.tails.saturating_add(1);
+                actions.push(Action::After(Timer::RetryTails));
             }
         }
         Event::Login { active, locked } => {
@@ -147,6 +151,8 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
     }
     presence::follow(state, &before, &mut actions);
     go_on(state, &mut actions);
+    // Keys first, whatever else is to be done.
+    actions.sort_by_key(|a| *a != Action::Wipe);
     actions
 }
 
@@ -250,6 +256,7 @@ fn opened(state: &mut State, reader: String, read_only: Option<Reason>, actions:
     state.forgot = None;
     state.hold = None;
     state.retry_open = false;
+    state.retries = Retries::default();
     state.card_untold = None;
     state.mends = 0;
     state.again |= state.policy.on_insertion && read_only.is_none();
@@ -279,7 +286,7 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
     if again && matches!(&why, OpenFailure::Refused(reason) if reason.code == Code::CardBusy) {
         // The card forgot nothing by that: nobody has to type the PIN again.
         state.reopen_due = true;
-        actions.push(Action::After(Timer::Retry));
+        actions.push(Action::After(Timer::Reopen));
         return;
     }
     state.session = SessionPhase::None;
@@ -313,7 +320,8 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
             state.server = Server::Offline;
             state.hold = Some(reason);
             state.retry_open = true;
-            actions.push(Action::After(Timer::Retry));
+            state.retries.open = state.retries.open.saturating_add(1);
+            actions.push(Action::After(Timer::RetryOpen));
         }
         OpenFailure::Gone => {
             state.hold = Some(Reason::new(
@@ -332,6 +340,7 @@ fn server(state: &mut State, online: bool, actions: &mut Vec<Action>) {
         Server::Offline
     };
     if online && was != Server::Online {
+        state.retries = Retries::default();
         if state.tails_waiting {
             actions.push(Action::DeliverTails);
         }

@@ -95,6 +95,17 @@ pub enum Server {
     Offline,
 }
 
+/// How often in a row something failed that is tried again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retries {
+    /// Opening a session.
+    pub open: u32,
+    /// Syncing.
+    pub sync: u32,
+    /// Delivering tails.
+    pub tails: u32,
+}
+
 /// Everything that decisions hang on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -154,6 +165,8 @@ pub struct State {
     pub outstanding: Summary,
     /// How often in a row that was looked at again in vain.
     pub mends: u32,
+    /// What failed and is tried again.
+    pub retries: Retries,
     /// Folders have to be compared with what was synced, without a session.
     pub compare_due: bool,
     /// The card could not be told of the newest head.
@@ -206,6 +219,7 @@ impl State {
             dirty_before: false,
             outstanding: Summary::default(),
             mends: 0,
+            retries: Retries::default(),
             compare_due: false,
             card_untold: None,
             watch_limit: false,

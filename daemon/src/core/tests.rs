@@ -95,8 +95,8 @@ fn m14_insertion_and_removal_each_start_work() {
     assert_eq!(
         actions,
         [
-            Action::Forget(R.into()),
             Action::Wipe,
+            Action::Forget(R.into()),
             Action::Start(Work::Tail)
         ]
     );
@@ -116,7 +116,7 @@ fn b4_a_yank_wipes_before_anything_else_and_the_tail_waits_for_the_work_to_stop(
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(
         actions,
-        [Action::Forget(R.into()), Action::Wipe, Action::StopWork]
+        [Action::Wipe, Action::Forget(R.into()), Action::StopWork]
     );
     let actions = end(&mut s, Work::Sync, Outcome::Cancelled);
     assert_eq!(actions, [Action::Start(Work::Tail)]);
@@ -146,7 +146,7 @@ fn m7_an_unknown_card_starts_nothing() {
     assert_eq!(actions, []);
     assert!(codes(&s).contains(&"card-not-paired".to_owned()));
     assert_eq!(reduce(&mut s, unlock()), []);
-    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::RetryOpen)), []);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_declined_pin_waits_for_the_user() {
         [Action::Look(R.into())]
     );
     assert_eq!(codes(&s), ["pin-declined"]);
-    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::RetryOpen)), []);
     assert_eq!(
         reduce(&mut s, unlock()),
         [Action::Open {
@@ -344,10 +344,10 @@ fn offline_is_tried_again_by_itself() {
                 why
             }
         ),
-        [Action::After(Timer::Retry)]
+        [Action::After(Timer::RetryOpen)]
     );
     assert_eq!(
-        reduce(&mut s, Event::Timer(Timer::Retry)),
+        reduce(&mut s, Event::Timer(Timer::RetryOpen)),
         [Action::Open {
             reader: R.into(),
             card: CardId([1; 16]),
@@ -451,7 +451,7 @@ fn b4_a_yank_while_pairing_wipes_too() {
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(
         actions,
-        [Action::Forget(R.into()), Action::Wipe, Action::StopWork]
+        [Action::Wipe, Action::Forget(R.into()), Action::StopWork]
     );
 }
 
@@ -461,7 +461,7 @@ fn stop_ends_the_session_makes_the_tail_and_exits() {
     open(&mut s);
     assert_eq!(
         reduce(&mut s, Event::Stop),
-        [Action::StopWork, Action::Wipe, Action::StopWork]
+        [Action::Wipe, Action::StopWork, Action::StopWork]
     );
     assert_eq!(
         end(&mut s, Work::Sync, Outcome::Cancelled),

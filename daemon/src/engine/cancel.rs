@@ -144,13 +144,14 @@ impl KeyCell {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use simsync_server::testing::{Seed, SoftCard};
     use simsync_vault::ids::VaultId;
     use simsync_vault::keyobject::{KeyObjectBody, Recipient};
 
-    fn ring() -> Box<KeyRing> {
+    /// Some vault's keys.
+    pub(crate) fn ring() -> Box<KeyRing> {
         let vk = VaultKey::generate(&mut fresh_rng());
         let vault = VaultId([1; 16]);
         let card = SoftCard::new(&Seed::new());

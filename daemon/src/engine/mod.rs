@@ -43,6 +43,8 @@ use simsync_vault::statement::SessionStatement;
 use tokio::runtime::Handle;
 
 pub use answers::{Answer, Answers};
+#[cfg(test)]
+pub(crate) use cancel::tests::ring as some_keys;
 pub use cancel::{Cancel, KeyCell};
 pub use error::EngineError;
 pub use options::{Review, SyncOptions, SyncReport};

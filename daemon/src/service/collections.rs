@@ -33,7 +33,7 @@ impl Ctx {
         }
         let root = self.usable_root(path)?;
         let store = |e: crate::store::StoreError| Failure::new(Code::Store, e.to_string());
-        let known = self.store.collections().map_err(store)?;
+        let known = self.stored(|s| s.collections()).map_err(store)?;
         let found = known
             .iter()
             .find(|c| c.id.to_string() == name || c.name == name);
@@ -66,19 +66,18 @@ impl Ctx {
         self.commit_key_object(add, SyncOptions::default(), Some(job))
             .await?;
         if found.is_none() {
-            self.store
-                .put_collection(&id, attribute, name)
+            self.stored(|s| s.put_collection(&id, attribute, name))
                 .map_err(store)?;
         }
         let pk = self
-            .store
-            .collections()
+            .stored(|s| s.collections())
             .map_err(store)?
             .into_iter()
             .find(|c| c.id == id)
             .map(|c| c.pk)
             .ok_or_else(|| Failure::new(Code::Store, "the collection was not written down"))?;
-        self.store.set_root(pk, Some(&root)).map_err(store)?;
+        self.stored(|s| s.set_root(pk, Some(&root)))
+            .map_err(store)?;
         self.want_history(&id).await?;
         self.collections_changed();
         let synced = self.run_sync(SyncOptions::default(), Some(job)).await;
@@ -104,10 +103,9 @@ impl Ctx {
             Err(e) => return Err(server_reason(&e).into()),
         };
         for p in packs {
-            let known = self.store.has_pack(&p.id).unwrap_or(false);
+            let known = self.stored(|s| s.has_pack(&p.id)).unwrap_or(false);
             if !known {
-                self.store
-                    .add_pack(&p, crate::store::PackState::Wanted, &[])
+                self.stored(|s| s.add_pack(&p, crate::store::PackState::Wanted, &[]))
                     .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             }
         }
@@ -137,8 +135,7 @@ impl Ctx {
             )));
         }
         let others = self
-            .store
-            .collections()
+            .stored(|s| s.collections())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         if let Some(c) = others
             .iter()
@@ -164,8 +161,7 @@ impl Ctx {
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         let left = self
-            .store
-            .outstanding()
+            .stored(|s| s.outstanding())
             .map_err(store)?
             .iter()
             .filter(|o| o.collection == c.pk)
@@ -188,7 +184,7 @@ impl Ctx {
             key_object: Some(self.sign_key_object(remove).await?),
             ..SyncOptions::default()
         };
-        self.store.set_root(c.pk, None).map_err(store)?;
+        self.stored(|s| s.set_root(c.pk, None)).map_err(store)?;
         self.collections_changed();
         self.run_sync(options, None)
             .await
@@ -205,7 +201,7 @@ impl Ctx {
         shown: &str,
     ) -> Result<(CollectionId, Vec<Report>), Failure> {
         let collection = self.synced_collection(which)?;
-        let rows = self.store.questions();
+        let rows = self.stored(|s| s.questions());
         let rows = rows.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let open = questions(&rows, collection.pk);
         if deleted && question_of(&open) != shown {
@@ -222,7 +218,7 @@ impl Ctx {
 
     /// A collection that is synced here, by its name or ID.
     pub(super) fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
-        let all = self.store.collections();
+        let all = self.stored(|s| s.collections());
         let all = all.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         all.into_iter()
             .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))

@@ -8,11 +8,15 @@ use simsync_card::client::{HeadRecord, Slot, Token, UnsettledSession};
 use simsync_card::ids::TerminalId;
 use simsync_card::sign::SecretKey;
 use simsync_protocol::client::Connection;
+use simsync_vault::commit::SessionRef;
+use simsync_vault::keyobject::KeyObject;
+use simsync_vault::statement::SessionStatement;
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 use tokio::sync::mpsc;
 
 use super::jobs::Jobs;
 use super::parts::Parts;
+use super::view::View;
 use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::config::{Config, ConfigError};
@@ -71,8 +75,9 @@ pub struct Ctx {
     pub paths: Paths,
     /// What the owner set.
     pub config: Config,
-    /// The local database.
-    pub store: Arc<Store>,
+    store: Arc<Store>,
+    /// What the status tells from the database.
+    pub view: View,
     /// The card thread.
     pub card: CardHandle,
     /// Who asks for PINs.
@@ -84,8 +89,14 @@ pub struct Ctx {
     /// The vault's keys while a session is open.
     pub keys: KeyCell,
     terminal: Mutex<Option<Terminal>>,
+    /// Held while this terminal's file is written: two writers would take the same new file, and one undo what the other
+    /// changed. Nobody who only reads waits for a disk.
+    terminal_file: Mutex<()>,
     key: Mutex<Option<Arc<SecretKey>>>,
     live: Mutex<Option<Live>>,
+    /// The session that the card opened last and that is not over, whatever came of it. After a restart there is none: the card's
+    /// power or our connection is gone.
+    begun: Mutex<Option<SessionRef>>,
     conn: Mutex<Option<Connection>>,
     cancel: Mutex<Cancel>,
     progress: Mutex<Arc<Progress>>,
@@ -142,8 +153,6 @@ impl Ctx {
         };
         let store = Store::open(&paths.database).map_err(unusable)?;
         store.check().map_err(unusable)?;
-        // A session that was open when the daemon ended is over: the card's power or our connection is gone.
-        store.end_sessions().map_err(unusable)?;
         let store = Arc::new(store);
         let terminal = Terminal::load(&paths.terminal)?;
         let engine_config = Arc::new(EngineConfig {
@@ -156,6 +165,7 @@ impl Ctx {
         Ok(Arc::new(Self {
             paths,
             config,
+            view: View::keep(&store),
             store,
             card,
             agents,
@@ -163,8 +173,10 @@ impl Ctx {
             jobs: Jobs::default(),
             keys: KeyCell::default(),
             terminal: Mutex::new(terminal),
+            terminal_file: Mutex::new(()),
             key: Mutex::new(None),
             live: Mutex::new(None),
+            begun: Mutex::new(None),
             conn: Mutex::new(None),
             cancel: Mutex::new(Cancel::default()),
             progress: Mutex::new(Arc::default()),
@@ -186,9 +198,19 @@ impl Ctx {
         }))
     }
 
+    /// A call of the database. It may take as long as a disk takes, and holds up nobody but its caller: never from the loop.
+    pub fn stored<T>(&self, call: impl FnOnce(&Store) -> T) -> T {
+        tokio::task::block_in_place(|| call(&self.store))
+    }
+
+    /// Waits until the status tells what was written so far.
+    pub async fn status_catches_up(&self) {
+        self.view.catch_up(&self.store).await;
+    }
+
     /// Tells the watcher of data which folders count.
     pub fn collections_changed(&self) {
-        match self.store.collections() {
+        match self.stored(|s| s.collections()) {
             Ok(all) => {
                 let wanted = all.into_iter().filter_map(|c| c.root).collect();
                 self.roots.send_modify(|r| r.wanted = wanted);
@@ -199,7 +221,7 @@ impl Ctx {
 
     /// Tells the watcher of data which folders a sync found: they may be new, and gone again before anybody watched them.
     pub fn roots_found(&self) {
-        match self.store.roots_in_place() {
+        match self.stored(|s| s.roots_in_place()) {
             Ok(found) => self.roots.send_modify(|r| r.found = found),
             Err(error) => tracing::error!(%error, "the folders that a sync found cannot be told"),
         }
@@ -223,8 +245,7 @@ impl Ctx {
 
     /// Writes this terminal's file.
     pub fn set_terminal(&self, terminal: Option<Terminal>) -> std::io::Result<()> {
-        // Held while it is written: two writers would take the same new file, and one undo what the other changed.
-        let mut held = lock(&self.terminal);
+        let _one_writer = lock(&self.terminal_file);
         match &terminal {
             Some(t) => t.save(&self.paths.terminal)?,
             None => match std::fs::remove_file(&self.paths.terminal) {
@@ -232,19 +253,25 @@ impl Ctx {
                 _ => {}
             },
         }
-        *held = terminal;
+        *lock(&self.terminal) = terminal;
         Ok(())
+    }
+
+    /// Nobody else writes this terminal's file while this is held: a disk that hangs.
+    #[cfg(test)]
+    pub(super) fn hang_terminal_file(&self) -> MutexGuard<'_, ()> {
+        lock(&self.terminal_file)
     }
 
     /// Changes this terminal's file as it is now, if there is one.
     pub fn update_terminal(&self, change: impl FnOnce(&mut Terminal)) -> std::io::Result<()> {
-        let mut held = lock(&self.terminal);
-        let Some(mut terminal) = held.clone() else {
+        let _one_writer = lock(&self.terminal_file);
+        let Some(mut terminal) = self.terminal() else {
             return Ok(());
         };
         change(&mut terminal);
         terminal.save(&self.paths.terminal)?;
-        *held = Some(terminal);
+        *lock(&self.terminal) = Some(terminal);
         Ok(())
     }
 
@@ -272,10 +299,25 @@ impl Ctx {
     /// What this terminal is called: as the vault names it, which is what everybody sees; before it does as it is to be paired, or
     /// as it is set.
     pub fn label(&self) -> String {
+        let newest = self.stored(|s| s.newest_key_object());
+        self.label_by(newest.ok().flatten().as_ref())
+    }
+
+    /// The same, by this key object.
+    pub fn label_by(&self, newest: Option<&KeyObject>) -> String {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.as_ref());
-        let in_vault = pairing.and_then(|_| self.label_in_vault(terminal.as_ref()?));
-        in_vault
+        let in_vault = || {
+            Some(
+                newest?
+                    .body
+                    .terminal(&terminal.as_ref()?.id())?
+                    .label
+                    .clone(),
+            )
+        };
+        pairing
+            .and_then(|_| in_vault())
             .or_else(|| pairing?.label.clone())
             .unwrap_or_else(|| self.config.label.clone())
     }
@@ -284,14 +326,6 @@ impl Ctx {
     pub fn label_told(&self) -> String {
         let told = self.terminal().and_then(|t| t.pairing?.label);
         told.unwrap_or_else(|| self.label())
-    }
-
-    fn label_in_vault(&self, terminal: &Terminal) -> Option<String> {
-        let newest = self.store.key_objects().ok()?.pop()?;
-        newest
-            .body
-            .terminal(&terminal.id())
-            .map(|t| t.label.clone())
     }
 
     /// The unsealed key.
@@ -317,6 +351,21 @@ impl Ctx {
     /// The open session, for a short look or change.
     pub fn live(&self) -> MutexGuard<'_, Option<Live>> {
         lock(&self.live)
+    }
+
+    /// The card opened a session: from here on it waits for a closing commit or a tail, whatever the network does.
+    pub fn session_begins(&self, statement: &SessionStatement) -> Result<(), StoreError> {
+        let session = SessionRef {
+            card: statement.card,
+            n: statement.n,
+        };
+        *lock(&self.begun) = Some(session);
+        self.stored(|s| s.add_session(statement))
+    }
+
+    /// The session that is not over.
+    pub fn session_begun(&self) -> Option<SessionRef> {
+        *lock(&self.begun)
     }
 
     /// The engine for a new piece of work, with a stop of its own.
@@ -432,10 +481,7 @@ impl Ctx {
     pub fn wipe(&self) {
         self.keys.wipe();
         self.mark("wiped");
-        // Also one that the card opened and nothing came of.
-        if let Err(error) = self.store.end_sessions() {
-            tracing::error!(%error, "cannot note that the session ended");
-        }
+        *lock(&self.begun) = None;
         let Some(live) = self.live().take() else {
             return;
         };
@@ -456,7 +502,7 @@ impl Ctx {
 
     /// Whether tails wait to be delivered.
     pub fn tails_waiting(&self) -> Result<bool, StoreError> {
-        let sessions = self.store.own_sessions()?;
+        let sessions = self.stored(|s| s.own_sessions())?;
         Ok(sessions.iter().any(|s| s.tail.is_some() && !s.delivered))
     }
 }

@@ -58,7 +58,7 @@ impl Ctx {
         let card = pairing.card;
         if !pairing.complete {
             // What an earlier try believed of a vault that it never entered counts for nothing.
-            self.store.forget_chain().map_err(failure)?;
+            self.stored(|s| s.forget_chain()).map_err(failure)?;
         }
         let new_vault = existing.is_none();
         let draft = match existing {
@@ -68,12 +68,12 @@ impl Ctx {
                 engine
                     .accept_key_objects(&card, &all.key_objects, &answer.wraps)
                     .map_err(failure)?;
-                let objects = self.store.key_objects().map_err(failure)?;
+                let objects = self.stored(|s| s.key_objects()).map_err(failure)?;
                 let object = objects
                     .last()
                     .cloned()
                     .ok_or_else(|| failure(EngineError::NotInVault))?;
-                let wrap = self.store.wrap(&card.id).map_err(failure)?;
+                let wrap = self.stored(|s| s.wrap(&card.id)).map_err(failure)?;
                 let wrap = wrap.ok_or_else(|| Failure::new(Code::CardNotInVault, "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
                 let flagged = object.body.flags & FLAG_REKEY_REQUIRED != 0;
                 let revoked = (answer.rekey_required || flagged).then_some(answer.revoked);
@@ -118,7 +118,7 @@ impl Ctx {
             Some(body) => Some(self.sign_list(reader, body, Some(pin.clone())).await?.0),
             None => None,
         };
-        let mut objects = self.store.key_objects().map_err(failure)?;
+        let mut objects = self.stored(|s| s.key_objects()).map_err(failure)?;
         objects.extend(signed.clone());
         let ring = KeyRing::new(vk, &objects).map_err(failure)?;
         self.keys
@@ -146,7 +146,7 @@ impl Ctx {
     ) -> Result<(), Failure> {
         let witness = super::opening::witness_of(opened.session.head.as_ref());
         loop {
-            let known = self.store.witness().map_err(failure)?.sequence;
+            let known = self.stored(|s| s.witness()).map_err(failure)?.sequence;
             let answer = conn.commits(known).await.map_err(|e| server_reason(&e))?;
             let commits = engine.verify_commits(&answer.commits).map_err(failure)?;
             for c in &commits {
@@ -169,7 +169,7 @@ impl Ctx {
         if !verdict.may_write() {
             return Err(failure(EngineError::Head(verdict)));
         }
-        let objects = self.store.key_objects().map_err(failure)?;
+        let objects = self.stored(|s| s.key_objects()).map_err(failure)?;
         let vouched = objects
             .iter()
             .any(|o| o.body.signer == card.id && o.verify_signature(&card.keys.sig).is_ok());
@@ -276,7 +276,7 @@ impl Ctx {
             binding,
             sig: opened.session.sig.clone(),
         };
-        self.store.add_session(&statement).map_err(failure)?;
+        self.session_begins(&statement).map_err(failure)?;
         let request = OpenSessionRequest {
             statement: statement.clone(),
             nonce: nonce.nonce,

@@ -28,9 +28,7 @@ impl Ctx {
 
     /// Tells the rules that the session has to be opened anew.
     pub fn session_over(&self, reason: Reason) {
-        let work = crate::core::Work::Sync;
-        let outcome = crate::core::Outcome::SessionOver(reason);
-        self.emit(Event::WorkEnded { work, outcome });
+        self.emit(Event::SessionOver(reason));
     }
 
     /// A new proof of the card's presence, on the present connection; a lost connection is made anew.
@@ -57,8 +55,7 @@ impl Ctx {
             .await
             .map_err(|e| card_reason(&e))?;
         let witness = self
-            .store
-            .witness()
+            .stored(|s| s.witness())
             .map_err(|e| Reason::new(Code::Store, e.to_string()))?;
         let request = RenewRequest {
             session: SessionRef {

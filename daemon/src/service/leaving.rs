@@ -130,7 +130,7 @@ impl Ctx {
     /// cannot leave in good order. Answers how many files' sealed changes were dropped with it.
     pub(super) async fn forget_here(&self) -> Done {
         let label = self.label();
-        let dropped = self.store.sealed_changes();
+        let dropped = self.stored(|s| s.sealed_changes());
         let dropped = dropped.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         self.wipe();
         self.emit(Event::SessionClosed);
@@ -157,8 +157,7 @@ impl Ctx {
 
     /// What was known of a vault belongs to the key that entered it: another key begins anew.
     pub(super) fn forget_vault(&self) -> Result<(), Failure> {
-        self.store
-            .forget_vault()
+        self.stored(|s| s.forget_vault())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         self.collections_changed();
         if let Err(e) = std::fs::remove_file(&self.paths.spare)

@@ -76,7 +76,7 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
         };
         match event {
             ServerEvent::Hello { head } => {
-                let known = ctx.store.witness().map_or(0, |w| w.sequence);
+                let known = ctx.stored(|s| s.witness()).map_or(0, |w| w.sequence);
                 if head.is_some_and(|h| h.sequence > known) {
                     ctx.emit(Event::HeadMoved);
                     fetch_list(ctx, &conn, head).await;
@@ -105,7 +105,7 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
 /// Fetches the newest key object with its wraps before a card comes (B7): it may name a card that is in already. With a
 /// session open the sync itself fetches.
 async fn fetch_list(ctx: &Arc<Ctx>, conn: &Connection, head: Option<HeadInfo>) {
-    let known = ctx.store.witness().map_or(0, |w| w.list_number);
+    let known = ctx.stored(|s| s.witness()).map_or(0, |w| w.list_number);
     let Ok((_, pairing)) = ctx.pairing() else {
         return;
     };
@@ -146,7 +146,7 @@ fn prefetch_left(free: u64, held: u64) -> u64 {
 }
 
 async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientError> {
-    let Ok(collections) = ctx.store.collections() else {
+    let Ok(collections) = ctx.stored(|s| s.collections()) else {
         return Ok(());
     };
     let cache = PackCache::new(&ctx.paths.packs);
@@ -155,7 +155,7 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
         let live = conn.packs(c.id).await?.packs;
         let missing: Vec<_> = live
             .into_iter()
-            .filter(|p| !ctx.store.has_pack(&p.id).unwrap_or(true))
+            .filter(|p| !ctx.stored(|s| s.has_pack(&p.id)).unwrap_or(true))
             .filter(|p| cache.open(p).is_none())
             .take_while(|p| {
                 let fits = p.size <= PACK_MAX && p.size <= room;

@@ -61,7 +61,7 @@ impl Ctx {
         let mut body = next(&newest, card);
         let mut wraps = change(&mut body)?;
         for recipient in &body.recipients {
-            let kept = self.store.wrap(&recipient.id);
+            let kept = self.stored(|s| s.wrap(&recipient.id));
             let kept = kept.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             wraps.extend(kept.filter(|w| w.hash() == recipient.wrap_hash));
         }

@@ -1,6 +1,7 @@
 //! The running daemon: events in, decisions by [`crate::core`], effects out.
 
 mod asking;
+mod backoff;
 mod card_ops;
 mod card_pin;
 mod collections;
@@ -30,6 +31,7 @@ mod secrets;
 mod slots;
 mod spare;
 mod status;
+mod view;
 mod work;
 
 use simsync_codes::Code;
@@ -37,11 +39,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use ctx::{Ctx, StartError};
 pub use parts::Parts;
 use quiet::Quiet;
+use view::View;
 
 use crate::api::{Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
@@ -53,6 +56,8 @@ const MEND: Duration = Duration::from_secs(30);
 /// Where not every folder can be watched, everything is looked at so much oftener, but not before this time.
 const UNWATCHED_OFTENER: u32 = 5;
 const LEAST: Duration = Duration::from_secs(60);
+/// A card that another program holds is asked for again after this time.
+const REOPEN: Duration = Duration::from_secs(5);
 /// How long channels in modems may take to be closed at the end.
 const CHANNELS: Duration = Duration::from_secs(3);
 
@@ -70,71 +75,14 @@ pub struct Running {
 
 /// Starts a daemon: opens its files, watches readers, decides.
 pub fn start(parts: Parts) -> Result<Running, StartError> {
-    let (events_tx, events_rx) = mpsc::unbounded_channel();
-    let (requests_tx, requests_rx) = mpsc::channel(64);
-    let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
-    let card = CardHandle::new(Modems {
-        devices: parts.config.modems.clone(),
-        notes: parts.paths.channels.clone(),
-    });
-    let policy = Policy {
-        login: parts.config.login_session,
-        on_insertion: parts.config.sync_on_insertion,
-        on_change: parts.config.sync_on_change,
-        on_head_moved: parts.config.sync_on_head_moved,
-        sim_trigger: parts.config.sim_trigger,
-        presence_sims: parts.config.presence_sims.clone(),
-    };
-    let ctx = Ctx::open(parts, card, events_tx.clone())?;
-    ctx.collections_changed();
-    let roots = ctx.roots.subscribe();
-    let emit = events_tx.clone();
-    let readers =
-        watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
-    for device in ctx.card.modems().devices.clone() {
-        let emit = events_tx.clone();
-        let emit = move |e| emit.send(Event::Card(e)).is_ok();
-        tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
-    }
-    let (mut held, emit) = (ctx.card.held(), events_tx.clone());
-    tokio::spawn(async move {
-        while held.changed().await.is_ok() {
-            let readers = held.borrow_and_update().clone();
-            if emit.send(Event::CardsHeld(readers)).is_err() {
-                return;
-            }
-        }
-    });
-    let mut state = State::new(policy);
-    state.paired = ctx.is_paired();
-    state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
-    let unreadable = |source| StartError::Store {
-        path: ctx.paths.database.display().to_string(),
-        source,
-    };
-    state.tails_waiting = ctx.tails_waiting().map_err(unreadable)?;
-    state.outstanding = ctx.store.outstanding_summary().map_err(unreadable)?;
-    ctx.prefetching.send_replace(state.may_prefetch());
-    let service = Service {
-        state,
-        ctx,
-        readers,
-        events: events_rx,
-        requests: requests_rx,
-        status: status_tx,
-        orders: HashMap::new(),
-        timers: HashMap::new(),
-        quiet: Quiet::default(),
-        opening: None,
-        link: None,
-    };
-    let task = tokio::spawn(service.run());
+    let (service, handle) = Service::open(parts)?;
+    let (events, roots) = (service.ctx.events.clone(), service.ctx.roots.subscribe());
+    // On a thread of its own: whatever the tasks of others wait for, the loop hears of a card that is pulled.
+    let runtime = tokio::runtime::Handle::current();
+    let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
     Ok(Running {
-        handle: Handle {
-            requests: requests_tx,
-            status: status_rx,
-        },
-        events: events_tx,
+        handle,
+        events,
         roots,
         task,
     })
@@ -152,10 +100,81 @@ struct Service {
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
     quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
+    /// Told anew when it changed.
+    view: View,
     link: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Service {
+    /// Opens the files and watches readers.
+    fn open(parts: Parts) -> Result<(Self, Handle), StartError> {
+        let (events_tx, events_rx) = mpsc::unbounded_channel();
+        let (requests_tx, requests_rx) = mpsc::channel(64);
+        let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
+        let card = CardHandle::new(Modems {
+            devices: parts.config.modems.clone(),
+            notes: parts.paths.channels.clone(),
+        });
+        let policy = Policy {
+            login: parts.config.login_session,
+            on_insertion: parts.config.sync_on_insertion,
+            on_change: parts.config.sync_on_change,
+            on_head_moved: parts.config.sync_on_head_moved,
+            sim_trigger: parts.config.sim_trigger,
+            presence_sims: parts.config.presence_sims.clone(),
+        };
+        let ctx = Ctx::open(parts, card, events_tx.clone())?;
+        ctx.collections_changed();
+        let emit = events_tx.clone();
+        let readers =
+            watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
+        for device in ctx.card.modems().devices.clone() {
+            let emit = events_tx.clone();
+            let emit = move |e| emit.send(Event::Card(e)).is_ok();
+            tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
+        }
+        let (mut held, emit) = (ctx.card.held(), events_tx.clone());
+        tokio::spawn(async move {
+            while held.changed().await.is_ok() {
+                let readers = held.borrow_and_update().clone();
+                if emit.send(Event::CardsHeld(readers)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut state = State::new(policy);
+        state.paired = ctx.is_paired();
+        state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
+        let unreadable = |source| StartError::Store {
+            path: ctx.paths.database.display().to_string(),
+            source,
+        };
+        state.tails_waiting = ctx.tails_waiting().map_err(unreadable)?;
+        state.outstanding = ctx
+            .stored(crate::store::Store::outstanding_summary)
+            .map_err(unreadable)?;
+        ctx.prefetching.send_replace(state.may_prefetch());
+        let service = Self {
+            state,
+            view: ctx.view.clone(),
+            ctx,
+            readers,
+            events: events_rx,
+            requests: requests_rx,
+            status: status_tx,
+            orders: HashMap::new(),
+            timers: HashMap::new(),
+            quiet: Quiet::default(),
+            opening: None,
+            link: None,
+        };
+        let handle = Handle {
+            requests: requests_tx,
+            status: status_rx,
+        };
+        Ok((service, handle))
+    }
+
     async fn run(mut self) {
         self.publish();
         self.keep_link();
@@ -178,6 +197,7 @@ impl Service {
                     }
                     None => break,
                 },
+                () = self.view.changed() => {}
             }
             self.keep_link();
             self.keep_looking();
@@ -299,7 +319,10 @@ impl Service {
         let rescan = Duration::from_secs(config.rescan_interval_s);
         let delay = match timer {
             Timer::Quiet => self.quiet.wait(Instant::now(), config.change_delay()),
-            Timer::Retry => Duration::from_secs(5),
+            Timer::Reopen => REOPEN,
+            Timer::RetryOpen => backoff::delay(self.state.retries.open),
+            Timer::RetrySync => backoff::delay(self.state.retries.sync),
+            Timer::RetryTails => backoff::delay(self.state.retries.tails),
             Timer::Rescan if self.state.watch_limit => (rescan / UNWATCHED_OFTENER).max(LEAST),
             Timer::Rescan => rescan,
             Timer::Mend => MEND
@@ -347,26 +370,29 @@ impl Service {
             Request::Order(order, by, reply) => {
                 let _ = reply.send(self.order(order, by));
             }
-            Request::Log(limit, reply) => {
-                let _ = reply.send(self.ctx.log(limit));
-            }
-            Request::Conflicts(reply) => {
-                let _ = reply.send(self.ctx.conflicts());
-            }
-            Request::Outstanding(reply) => {
-                let _ = reply.send(self.ctx.outstanding());
-            }
+            Request::Log(limit, reply) => self.answer(reply, move |ctx| ctx.log(limit)),
+            Request::Conflicts(reply) => self.answer(reply, Ctx::conflicts),
+            Request::Outstanding(reply) => self.answer(reply, Ctx::outstanding),
             Request::Job(id, reply) => {
                 let _ = reply.send(self.ctx.jobs.job(id).ok_or_else(|| {
                     crate::api::Failure::new(Code::NoSuchJob, format!("the job {id} has ended"))
                 }));
             }
-            Request::Cards(reply) => {
-                let _ = reply.send(self.ctx.vault_cards());
-            }
+            Request::Cards(reply) => self.answer(reply, Ctx::vault_cards),
             Request::Stop => return self.handle(Event::Stop),
         }
         false
+    }
+
+    /// Answers beside the loop: it takes a look into the database.
+    fn answer<T: Send + 'static>(
+        &self,
+        reply: oneshot::Sender<T>,
+        look: impl FnOnce(&Ctx) -> T + Send + 'static,
+    ) {
+        let ctx = self.ctx.clone();
+        // Whoever asked may be gone.
+        tokio::task::spawn_blocking(move || reply.send(look(&ctx)).is_ok());
     }
 
     fn order(
@@ -400,3 +426,6 @@ impl Service {
         Ok(public)
     }
 }
+
+#[cfg(test)]
+mod tests;

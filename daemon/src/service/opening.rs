@@ -100,7 +100,11 @@ impl Ctx {
         };
         let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
         let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
-        if self.store.key_objects().map_err(engine_failure)?.is_empty() {
+        if self
+            .stored(|s| s.key_objects())
+            .map_err(engine_failure)?
+            .is_empty()
+        {
             let conn = prepared.conn.clone();
             let objects = conn.key_objects(0).await.map_err(|e| server_failure(&e))?;
             let newest = conn.key_object().await.map_err(|e| server_failure(&e))?;
@@ -138,9 +142,8 @@ impl Ctx {
                 binding: prepared.binding,
                 sig: opened.session.sig.clone(),
             };
-            // From here on the card waits for a closing commit or a tail, whatever the network does.
-            self.store.add_session(&statement).map_err(engine_failure)?;
-            let witness = self.store.witness().map_err(engine_failure)?;
+            self.session_begins(&statement).map_err(engine_failure)?;
+            let witness = self.stored(|s| s.witness()).map_err(engine_failure)?;
             let request = OpenSessionRequest {
                 statement: statement.clone(),
                 nonce: prepared.nonce,
@@ -240,9 +243,9 @@ impl Ctx {
 
     pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
         let not_in_vault = || engine_failure(EngineError::NotInVault);
-        let objects = self.store.key_objects().map_err(engine_failure)?;
+        let objects = self.stored(|s| s.key_objects()).map_err(engine_failure)?;
         let object = objects.last().cloned().ok_or_else(not_in_vault)?;
-        let wrap = self.store.wrap(card).map_err(engine_failure)?;
+        let wrap = self.stored(|s| s.wrap(card)).map_err(engine_failure)?;
         let wrap = wrap.filter(|w| object.names(w)).ok_or_else(not_in_vault)?;
         Ok((object, wrap))
     }
@@ -337,7 +340,10 @@ impl Ctx {
                     for c in &commits {
                         engine.keep_commit(c).map_err(fail)?;
                     }
-                    let after = self.store.witness().map_err(|e| fail(e.into()))?.sequence;
+                    let after = self
+                        .stored(|s| s.witness())
+                        .map_err(|e| fail(e.into()))?
+                        .sequence;
                     let more = session
                         .conn
                         .commits(after)
@@ -366,7 +372,9 @@ impl Ctx {
             self.keep_live(reader, session, opened);
             return Ok(Taken::ReadOnly(reason));
         }
-        let objects = self.store.key_objects().map_err(|e| fail(e.into()))?;
+        let objects = self
+            .stored(|s| s.key_objects())
+            .map_err(|e| fail(e.into()))?;
         let newest = objects
             .last()
             .ok_or_else(|| fail(EngineError::NotInVault))?;

@@ -212,6 +212,8 @@ impl Ctx {
                 Ok(_) => Outcome::Aside,
                 Err((_, outcome)) => outcome.clone(),
             };
+            // Whoever hears of the end and looks at the status finds there what was done.
+            self.status_catches_up().await;
             match result {
                 Ok(values) => job.done(values),
                 Err((failure, _)) => job.failed(failure),
@@ -404,8 +406,7 @@ impl Ctx {
             }
         };
         let objects = self
-            .store
-            .key_objects()
+            .stored(|s| s.key_objects())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let matches = |t: &simsync_vault::keyobject::TerminalEntry| {
             t.label == which || (which.len() >= 4 && t.id().to_string().starts_with(which))
@@ -439,8 +440,7 @@ impl Ctx {
             .await
             .map_err(|e| server_reason(&e))?;
         for s in &sessions {
-            self.store
-                .set_forgotten(s)
+            self.stored(|store| store.set_forgotten(s))
                 .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         }
         self.put_head(false).await;

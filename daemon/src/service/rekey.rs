@@ -19,7 +19,7 @@ use crate::store::StoreError;
 impl Ctx {
     /// Whether the newest key object asks for a new epoch.
     pub fn is_rekey_flagged(&self) -> Result<bool, StoreError> {
-        let objects = self.store.key_objects()?;
+        let objects = self.stored(|s| s.key_objects())?;
         let newest = objects.last();
         Ok(newest.is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0))
     }
@@ -52,7 +52,7 @@ impl Ctx {
         without: &Revoked,
         restore: Option<(Restore, Hash)>,
     ) -> Result<(), Failure> {
-        let mut objects = self.store.key_objects().map_err(failure)?;
+        let mut objects = self.stored(|s| s.key_objects()).map_err(failure)?;
         let newest = objects
             .last()
             .ok_or_else(|| failure(EngineError::NotInVault))?

@@ -41,7 +41,7 @@ impl Ctx {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        let objects = self.store.key_objects().unwrap_or_default();
+        let objects = self.stored(|s| s.key_objects()).unwrap_or_default();
         let terminals = objects.iter().rev().flat_map(|o| &o.body.terminals);
         let entry = terminals
             .into_iter()
@@ -132,7 +132,7 @@ impl Ctx {
     ) -> Result<(), Failure> {
         let record = self.live().as_ref().and_then(|l| l.record);
         let (_, pairing) = self.pairing()?;
-        let head = self.store.newest_commit().map_err(failure)?;
+        let head = self.stored(|s| s.newest_commit()).map_err(failure)?;
         let (Some(record), Some(head)) = (record, head) else {
             return Err(failure(EngineError::NotInVault));
         };
@@ -171,7 +171,7 @@ impl Ctx {
 
     /// What the card signed when the newest record was ended.
     fn newest_end(&self) -> Result<Hash, EngineError> {
-        let commits = self.store.newest_commits(u32::MAX)?;
+        let commits = self.stored(|s| s.newest_commits(u32::MAX))?;
         let newest = commits.iter().find_map(|c| {
             let r = c.body.restore.as_ref()?;
             let (from, epoch) = (&c.body.previous, c.body.epoch);

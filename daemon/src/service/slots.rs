@@ -33,7 +33,7 @@ impl Ctx {
         if pairing.card.id == *card {
             return Ok(pairing.card);
         }
-        let objects = self.store.key_objects()?;
+        let objects = self.stored(|s| s.key_objects())?;
         let found = objects.last().and_then(|o| o.body.recipient(card));
         let found = found.ok_or(EngineError::NotInVault)?;
         Ok(TrustedCard {
@@ -106,7 +106,7 @@ impl Ctx {
 
     /// The newest verified key object.
     pub(super) fn newest_list(&self) -> Result<Option<KeyObject>, EngineError> {
-        Ok(self.store.key_objects()?.pop())
+        Ok(self.stored(|s| s.key_objects())?.pop())
     }
 
     /// Fetches key objects that are newer than the newest known one. Answers whether there were any.
@@ -118,7 +118,7 @@ impl Ctx {
         let engine = self.side_engine().ok_or(EngineError::Cancelled)?;
         let mut any = false;
         for _ in 0..ATTEMPTS {
-            let known = self.store.witness()?.list_number;
+            let known = self.stored(|s| s.witness())?.list_number;
             let objects = conn.key_objects(known).await?;
             let Some(last) = objects.key_objects.last() else {
                 break;
@@ -144,7 +144,8 @@ impl Ctx {
         card: &CardId,
         pin: Option<&CardPin>,
     ) {
-        let (Ok((_, pairing)), Ok(objects)) = (self.pairing(), self.store.key_objects()) else {
+        let (Ok((_, pairing)), Ok(objects)) = (self.pairing(), self.stored(|s| s.key_objects()))
+        else {
             return;
         };
         let Some(newest) = objects.last() else {

@@ -1,48 +1,22 @@
 //! The status that everybody sees, and lists.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use simsync_codes::{CardState, Code, State as Word};
-use simsync_vault::keyobject::KeyObject;
 
 use super::Ctx;
+use super::view::Stored;
 use crate::api::{
     CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, Reason,
     SimStatus, Status, TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State};
-use crate::outstanding::{Outstanding, question_of, questions};
-use crate::store::{Collection, OwnSession, Store, StoreError};
+use crate::outstanding::{question_of, questions};
+use crate::store::StoreError;
 
 fn store_failure(e: &StoreError) -> Failure {
     Failure::new(Code::Store, e.to_string())
-}
-
-/// What the status tells from the database.
-#[derive(Default)]
-struct Stored {
-    collections: Vec<Collection>,
-    questions: Vec<Outstanding>,
-    key_object: Option<KeyObject>,
-    sequence: u64,
-    tails_waiting: usize,
-    sealed_changes: u64,
-    conflicts: usize,
-}
-
-impl Stored {
-    fn read(store: &Store) -> Result<Self, StoreError> {
-        let waits = |s: &&OwnSession| s.tail.is_some() && !s.delivered;
-        Ok(Self {
-            collections: store.collections()?,
-            questions: store.questions()?,
-            key_object: store.key_objects()?.pop(),
-            sequence: store.witness()?.sequence,
-            tails_waiting: store.own_sessions()?.iter().filter(waits).count(),
-            sealed_changes: store.sealed_changes()?,
-            conflicts: store.conflicts()?.len(),
-        })
-    }
 }
 
 impl Ctx {
@@ -51,17 +25,17 @@ impl Ctx {
         let terminal = self.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
         let (mut word, mut reasons) = (state.word(), state.reasons());
-        let stored = Stored::read(&self.store).unwrap_or_else(|e| {
+        let stored = self.view.now().stored.unwrap_or_else(|why| {
             word = Word::Attention;
-            reasons.insert(0, Reason::new(Code::Store, e.to_string()));
-            Stored::default()
+            reasons.insert(0, Reason::new(Code::Store, why));
+            Arc::default()
         });
         Status {
             state: word,
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
-            label: self.label(),
+            label: self.label_by(stored.key_object.as_ref()),
             server: pairing.map(|p| p.server),
             online: match state.server {
                 Server::Unknown => None,
@@ -141,7 +115,9 @@ impl Ctx {
 
     /// The newest commits, newest first.
     pub fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
-        let objects = self.store.key_objects().map_err(|e| store_failure(&e))?;
+        let objects = self
+            .stored(|s| s.key_objects())
+            .map_err(|e| store_failure(&e))?;
         let label = |id: &simsync_card::ids::TerminalId| {
             objects
                 .iter()
@@ -151,8 +127,7 @@ impl Ctx {
                 .map_or_else(|| id.short(), |t| t.label.clone())
         };
         let commits = self
-            .store
-            .newest_commits(limit)
+            .stored(|s| s.newest_commits(limit))
             .map_err(|e| store_failure(&e))?;
         Ok(commits
             .iter()
@@ -170,8 +145,12 @@ impl Ctx {
 
     /// What is not where it should be.
     pub fn outstanding(&self) -> Result<Vec<OutstandingEntry>, Failure> {
-        let collections = self.store.collections().map_err(|e| store_failure(&e))?;
-        let rows = self.store.outstanding().map_err(|e| store_failure(&e))?;
+        let collections = self
+            .stored(|s| s.collections())
+            .map_err(|e| store_failure(&e))?;
+        let rows = self
+            .stored(|s| s.outstanding())
+            .map_err(|e| store_failure(&e))?;
         Ok(rows
             .into_iter()
             .map(|r| OutstandingEntry {
@@ -192,8 +171,12 @@ impl Ctx {
 
     /// Kept-aside versions.
     pub fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
-        let collections = self.store.collections().map_err(|e| store_failure(&e))?;
-        let rows = self.store.conflicts().map_err(|e| store_failure(&e))?;
+        let collections = self
+            .stored(|s| s.collections())
+            .map_err(|e| store_failure(&e))?;
+        let rows = self
+            .stored(|s| s.conflicts())
+            .map_err(|e| store_failure(&e))?;
         Ok(rows
             .into_iter()
             .map(|r| ConflictEntry {

@@ -139,7 +139,7 @@ impl Ctx {
 
     /// Tells the rules what is not where it should be.
     pub(super) fn tell_outstanding(&self) {
-        match self.store.outstanding_summary() {
+        match self.stored(|s| s.outstanding_summary()) {
             Ok(summary) => self.emit(Event::Outstanding(summary)),
             Err(error) => tracing::error!(%error, "what is outstanding cannot be told"),
         }
@@ -189,7 +189,7 @@ impl Ctx {
     }
 
     fn is_put_head_due(&self) -> bool {
-        let Ok(witness) = self.store.witness() else {
+        let Ok(witness) = self.stored(|s| s.witness()) else {
             return false;
         };
         let interval = Duration::from_secs(self.config.put_head_interval_s);
@@ -346,7 +346,7 @@ impl Ctx {
         record: Option<&HeadRecord>,
     ) -> Result<(Vec<HeadRecord>, Option<Witness>), EngineError> {
         let before = witness_of(record);
-        let chain = self.store.links_from(before.sequence)?;
+        let chain = self.stored(|s| s.links_from(before.sequence))?;
         let mut at = before;
         let mut steps = Vec::new();
         let first = || head::first_step(&chain);
@@ -366,7 +366,7 @@ impl Ctx {
 
     /// The terminal whose ID begins with these bytes, among all that key objects ever named.
     pub fn terminal_by_prefix(&self, prefix: &[u8; 8]) -> Option<TerminalId> {
-        let objects = self.store.key_objects().ok()?;
+        let objects = self.stored(|s| s.key_objects()).ok()?;
         objects
             .iter()
             .rev()
@@ -402,11 +402,12 @@ impl Ctx {
     }
 
     fn make_tails(&self, engine: &crate::engine::Engine) -> Result<(), EngineError> {
-        let sessions = self.store.own_sessions()?;
+        let sessions = self.stored(|s| s.own_sessions())?;
         // The newest session's tail holds everything that earlier ones left, too.
+        let begun = self.session_begun();
         let newest = sessions
             .iter()
-            .filter(|s| s.ended)
+            .filter(|s| Some(s.session()) != begun)
             .max_by_key(|s| s.statement.n);
         if let Some(s) = newest.filter(|s| s.tail.is_none()) {
             let report = engine.make_tail(&s.statement, &self.paths.outbox)?;

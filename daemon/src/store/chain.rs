@@ -34,6 +34,18 @@ impl Store {
             .collect()
     }
 
+    /// The newest of them.
+    pub fn newest_key_object(&self) -> Result<Option<KeyObject>> {
+        let bytes: Option<Vec<u8>> = self
+            .lock()
+            .prepare_cached("SELECT bytes FROM key_objects ORDER BY list_number DESC LIMIT 1")?
+            .query_row([], |r| r.get(0))
+            .optional()?;
+        bytes
+            .map(|b| KeyObject::from_bytes(&b).map_err(|e| damaged(&e.to_string())))
+            .transpose()
+    }
+
     /// Keeps a verified key object and, if given, all wraps of it (which replace those of the one before).
     pub fn add_key_object(&self, object: &KeyObject, wraps: &[Wrap]) -> Result<()> {
         let mut conn = self.lock();

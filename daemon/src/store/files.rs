@@ -337,6 +337,14 @@ impl Store {
         Ok(())
     }
 
+    /// How many versions are kept aside.
+    pub fn conflict_count(&self) -> Result<u64> {
+        let count: i64 = self
+            .lock()
+            .query_row("SELECT COUNT(*) FROM conflicts", [], |r| r.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
     /// All conflicts, oldest first.
     pub fn conflicts(&self) -> Result<Vec<ConflictRow>> {
         let conn = self.lock();

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 pub use chain::RootThen;
 pub use error::StoreError;
@@ -25,16 +26,39 @@ pub use sessions::{OwnSession, TailItem};
 /// The local database. Methods block; call them from blocking code.
 pub struct Store {
     conn: Mutex<Connection>,
+    /// How many transactions wrote something.
+    written: watch::Sender<u64>,
 }
 
 impl Store {
     /// Opens or makes the database.
     pub fn open(path: &Path) -> Result<Self> {
-        let conn = Connection::open(path)?;
+        Self::with(Connection::open(path)?)
+    }
+
+    fn with(mut conn: Connection) -> Result<Self> {
         schema::prepare(&conn)?;
+        let written = watch::Sender::new(0);
+        let count = written.clone();
+        // Called before the transaction is over; whoever looks then waits for the connection, and so for its end.
+        conn.commit_hook(Some(move || {
+            count.send_modify(|n| *n += 1);
+            false
+        }))?;
         Ok(Self {
             conn: Mutex::new(conn),
+            written,
         })
+    }
+
+    /// How many transactions wrote something so far.
+    pub fn generation(&self) -> u64 {
+        *self.written.borrow()
+    }
+
+    /// The same number, for whoever waits for it to change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     /// Reads what everything hangs on, so that damage is told at the start and not in the middle of something.
@@ -54,11 +78,13 @@ impl Store {
 
     /// A database that lives in memory, for tests.
     pub fn in_memory() -> Result<Self> {
-        let conn = Connection::open_in_memory()?;
-        schema::prepare(&conn)?;
-        Ok(Self {
-            conn: Mutex::new(conn),
-        })
+        Self::with(Connection::open_in_memory()?)
+    }
+
+    /// Nobody else gets anything from it while this is held: a disk that hangs.
+    #[cfg(test)]
+    pub(crate) fn hang(&self) -> MutexGuard<'_, Connection> {
+        self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -39,7 +39,7 @@ pub enum Found {
 }
 
 /// Copies of an object that are tried at once. Those that do not open are tried last the next time.
-const COPIES_MAX: usize = 16;
+const COPIES_MAX: i64 = 16;
 
 /// Column `proven`: opened, or put there by this terminal.
 const PROVEN: i64 = 1;

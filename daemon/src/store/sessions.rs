@@ -15,8 +15,6 @@ use super::{CollectionPk, Result, Store, damaged};
 pub struct OwnSession {
     /// The card's statement.
     pub statement: SessionStatement,
-    /// The card is out (or the daemon was restarted since).
-    pub ended: bool,
     /// Its signed tail, once it was made.
     pub tail: Option<Vec<u8>>,
     /// The server has the tail.
@@ -49,7 +47,7 @@ impl Store {
     pub fn add_session(&self, statement: &SessionStatement) -> Result<()> {
         let bytes = postcard::to_stdvec(statement).map_err(|e| damaged(&e.to_string()))?;
         self.lock().execute(
-            "INSERT OR REPLACE INTO sessions VALUES(?1, ?2, ?3, 0, NULL, 0)",
+            "INSERT OR REPLACE INTO sessions(card, n, statement, ended, delivered) VALUES(?1, ?2, ?3, 0, 0)",
             params![statement.card.0, statement.n, bytes],
         )?;
         Ok(())
@@ -58,17 +56,13 @@ impl Store {
     /// All own sessions that nothing closed yet, oldest first.
     pub fn own_sessions(&self) -> Result<Vec<OwnSession>> {
         let conn = self.lock();
-        let mut stmt = conn.prepare_cached(
-            "SELECT statement, ended, tail, delivered FROM sessions ORDER BY card, n",
-        )?;
-        let rows = stmt.query_map([], |r| {
-            Ok((r.get::<_, Vec<u8>>(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
-        })?;
+        let mut stmt = conn
+            .prepare_cached("SELECT statement, tail, delivered FROM sessions ORDER BY card, n")?;
+        let rows = stmt.query_map([], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get(1)?, r.get(2)?)))?;
         rows.map(|row| {
-            let (statement, ended, tail, delivered) = row?;
+            let (statement, tail, delivered) = row?;
             Ok(OwnSession {
                 statement: postcard::from_bytes(&statement).map_err(|e| damaged(&e.to_string()))?,
-                ended,
                 tail,
                 delivered,
             })
@@ -76,16 +70,10 @@ impl Store {
         .collect()
     }
 
-    /// Marks every session as ended: its card is out.
-    pub fn end_sessions(&self) -> Result<()> {
-        self.lock().execute("UPDATE sessions SET ended = 1", [])?;
-        Ok(())
-    }
-
     /// Keeps the signed tail of a session.
     pub fn set_tail(&self, session: &SessionRef, tail: &[u8]) -> Result<()> {
         self.lock().execute(
-            "UPDATE sessions SET tail = ?3, ended = 1 WHERE card = ?1 AND n = ?2",
+            "UPDATE sessions SET tail = ?3 WHERE card = ?1 AND n = ?2",
             params![session.card.0, session.n, tail],
         )?;
         Ok(())

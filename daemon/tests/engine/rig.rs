@@ -256,7 +256,6 @@ impl Person {
     /// The card is pulled: keys away, tail made and, with network, delivered.
     pub async fn yank(&self, t: &Terminal, session: &Session, network: bool) -> TailReport {
         t.engine.keys.wipe();
-        t.engine.store.end_sessions().unwrap();
         let _ = session
             .conn
             .narrow(simsync_protocol::api::Narrow::Removed)

@@ -25,9 +25,9 @@ fn b4_a_yank_while_a_session_is_opened_anew_wipes_the_one_before() {
     assert_eq!(
         actions,
         [
+            Action::Wipe,
             Action::Forget(R.into()),
             Action::StopOpening,
-            Action::Wipe,
             Action::Start(Work::Tail)
         ]
     );
@@ -72,7 +72,7 @@ fn b4_a_tail_is_not_stopped_half_way() {
     };
     reduce(&mut s, opened);
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
-    assert_eq!(actions, [Action::Forget(R.into()), Action::Wipe]);
+    assert_eq!(actions, [Action::Wipe, Action::Forget(R.into())]);
     let actions = end(&mut s, Work::Tail, Outcome::Done);
     assert!(actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
     assert_eq!(reduce(&mut s, Event::Stop), []);
@@ -195,12 +195,12 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
     assert_eq!(end(&mut s, Work::Sync, over), [again()]);
     // As long as it lasts: the keys stay, and nobody is asked for anything.
     for _ in 0..3 {
-        assert_eq!(reduce(&mut s, failed()), [Action::After(Timer::Retry)]);
+        assert_eq!(reduce(&mut s, failed()), [Action::After(Timer::Reopen)]);
         assert_eq!(codes(&s), ["card-busy"]);
-        assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), [again()]);
+        assert_eq!(reduce(&mut s, Event::Timer(Timer::Reopen)), [again()]);
         assert_eq!(codes(&s), ["waiting-for-pin"]);
         // The try that runs is the only one.
-        assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+        assert_eq!(reduce(&mut s, Event::Timer(Timer::Reopen)), []);
     }
     // It is told of while the card is waited for, too.
     reduce(&mut s, Event::CardsHeld([R.to_owned()].into()));
@@ -211,13 +211,13 @@ fn m5_a_card_that_another_program_holds_ends_no_session() {
     assert_eq!(
         actions,
         [
+            Action::Wipe,
             Action::Forget(R.into()),
             Action::StopOpening,
-            Action::Wipe,
             Action::Start(Work::Tail)
         ]
     );
-    assert_eq!(reduce(&mut s, Event::Timer(Timer::Retry)), []);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Reopen)), []);
     assert!(!codes(&s).contains(&"card-busy".to_owned()));
 
     // A first opening has no keys to keep: its owner is told.

@@ -68,7 +68,9 @@ fn m14_a_modem_sim_triggers_and_never_unlocks() {
         Event::Server(true),
         Event::HeadMoved,
         Event::DataChanged,
-        Event::Timer(Timer::Retry),
+        Event::Timer(Timer::RetryOpen),
+        Event::Timer(Timer::RetrySync),
+        Event::Timer(Timer::RetryTails),
         Event::Timer(Timer::Rescan),
     ] {
         let actions = reduce(&mut s, event.clone());
@@ -177,8 +179,8 @@ fn m14_a_sim_that_goes_is_never_the_cards_removal() {
     reduce(&mut s, seen(&[MINE]));
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     let wanted = [
-        Action::Forget(R.into()),
         Action::Wipe,
+        Action::Forget(R.into()),
         Action::Start(Work::Tail),
     ];
     assert_eq!(actions, wanted);

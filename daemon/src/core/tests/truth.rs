@@ -73,7 +73,7 @@ fn f_c_what_was_not_done_to_its_end_is_not_in_sync() {
         assert_eq!(s.word().as_str(), "syncing");
         let actions = end(&mut s, Work::Sync, outcome.clone());
         assert_eq!(s.word().as_str(), "pending", "{outcome:?}");
-        let again = actions.contains(&Action::After(Timer::Retry));
+        let again = actions.contains(&Action::After(Timer::RetrySync));
         assert_eq!(again, outcome != Outcome::Cancelled, "{actions:?}");
     }
     let mut s = synced();
