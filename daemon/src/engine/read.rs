@@ -13,6 +13,7 @@ use simsync_sync::dir::{Stat, open_beneath};
 use simsync_sync::node::RelPath;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::{CollectionId, ObjectId};
+use simsync_vault::seal::Forgets;
 use simsync_vault::tree::chunk_id;
 
 use super::content::Content;
@@ -155,6 +156,7 @@ impl Engine {
 
 impl Shared<'_> {
     fn work(&self) -> Result<Reading, EngineError> {
+        let _forgets = Forgets;
         let (mut out, mut unwritten) = (Reading::default(), Vec::new());
         let result = self.work_through(&mut out, &mut unwritten);
         // After a yank, too: what was sent need not travel in the tail a second time.

@@ -390,6 +390,7 @@ impl Service {
         reply: oneshot::Sender<T>,
         look: impl FnOnce(&Ctx) -> T + Send + 'static,
     ) {
+        self.view.look_again();
         let ctx = self.ctx.clone();
         // Whoever asked may be gone.
         tokio::task::spawn_blocking(move || reply.send(look(&ctx)).is_ok());

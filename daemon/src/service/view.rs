@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use simsync_vault::keyobject::KeyObject;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::outstanding::Outstanding;
 use crate::store::{Collection, OwnSession, Store, StoreError};
@@ -14,6 +14,8 @@ use crate::store::{Collection, OwnSession, Store, StoreError};
 const REST: u32 = 5;
 /// The same, at most.
 const REST_MAX: Duration = Duration::from_millis(100);
+/// It is read anew after this time even if nothing was written: a database can be damaged from outside.
+const AGE_MAX: Duration = Duration::from_secs(60);
 /// How long whoever wants to see their own writing in it waits for that.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
@@ -70,33 +72,42 @@ impl Reading {
 
 /// The newest reading, for everybody.
 #[derive(Clone)]
-pub struct View(watch::Receiver<Reading>);
+pub struct View {
+    newest: watch::Receiver<Reading>,
+    again: Arc<Notify>,
+}
 
 impl View {
     /// Reads once, and from now on after each change.
     pub fn keep(store: &Arc<Store>) -> Self {
         let changes = store.changes();
-        let (tx, rx) = watch::channel(Reading::of(store));
-        tokio::spawn(follow(Arc::downgrade(store), changes, tx));
-        Self(rx)
+        let (tx, newest) = watch::channel(Reading::of(store));
+        let again = Arc::new(Notify::new());
+        tokio::spawn(follow(Arc::downgrade(store), changes, again.clone(), tx));
+        Self { newest, again }
     }
 
     /// The newest reading.
     pub fn now(&self) -> Reading {
-        self.0.borrow().clone()
+        self.newest.borrow().clone()
     }
 
     /// Waits for the next one. It never ends where there is none.
     pub async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
+        if self.newest.changed().await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Somebody looks closely: it is read anew, whether or not anything was written.
+    pub fn look_again(&self) {
+        self.again.notify_one();
     }
 
     /// Waits until what was written so far is in it.
     pub async fn catch_up(&self, store: &Store) {
         let written = store.generation();
-        let mut newest = self.0.clone();
+        let mut newest = self.newest.clone();
         let caught_up = newest.wait_for(|r| r.generation >= written);
         if tokio::time::timeout(CATCH_UP, caught_up).await.is_err() {
             tracing::warn!("the database is slow: the status is behind it");
@@ -107,9 +118,15 @@ impl View {
 async fn follow(
     store: Weak<Store>,
     mut changes: watch::Receiver<u64>,
+    again: Arc<Notify>,
     newest: watch::Sender<Reading>,
 ) {
-    while changes.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = again.notified() => {}
+            () = tokio::time::sleep(AGE_MAX) => {}
+        }
         changes.mark_unchanged();
         let Some(store) = store.upgrade() else {
             return;
