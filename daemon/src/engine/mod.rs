@@ -26,12 +26,14 @@ mod pull;
 mod read;
 mod rebase;
 mod scan;
+mod seen;
 mod sources;
 mod sync;
 mod tail;
 mod taking;
 mod unseen;
 mod upload;
+mod uploading;
 mod written;
 
 use std::sync::Arc;

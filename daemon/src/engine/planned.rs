@@ -4,13 +4,14 @@ use super::apply::Applied;
 use super::content::Content;
 use super::on_disk::OnDisk;
 use super::scan::LocalState;
+use super::uploading::Upload;
 use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::Plan;
 use simsync_vault::ids::ObjectId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// One line of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,11 @@ pub(super) struct Planned {
     pub(super) remote_root: ObjectId,
     pub(super) remote: Changes<Content>,
     pub(super) plan: Plan<Content>,
+    /// Files of this terminal that the vault is to have, by the path that they get there. Once they are uploaded they are in the
+    /// plan.
+    pub(super) uploads: BTreeMap<RelPath, Upload>,
+    /// Files that could not be read.
+    pub(super) left: Vec<Report>,
     /// Paths that are not taken this time.
     pub(super) postponed: Vec<RelPath>,
     /// Those of them that wait for the owner to look at them.
@@ -50,12 +56,12 @@ impl Planned {
     /// Gives only: what the vault has is taken at a later sync, and what depends on it is given then.
     pub(super) fn postpone_taking(&mut self) {
         let mut away = Vec::new();
-        for (from, to) in self.plan.moves.drain(..) {
-            self.plan.publish.remove(&to);
+        for (from, to) in std::mem::take(&mut self.plan.moves) {
+            self.do_not_give(&to);
             away.push(from);
         }
         for path in std::mem::take(&mut self.plan.apply).into_keys() {
-            self.plan.publish.remove(&path);
+            self.do_not_give(&path);
             away.push(path);
         }
         let named = away.iter().map(|p| Report::path(Unsynced::NotTaken, p, ""));
@@ -64,14 +70,20 @@ impl Planned {
         self.plan.conflicts.clear();
     }
 
+    fn do_not_give(&mut self, path: &RelPath) {
+        self.plan.publish.remove(path);
+        self.uploads.remove(path);
+    }
+
     /// Nothing is written where nobody knows what is there: below a disk's empty place, for example.
     pub(super) fn postpone_unseen(&mut self) {
         let hidden = &self.local.hidden;
         let away = |path: &RelPath| hidden.takes_nothing(path) || self.is_unknown(path);
-        let paths = self.plan.apply.keys().chain(self.plan.publish.keys());
+        let given = self.plan.publish.keys().chain(self.uploads.keys());
+        let paths = self.plan.apply.keys().chain(given);
         let away: Vec<RelPath> = paths.filter(|p| away(p)).cloned().collect();
         for path in away {
-            self.plan.publish.remove(&path);
+            self.do_not_give(&path);
             if self.plan.apply.remove(&path).is_some() {
                 self.postponed.push(path);
             }

@@ -1,4 +1,5 @@
-//! One collection: what changed here, what changed in the vault, and the plan that makes both equal.
+//! One collection: what changed here, what changed in the vault, and the plan that makes both equal. Nothing is uploaded for it,
+//! and only files are read that both sides changed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
@@ -6,7 +7,7 @@ use std::path::Path;
 
 use simsync_sync::dir::{Stat, lock_dir, open_root};
 use simsync_sync::node::{Changes, Node, RelPath};
-use simsync_sync::plan::{Inputs, Side, plan};
+use simsync_sync::plan::{Inputs, Plan, Side, plan};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::ObjectId;
 use simsync_vault::treeops::{self, DirSource};
@@ -18,10 +19,12 @@ use super::merge::aside_name;
 use super::objects::Objects;
 use super::options::SyncOptions;
 use super::planned::Planned;
-use super::scan::LocalState;
+use super::scan::{Candidate, LocalState};
+use super::seen::{Seen, all_read, all_seen, seen};
 use super::upload::Uploader;
+use super::uploading;
 use super::{Engine, EngineError, Session, now_ms};
-use crate::outstanding::Producer;
+use crate::outstanding::{Producer, Report};
 use crate::store::{Collection, FileRow, RowChange};
 
 /// What every collection of one sync needs.
@@ -36,13 +39,37 @@ pub(super) struct Round<'a> {
 /// What this terminal has that its rows do not stand for.
 #[derive(Default)]
 pub(super) struct Local {
-    pub(super) changes: Changes<Content>,
+    pub(super) changes: Changes<Seen>,
     pub(super) stats: HashMap<RelPath, Stat>,
     /// Rows whose content is as it was, but which look different.
     touched: Vec<RowChange>,
+    /// Files that could not be read.
+    left: Vec<Report>,
+    /// Number of each candidate of the scan, by its path.
+    numbers: HashMap<RelPath, usize>,
 }
 
 impl Local {
+    /// As the scan found it: no file was read.
+    fn unread(state: &LocalState) -> Self {
+        let mut local = Self::default();
+        for path in &state.gone {
+            local.changes.insert(path.clone(), None);
+        }
+        for (path, node, stat) in &state.nodes {
+            local.put(&state.rows, path.clone(), node.clone(), *stat);
+        }
+        for (number, c) in state.candidates.iter().enumerate() {
+            let content = Seen::Unread(number);
+            let mode = c.stat.mode;
+            let node = Some(Node::File { mode, content });
+            local.changes.insert(c.path.clone(), node);
+            local.stats.insert(c.path.clone(), c.stat);
+            local.numbers.insert(c.path.clone(), number);
+        }
+        local
+    }
+
     fn put(
         &mut self,
         rows: &HashMap<RelPath, FileRow>,
@@ -52,9 +79,10 @@ impl Local {
     ) {
         self.stats.insert(path.clone(), stat);
         if rows.get(&path).map(|r| &r.node) == Some(&node) {
+            self.changes.remove(&path);
             self.touched.push((path, Some(FileRow { node, stat })));
         } else {
-            self.changes.insert(path, Some(node));
+            self.changes.insert(path, Some(seen(node)));
         }
     }
 }
@@ -87,17 +115,26 @@ impl Engine {
         }
         let lost_here = state.lost();
 
-        let mut local = self.look_at_changes(round, &collection, &state)?;
+        let mut local = Local::unread(&state);
         let mut objects = Objects::new(self, round.session, collection.id);
         if let Some(target) = &collection.applying {
-            self.take_for_written(&collection, target, &mut state, &mut local, &mut objects)?;
+            let written = self.written_since(&collection, target, &mut objects)?;
+            self.read_those_of(round, &collection, &state, &mut local, &written)?;
+            self.take_for_written(&collection, &written, &mut state, &mut local)?;
         }
         let mut remote =
             self.remote_changes(&collection, &remote_root, &local.changes, &mut objects)?;
         // Rows may be newer than the base's root (merged tails): what they say already is no change of others.
         remote.retain(|path, node| state.rows.get(path).map(|r| &r.node) != node.as_ref());
-        let plan = plan(&Inputs {
-            base: &|p| state.rows.get(p).map(|r| r.node.clone()),
+        self.read_those_of(round, &collection, &state, &mut local, &remote)?;
+        let remote = all_seen(remote);
+        let Plan {
+            moves,
+            apply,
+            publish,
+            conflicts,
+        } = plan(&Inputs {
+            base: &|p| state.rows.get(p).map(|r| seen(r.node.clone())),
             local: &local.changes,
             remote: &remote,
             aside: &|p, side, attempt| {
@@ -109,6 +146,33 @@ impl Engine {
                 aside_name(p, label, attempt)
             },
         });
+        let came_from = |to: &RelPath| moves.iter().find(|(_, t)| t == to).map(|(from, _)| from);
+        let source = |path: &RelPath| local.numbers.get(came_from(path).unwrap_or(path)).copied();
+        let is_local = |number: usize, content: &Content| {
+            let here = state.candidates.get(number).map(|c| &c.path);
+            let here = here.and_then(|path| local.changes.get(path)?.as_ref());
+            matches!(here, Some(Node::File { content: Seen::Read(c), .. }) if c == content)
+        };
+        let (publish, mut uploads) = uploading::split(publish, &source, &is_local);
+        for (path, here) in &local.changes {
+            if let Some(Node::File {
+                content: Seen::Read(content),
+                ..
+            }) = here
+                && let Some(number) = local.numbers.get(path)
+                && !uploads.contains_key(path)
+            {
+                let heals = self.heals(&collection.id, *number, content)?;
+                uploads.extend(heals.map(|u| (path.clone(), u)));
+            }
+        }
+        let plan = Plan {
+            // What was not read is where it is already: nothing of it is ever to be written here.
+            apply: all_read(apply),
+            moves,
+            publish,
+            conflicts,
+        };
         if !agreed || limited {
             let open = self.check_deletions(round, &collection, &state, &plan.apply);
             open.or_else(|e| {
@@ -124,12 +188,14 @@ impl Engine {
         Ok(Planned {
             collection,
             local: state,
-            changes: local.changes,
+            changes: all_read(local.changes),
             stats: local.stats,
             touched: local.touched,
+            left: local.left,
             remote_root,
-            remote,
+            remote: all_read(remote),
             plan,
+            uploads,
             postponed: Vec::new(),
             not_taken: Vec::new(),
             unknown,
@@ -138,31 +204,35 @@ impl Engine {
         })
     }
 
-    /// Reads what looks different, and says what could not be read.
-    fn look_at_changes(
+    /// Reads the files that look different and are among `others`: what both sides changed is compared by content. What cannot be
+    /// read counts for nothing that changed.
+    fn read_those_of(
         &self,
         round: &Round<'_>,
         collection: &Collection,
         state: &LocalState,
-    ) -> Result<Local, EngineError> {
+        local: &mut Local,
+        others: &Changes<Content>,
+    ) -> Result<(), EngineError> {
+        let is_unread = |path: &RelPath| {
+            let here = local.changes.get(path).and_then(Option::as_ref);
+            matches!(
+                here,
+                Some(Node::File {
+                    content: Seen::Unread(_),
+                    ..
+                })
+            )
+        };
+        let both = |c: &&Candidate| others.contains_key(&c.path) && is_unread(&c.path);
+        let candidates: Vec<Candidate> = state.candidates.iter().filter(both).cloned().collect();
         let key = (collection.pk, collection.id);
-        let root = state.root.as_fd();
-        let reading = self.read_files(
-            key,
-            root,
-            &state.candidates,
-            round.chunker,
-            Some(round.uploader),
-        )?;
-        self.store
-            .report(Producer::Read, collection.pk, &reading.left, now_ms())?;
-        let mut local = Local::default();
-        for path in &state.gone {
-            local.changes.insert(path.clone(), None);
+        let reading = self.read_files(key, state.root.as_fd(), &candidates, round.chunker, None)?;
+        for c in candidates {
+            local.changes.remove(&c.path);
+            local.stats.remove(&c.path);
         }
-        for (path, node, stat) in &state.nodes {
-            local.put(&state.rows, path.clone(), node.clone(), *stat);
-        }
+        local.left.extend(reading.left);
         for file in reading.files {
             let node = Node::File {
                 mode: file.stat.mode,
@@ -170,7 +240,7 @@ impl Engine {
             };
             local.put(&state.rows, file.path, node, file.stat);
         }
-        Ok(local)
+        Ok(())
     }
 
     /// What the vault has that the rows do not stand for.
@@ -178,7 +248,7 @@ impl Engine {
         &self,
         collection: &Collection,
         remote_root: &ObjectId,
-        local: &Changes<Content>,
+        local: &Changes<Seen>,
         objects: &mut Objects<'_>,
     ) -> Result<Changes<Content>, EngineError> {
         let mut out = Changes::new();

@@ -62,6 +62,11 @@ impl Engine {
                 if options.upload_only {
                     p.postpone_taking();
                 }
+                p.postpone_unseen();
+                let uploaded = self.upload(&round, p);
+                if self.of_one_collection(&p.collection, uploaded)?.is_none() {
+                    continue;
+                }
                 let done = self.take_and_give(&round, p, &mut draft, &mut report);
                 if self.of_one_collection(&p.collection, done)?.is_none() {
                     continue;

@@ -27,7 +27,6 @@ impl Engine {
         report: &mut SyncReport,
     ) -> Result<(), EngineError> {
         let pk = p.collection.pk;
-        p.postpone_unseen();
         let mut objects = Objects::new(self, round.session, p.collection.id);
         let disk = OnDisk {
             rows: &p.local.rows,

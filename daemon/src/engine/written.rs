@@ -14,6 +14,7 @@ use super::leaves::{node_of, path_of};
 use super::objects::Objects;
 use super::planning::Local;
 use super::scan::LocalState;
+use super::seen::{read, seen};
 use super::{Engine, EngineError};
 use crate::store::{Collection, FileRow, RowChange, Store};
 
@@ -34,24 +35,36 @@ impl Engine {
         Ok(out)
     }
 
-    /// Writing this root of the vault was interrupted: what is on disk as it says was written by us and not by a person.
-    pub(super) fn take_for_written(
+    /// What was to be written when writing this root of the vault was interrupted.
+    pub(super) fn written_since(
         &self,
         collection: &Collection,
         target: &ObjectId,
-        state: &mut LocalState,
-        local: &mut Local,
         objects: &mut Objects<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Changes<Content>, EngineError> {
         let mut written = Changes::new();
         for (path, leaf) in treeops::diff(&collection.base_root, target, objects)? {
             written.insert(path_of(&path)?, leaf.as_ref().map(node_of));
         }
         // What could not be had then was not written either.
         drop(objects.take_aside());
+        Ok(written)
+    }
+
+    /// What is on disk as it was being written was written by us and not by a person.
+    pub(super) fn take_for_written(
+        &self,
+        collection: &Collection,
+        written: &Changes<Content>,
+        state: &mut LocalState,
+        local: &mut Local,
+    ) -> Result<(), EngineError> {
         let mut rows: Vec<RowChange> = Vec::new();
         for (path, here) in &local.changes {
             let Some(there) = written.get(path) else {
+                continue;
+            };
+            let Some(here) = here.clone().map(read).map_or(Some(None), |n| n.map(Some)) else {
                 continue;
             };
             if let Some(row) = written_row(here.as_ref(), there.as_ref(), local.stats.get(path)) {
@@ -64,7 +77,8 @@ impl Engine {
             pending.insert(path.clone());
             match row {
                 Some(row) => {
-                    if local.changes.get(path).and_then(Option::as_ref) == Some(&row.node) {
+                    let node = Some(seen(row.node.clone()));
+                    if local.changes.get(path) == Some(&node) {
                         local.changes.remove(path);
                     }
                     state.rows.insert(path.clone(), row.clone());

@@ -15,6 +15,7 @@ mod local;
 mod machine;
 mod own_disk;
 mod rig;
+mod stages;
 mod syncs;
 mod unseen;
 mod yanks;

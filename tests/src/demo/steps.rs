@@ -152,6 +152,8 @@ fn seen_or_again(rig: &mut Rig, terminal: &Terminal, card: &str) -> Result<()> {
     });
     if seen.is_err() && pcscd_is_blind(terminal)? {
         rig.bridge.eject(card)?;
+        // What is counted is counted from the insertion that was seen.
+        rig.bridge.reset_stats(card)?;
         rig.bridge.insert(card, terminal.port)?;
     }
     Ok(())
