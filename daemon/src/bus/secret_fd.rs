@@ -176,4 +176,26 @@ mod tests {
         let result = read(reader.into(), Duration::from_millis(30)).await;
         assert!(matches!(result, Err(SecretError::TimedOut)));
     }
+
+    #[tokio::test]
+    async fn w_5_what_says_that_it_can_be_read_and_blocks_runs_into_the_deadline() {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = std::fs::File::open(name.to_str().unwrap()).unwrap();
+        // Ready at the first byte, and a read waits for the second, 25.5 s long.
+        let mut settings = tcgetattr(&terminal).unwrap();
+        settings.make_raw();
+        settings.special_codes[SpecialCodeIndex::VMIN] = 2;
+        settings.special_codes[SpecialCodeIndex::VTIME] = 255;
+        tcsetattr(&terminal, OptionalActions::Now, &settings).unwrap();
+        rustix::io::write(&master, b"1").unwrap();
+        let result = read(terminal.into(), Duration::from_millis(300)).await;
+        assert!(matches!(result, Err(SecretError::TimedOut)));
+        // That ends the read, too.
+        drop(master);
+    }
 }
