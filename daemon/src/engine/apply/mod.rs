@@ -112,6 +112,7 @@ impl<'a> Work<'a, '_> {
         needed: &HashSet<Prefix>,
     ) -> Result<(), EngineError> {
         for (from, to) in std::mem::take(&mut plan.moves) {
+            let _step = simsync_failpoint::step("daemon.apply.moved");
             match self.attempt(&from, |applier| applier.rename(&from, &to)) {
                 Ok(stat) => {
                     self.out.stats.insert(to.clone(), stat);
@@ -188,6 +189,7 @@ impl<'a> Work<'a, '_> {
             tracing::warn!(%error, "a folder without write permission");
             return false;
         }
+        let _step = simsync_failpoint::step("daemon.apply.unlocked");
         let opened = unlock_dir(root, folder.as_ref()).is_ok();
         if opened {
             self.opened.insert(folder, mode);
@@ -199,6 +201,7 @@ impl<'a> Work<'a, '_> {
         let root = self.applier.root();
         let mut all = true;
         for (folder, mode) in self.opened.iter().rev() {
+            let _step = simsync_failpoint::step("daemon.apply.locked");
             if let Err(error) = lock_dir(root, folder.as_ref(), *mode) {
                 tracing::warn!(%error, "permissions of a folder were not put back");
                 all = false;
@@ -230,6 +233,7 @@ impl<'a> Work<'a, '_> {
             if let Some(Node::Dir { mode }) = node
                 && !self.out.failed.contains_key(path)
             {
+                let _step = simsync_failpoint::step("daemon.apply.folder");
                 match self.attempt(path, |applier| applier.directory(path, mode | 0o700)) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
@@ -246,6 +250,7 @@ impl<'a> Work<'a, '_> {
                 && mode & 0o700 != 0o700
                 && !self.out.failed.contains_key(path)
             {
+                let _step = simsync_failpoint::step("daemon.apply.folder-mode");
                 match self.applier.directory(path, *mode) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
@@ -264,6 +269,7 @@ impl<'a> Work<'a, '_> {
             {
                 let expected = self.expected(path).copied();
                 let link = |applier: &mut Applier| applier.symlink(path, target, expected.as_ref());
+                let _step = simsync_failpoint::step("daemon.apply.link");
                 match self.attempt(path, link) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
