@@ -55,7 +55,7 @@ impl Planned {
             away.push(from);
         }
         for path in std::mem::take(&mut self.plan.apply).into_keys() {
-            self.plan.publish.remove(&path);
+            away.extend(self.plan.leave(&path));
             away.push(path);
         }
         let named = away.iter().map(|p| Report::path(Unsynced::NotTaken, p, ""));
@@ -71,7 +71,8 @@ impl Planned {
         let paths = self.plan.apply.keys().chain(self.plan.publish.keys());
         let away: Vec<RelPath> = paths.filter(|p| away(p)).cloned().collect();
         for path in away {
-            self.plan.publish.remove(&path);
+            let stay = self.plan.leave(&path);
+            self.postponed.extend(stay);
             if self.plan.apply.remove(&path).is_some() {
                 self.postponed.push(path);
             }

@@ -148,19 +148,27 @@ fn all_equal(one: &Tree, other: &Tree, who: &str) -> Result<(), Broken> {
     })
 }
 
-fn differences<'a>(one: &'a Tree, other: &'a Tree) -> Vec<(&'a Path, String)> {
-    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
-    let shown = |t: Option<&Thing>| match t {
+fn one_shown(thing: Option<&Thing>) -> String {
+    match thing {
         None => "nothing".to_owned(),
         Some(Thing::Folder { mode }) => format!("folder {mode:o}"),
         Some(Thing::Link { target }) => format!("link {}", String::from_utf8_lossy(target)),
         Some(Thing::File { mode, bytes }) => format!("file {mode:o} {:?}", values_in(bytes)),
-    };
+    }
+}
+
+/// A tree for people.
+pub fn shown(tree: &Tree) -> Vec<(&Path, String)> {
+    tree.iter().map(|(p, t)| (p.as_path(), one_shown(Some(t)))).collect()
+}
+
+fn differences<'a>(one: &'a Tree, other: &'a Tree) -> Vec<(&'a Path, String)> {
+    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
     paths
         .into_iter()
         .filter(|p| one.get(*p) != other.get(*p))
         .map(|p| {
-            let (a, b) = (shown(one.get(p)), shown(other.get(p)));
+            let (a, b) = (one_shown(one.get(p)), one_shown(other.get(p)));
             (p.as_path(), format!("{a} / {b}"))
         })
         .collect()

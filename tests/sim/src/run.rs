@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -39,7 +40,7 @@ pub fn play(seed: u64, ops: &[Op]) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         let mut world = World::new(seed).await;
         for (after, op) in ops.iter().enumerate() {
-            if std::env::var_os("SIMSYNC_SIM_TELL").is_some() {
+            if is_told() {
                 println!("{after}: {op:?}");
             }
             let happened = AssertUnwindSafe(world.happen(*op)).catch_unwind();
@@ -48,6 +49,9 @@ pub fn play(seed: u64, ops: &[Op]) -> Result<(), Failure> {
                 Ok(Err(panic)) => Err(Broken::new(format!("panicked: {}", message(&*panic)))),
                 Err(_) => Err(Broken::new("it does not end".to_owned())),
             };
+            if is_told() {
+                world.tell();
+            }
             result.map_err(|broken| Failure {
                 seed,
                 after,
@@ -62,6 +66,14 @@ pub fn play(seed: u64, ops: &[Op]) -> Result<(), Failure> {
     simsync_failpoint::revive("server");
     runtime.shutdown_timeout(Duration::from_secs(5));
     ended
+}
+
+/// Only what is left after shrinking is told.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Whether somebody wants to see each operation, the files after it and the log (`SIMSYNC_SIM_TELL=1`).
+fn is_told() -> bool {
+    TOLD.load(Ordering::Relaxed) && std::env::var_os("SIMSYNC_SIM_TELL").is_some()
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -90,6 +102,10 @@ pub fn world(seed: u64) -> Result<(), Failure> {
     println!("of these operations {} are enough:", needed.len());
     for op in &needed {
         println!("    {op:?}");
+    }
+    TOLD.store(true, Ordering::Relaxed);
+    if is_told() {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
     }
     if let Err(still) = play(seed, &needed) {
         println!("then: {}", still.what);

@@ -9,9 +9,9 @@ use simsync_server::testing::{Seed, TestServer};
 use simsyncd::engine::{Cancel, Session};
 use simsyncd::store::Store;
 
-use crate::check::Broken;
+use crate::check::{self, Broken};
 use crate::disk;
-use crate::desk::{Desk, Tree, Values};
+use crate::desk::{Desk, Tree, Values, tree};
 use crate::ops::{Event, Op, TERMINALS, Work};
 use crate::rig::{FILES, Person, Terminal, engine_in};
 use crate::wire::Wire;
@@ -150,6 +150,16 @@ impl World {
         }
         self.note_edits();
         Ok(())
+    }
+
+    /// Shows everybody's files.
+    pub fn tell(&self) {
+        for place in &self.places {
+            let label = &place.terminal.engine.config.label;
+            let files = tree(&place.desk.root);
+            let card = if place.session.is_some() { " (card)" } else { "" };
+            println!("    {label}{card}: {:?}", check::shown(&files));
+        }
     }
 
     fn note_edits(&mut self) {

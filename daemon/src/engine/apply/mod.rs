@@ -85,8 +85,11 @@ impl Engine {
         result?;
         work.directory_modes(&plan.apply)?;
         work.applier.sync_all()?;
-        for path in work.out.failed.keys() {
-            plan.publish.remove(path);
+        for (path, report) in work.out.failed.clone() {
+            for stays in plan.leave(&path) {
+                let report = Report::path(report.code, &stays, report.detail.clone());
+                work.out.failed.entry(stays).or_insert(report);
+            }
         }
         Ok(work.out)
     }
