@@ -57,6 +57,22 @@ impl<C> Plan<C> {
     pub fn is_empty(&self) -> bool {
         self.moves.is_empty() && self.apply.is_empty() && self.publish.is_empty()
     }
+
+    /// Something is not written on this terminal now, so it is not given to the vault either. Where it is a version of the
+    /// vault's that was to be kept aside, what takes its place is not given before: else nobody would have that version. Answers
+    /// the paths that stay different for this reason.
+    pub fn leave(&mut self, path: &RelPath) -> Vec<RelPath> {
+        self.publish.remove(path);
+        let is_kept_there = |c: &&Conflict| c.side == Side::Remote && c.aside == *path;
+        let of_vault = self.conflicts.iter().filter(is_kept_there);
+        let stay: Vec<RelPath> = of_vault.map(|c| c.path.clone()).collect();
+        for place in &stay {
+            let is_at = |p: &RelPath| p == place || p.ancestors().any(|a| a == *place);
+            self.publish.retain(|p, _| !is_at(p));
+            self.conflicts.retain(|c| c.aside != *path);
+        }
+        stay
+    }
 }
 
 /// The three trees as the planner sees them.

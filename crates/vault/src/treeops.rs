@@ -152,6 +152,42 @@ pub fn lookup<'p, S: DirSource>(
     Ok(out)
 }
 
+/// Everything below those of these paths (in order, `/` between names) that are directories.
+pub fn below<'p, S: DirSource>(
+    root: &ObjectId,
+    paths: impl IntoIterator<Item = &'p [u8]>,
+    src: &mut S,
+) -> Result<LeafChanges, S::Error> {
+    let mut out = LeafChanges::new();
+    let mut above: Option<&[u8]> = None;
+    for path in paths {
+        let is_within = |a: &[u8]| path.starts_with(a) && path.get(a.len()) == Some(&b'/');
+        if above.is_some_and(is_within) {
+            continue;
+        }
+        above = Some(path);
+        let (mut at, mut depth) = (Some(*root), 0);
+        for name in path.split(|b| *b == b'/') {
+            let Some(id) = at else { break };
+            depth += 1;
+            at = match listing(src, &id) {
+                Ok(dir) => match dir.entries.get(name) {
+                    Some(Entry::Directory { id, .. }) => Some(*id),
+                    _ => None,
+                },
+                Err(error) => {
+                    src.set_aside(path, error)?;
+                    None
+                }
+            };
+        }
+        if at.is_some() {
+            diff_dir(path, None, at.as_ref(), src, &mut out, depth)?;
+        }
+    }
+    Ok(out)
+}
+
 /// What is left of a path from here on, and the whole.
 type Asked<'p> = (&'p [u8], &'p [u8]);
 

@@ -63,6 +63,7 @@ impl Engine {
                 self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0))?;
             }
         }
+        let _step = simsync_failpoint::step("daemon.tail.sent");
         self.net(conn.put_tail(signed.to_vec()))?;
         Ok(self.store.set_delivered(&own.session())?)
     }
@@ -134,6 +135,7 @@ fn read_exactly(path: &Path, size: u64) -> Option<Vec<u8>> {
 
 fn remove_packs(tail: &Tail, outbox: &Path) {
     for p in &tail.body.packs {
+        let _step = simsync_failpoint::step("daemon.outbox.removed");
         let _ = std::fs::remove_file(pack_file(outbox, &p.id));
     }
 }

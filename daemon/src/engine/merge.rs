@@ -1,5 +1,6 @@
 //! Merging of tails; names for kept-aside versions.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use simsync_shell::visible;
@@ -14,7 +15,7 @@ use simsync_vault::treeops::{self, LeafChanges};
 
 use super::content::Content;
 use super::items::{ItemsByCollection, Receiver};
-use super::leaves::{leaf_of, node_of};
+use super::leaves::{leaf_of, node_of, path_of};
 use super::objects::Objects;
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError, Session, now_ms};
@@ -276,9 +277,41 @@ impl Engine {
             }
             present.insert(path, now);
         }
-        let base = |p: &RelPath| match bases.get(p) {
-            Some(b) => b.clone(),
-            None => present.get(p).cloned().flatten(),
+        // A folder that goes takes nothing with it that its terminal did not know of: what others put into it since is new.
+        let is_folder = |n: &Option<Node<Content>>| n.as_ref().is_some_and(Node::is_dir);
+        let going = changes.iter().filter(|(p, n)| {
+            let now = present.get(*p);
+            !is_folder(n) && now.is_some_and(is_folder)
+        });
+        let going = going.map(|(path, _)| path.as_bytes());
+        let mut new = BTreeSet::new();
+        for (path, leaf) in treeops::below(root, going, &mut objects)? {
+            let path = path_of(&path)?;
+            if !present.contains_key(&path) {
+                remote.insert(path.clone(), leaf.as_ref().map(node_of));
+                new.insert(path);
+            }
+        }
+        if let Some(unknown) = objects.take_aside().pop() {
+            let path = String::from_utf8_lossy(&unknown.path).into_owned();
+            return Err(EngineError::MissingObject(path));
+        }
+        // Names of versions that are kept aside are asked for as they come up: what has one already is not replaced.
+        let (vault, failed) = (RefCell::new(&mut objects), RefCell::new(None));
+        let base = |p: &RelPath| {
+            if let Some(known) = bases.get(p).or_else(|| present.get(p)) {
+                return known.clone();
+            }
+            if new.contains(p) {
+                return None;
+            }
+            match treeops::lookup(root, [p.as_bytes()], &mut **vault.borrow_mut()) {
+                Ok(found) => found.into_values().next().flatten().as_ref().map(node_of),
+                Err(error) => {
+                    failed.replace(Some(error));
+                    None
+                }
+            }
         };
         let inputs = Inputs {
             base: &base,
@@ -296,6 +329,9 @@ impl Engine {
         let Plan {
             publish, conflicts, ..
         } = plan(&inputs);
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
         self.note_tail_conflicts(&collection, &conflicts)?;
         self.update_tree((collection, uploader), root, &publish, &mut objects)
     }

@@ -68,6 +68,7 @@ impl PackCache {
 
     /// Keeps a pack, whole or not at all.
     pub fn keep(&self, id: &PackId, bytes: &[u8]) -> std::io::Result<()> {
+        let _step = simsync_failpoint::step("daemon.pack-cache.kept");
         let path = self.path(id);
         let temp = path.with_extension("part");
         self.make()?;
@@ -93,6 +94,7 @@ impl PackCache {
 
     /// Removes everything.
     pub fn clear(&self) {
+        let _step = simsync_failpoint::step("daemon.pack-cache.cleared");
         let Ok(entries) = std::fs::read_dir(&self.0) else {
             return;
         };

@@ -57,11 +57,11 @@ impl Planned {
     pub(super) fn postpone_taking(&mut self) {
         let mut away = Vec::new();
         for (from, to) in std::mem::take(&mut self.plan.moves) {
-            self.do_not_give(&to);
+            away.extend(self.leave(&to));
             away.push(from);
         }
         for path in std::mem::take(&mut self.plan.apply).into_keys() {
-            self.do_not_give(&path);
+            away.extend(self.leave(&path));
             away.push(path);
         }
         let named = away.iter().map(|p| Report::path(Unsynced::NotTaken, p, ""));
@@ -70,9 +70,13 @@ impl Planned {
         self.plan.conflicts.clear();
     }
 
-    fn do_not_give(&mut self, path: &RelPath) {
-        self.plan.publish.remove(path);
+    /// As [`Plan::leave`], for files that are to be uploaded as well.
+    fn leave(&mut self, path: &RelPath) -> Vec<RelPath> {
         self.uploads.remove(path);
+        let stay = self.plan.leave(path);
+        let is_at = |p: &RelPath| stay.iter().any(|s| p == s || s.is_above(p));
+        self.uploads.retain(|p, _| !is_at(p));
+        stay
     }
 
     /// Nothing is written where nobody knows what is there: below a disk's empty place, for example.
@@ -83,7 +87,8 @@ impl Planned {
         let paths = self.plan.apply.keys().chain(given);
         let away: Vec<RelPath> = paths.filter(|p| away(p)).cloned().collect();
         for path in away {
-            self.do_not_give(&path);
+            let stay = self.leave(&path);
+            self.postponed.extend(stay);
             if self.plan.apply.remove(&path).is_some() {
                 self.postponed.push(path);
             }

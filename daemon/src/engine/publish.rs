@@ -203,6 +203,7 @@ impl Engine {
             })
         };
         self.progress.step("committing", 0);
+        let _step = simsync_failpoint::step("daemon.commit.sent");
         let answer = match self.net(session.conn.commit(commit.to_bytes(), new_list())) {
             Err(EngineError::Server(e)) if e.is_transient() && e.code().is_none() => {
                 self.net(session.conn.commit(commit.to_bytes(), new_list()))?

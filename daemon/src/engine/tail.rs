@@ -291,7 +291,7 @@ impl Builder<'_> {
         if is_settled(&stat) {
             return Ok((stat, file));
         }
-        std::thread::sleep(SETTLING);
+        std::thread::sleep(simsync_failpoint::settling(SETTLING));
         let stat = Stat::of_fd(file.as_fd())?;
         if is_settled(&stat) {
             Ok((stat, file))
@@ -461,6 +461,7 @@ impl Builder<'_> {
             // Its name, too, must outlast a power cut: the tail that names it does.
             std::fs::File::open(self.outbox)?.sync_all()
         };
+        let _step = simsync_failpoint::step("daemon.outbox.pack");
         write().map_err(EngineError::io(&path))?;
         self.packs.push(PackRef {
             id,

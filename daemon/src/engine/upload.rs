@@ -176,6 +176,7 @@ async fn put(
     pack: FinishedPack,
 ) -> Result<(), EngineError> {
     let size = pack.bytes.len() as u64;
+    let _step = simsync_failpoint::step("daemon.pack.sent");
     conn.put_pack(
         pack.reference.id,
         pack.reference.collection,

@@ -48,6 +48,7 @@ impl Store {
 
     /// Keeps a verified key object and, if given, all wraps of it (which replace those of the one before).
     pub fn add_key_object(&self, object: &KeyObject, wraps: &[Wrap]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.key-object");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.execute(
@@ -82,6 +83,7 @@ impl Store {
 
     /// Keeps a verified commit and what it closes: from here on it is part of this terminal's witness.
     pub fn add_commit(&self, commit: &Commit, closes: &[(CardId, TerminalId, u32)]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.commit");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.execute(
@@ -234,6 +236,7 @@ impl Store {
 
     /// The owner gave up waiting for this session's tail: it counts as closed here.
     pub fn set_forgotten(&self, session: &SessionRef) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.forgotten");
         self.lock().execute(
             "INSERT OR IGNORE INTO merged VALUES(?1, ?2)",
             params![session.card.0, session.n],

@@ -136,6 +136,7 @@ impl Store {
 
     /// Adds a collection or updates its names; its root on this terminal stays as it is.
     pub fn put_collection(&self, id: &CollectionId, attribute: &str, name: &str) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.collection");
         self.lock().execute(
             "INSERT INTO collections(id, attribute, name, root, base_root) VALUES(?1, ?2, ?3, NULL, ?4)
              ON CONFLICT(id) DO UPDATE SET attribute = excluded.attribute, name = excluded.name",
@@ -147,6 +148,7 @@ impl Store {
     /// Registers a collection on this terminal, or (none) stops syncing it here. Its files stay; its rows go, so that
     /// deselecting can never become deleting.
     pub fn set_root(&self, pk: CollectionPk, root: Option<&str>) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.root");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.execute(
@@ -206,6 +208,7 @@ impl Store {
         changes: &[RowChange],
         pending: &[RelPath],
     ) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.synced");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {
@@ -262,6 +265,7 @@ impl Store {
 
     /// Remembers content that was read, so that a tail, or the next session, need not read and send it again.
     pub fn add_uploaded(&self, pk: CollectionPk, entries: &[(RelPath, Uploaded)]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.journal");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {
@@ -309,6 +313,7 @@ impl Store {
 
     /// All uploaded content is in a commit now.
     pub fn clear_uploaded(&self) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.journal-cleared");
         self.lock().execute("DELETE FROM uploaded", [])?;
         Ok(())
     }
@@ -322,6 +327,7 @@ impl Store {
         side: i64,
         time_ms: i64,
     ) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.conflict");
         self.lock().execute(
             "INSERT INTO conflicts(collection, path, aside, side, time_ms) SELECT ?1, ?2, ?3, ?4, ?5
              WHERE NOT EXISTS(SELECT 1 FROM conflicts WHERE collection = ?1 AND aside = ?3)",
@@ -332,6 +338,7 @@ impl Store {
 
     /// A conflict is none any more.
     pub fn remove_conflict(&self, pk: i64) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.conflict-ended");
         self.lock()
             .execute("DELETE FROM conflicts WHERE pk = ?1", [pk])?;
         Ok(())

@@ -15,6 +15,7 @@ fn path_of(bytes: Vec<u8>) -> Result<RelPath> {
 impl Store {
     /// Remembers which folder the root is, or (none) that nobody knows.
     pub fn set_folder(&self, pk: CollectionPk, folder: Option<Folder>) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.folder");
         self.lock().execute(
             "UPDATE collections SET root_fs = ?2, root_ino = ?3 WHERE pk = ?1",
             params![
@@ -43,6 +44,7 @@ impl Store {
 
     /// Remembers these mount points in place of all others.
     pub fn set_mounts(&self, pk: CollectionPk, mounts: &[Mount]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.mounts");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.execute("DELETE FROM mounts WHERE collection = ?1", [pk])?;
@@ -58,6 +60,7 @@ impl Store {
 
     /// Notes, before anything of it is written to disk, that this root of the vault is; or (none) that it was finished.
     pub fn set_applying(&self, pk: CollectionPk, root: Option<&ObjectId>) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.applying");
         self.lock().execute(
             "UPDATE collections SET applying = ?2 WHERE pk = ?1",
             params![pk, root.map(|r| r.0)],
@@ -67,6 +70,7 @@ impl Store {
 
     /// Notes whether everything that the vault's tree names is in packs of this collection.
     pub fn set_whole(&self, pk: CollectionPk, whole: bool) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.whole");
         self.lock().execute(
             "UPDATE collections SET whole = ?2 WHERE pk = ?1",
             params![pk, whole],
@@ -81,6 +85,7 @@ impl Store {
         path: Option<&RelPath>,
         mode: u16,
     ) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.opened-dir");
         self.lock().execute(
             "INSERT OR IGNORE INTO opened_dirs VALUES(?1, ?2, ?3)",
             params![pk, path.map_or(&b""[..], RelPath::as_bytes), mode],
@@ -109,6 +114,7 @@ impl Store {
 
     /// All of them are as they were.
     pub fn clear_opened_dirs(&self, pk: CollectionPk) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.opened-dirs-cleared");
         self.lock()
             .execute("DELETE FROM opened_dirs WHERE collection = ?1", [pk])?;
         Ok(())

@@ -32,6 +32,7 @@ impl Store {
         reports: &[Report],
         now_ms: i64,
     ) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.report");
         self.put_reports(producer, pk, reports, now_ms, true)
     }
 

@@ -82,6 +82,7 @@ impl Store {
     /// Keeps a pack and its index in one transaction. One that we uploaded, and that is read back before a commit names it,
     /// is still to be named.
     pub fn add_pack(&self, pack: &PackRef, state: PackState, index: &[IndexEntry]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.pack");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         tx.prepare_cached(
@@ -125,6 +126,7 @@ impl Store {
 
     /// Moves packs to a state.
     pub fn set_pack_state(&self, packs: &[PackId], state: PackState) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.pack-state");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         for p in packs {
@@ -139,6 +141,7 @@ impl Store {
 
     /// A commit names these: those that were uploaded by us are part of the vault now.
     pub fn packs_committed(&self, packs: &[PackId]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.packs-committed");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         for p in packs {
@@ -153,6 +156,7 @@ impl Store {
 
     /// Forgets packs and what they hold: the server does not have them (any longer).
     pub fn forget_packs(&self, packs: &[PackId]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.packs-forgotten");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         for p in packs {
@@ -220,6 +224,7 @@ impl Store {
 
     /// What objects were found to be, by pack.
     pub fn set_found(&self, found: &[(i64, ObjectId, Found)]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.found");
         if found.is_empty() {
             return Ok(());
         }
@@ -256,6 +261,7 @@ impl Store {
 
     /// Keeps listings of directories, in place of what stands there: an ID is of one content only.
     pub fn add_dirs(&self, dirs: &[(ObjectId, Vec<u8>)]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.listings");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {

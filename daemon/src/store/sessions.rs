@@ -45,6 +45,7 @@ impl OwnSession {
 impl Store {
     /// Remembers a session as soon as the card opened it.
     pub fn add_session(&self, statement: &SessionStatement) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.session");
         let bytes = postcard::to_stdvec(statement).map_err(|e| damaged(&e.to_string()))?;
         self.lock().execute(
             "INSERT OR REPLACE INTO sessions(card, n, statement, ended, delivered) VALUES(?1, ?2, ?3, 0, 0)",
@@ -72,6 +73,7 @@ impl Store {
 
     /// Keeps the signed tail of a session.
     pub fn set_tail(&self, session: &SessionRef, tail: &[u8]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.tail");
         self.lock().execute(
             "UPDATE sessions SET tail = ?3 WHERE card = ?1 AND n = ?2",
             params![session.card.0, session.n, tail],
@@ -81,6 +83,7 @@ impl Store {
 
     /// There is no tail of this session (any more): what it held is not as it was signed.
     pub fn drop_tail(&self, session: &SessionRef) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.tail-dropped");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         for statement in [
@@ -95,6 +98,7 @@ impl Store {
 
     /// The server has the tail.
     pub fn set_delivered(&self, session: &SessionRef) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.tail-delivered");
         self.lock().execute(
             "UPDATE sessions SET delivered = 1 WHERE card = ?1 AND n = ?2",
             params![session.card.0, session.n],
@@ -104,6 +108,7 @@ impl Store {
 
     /// Keeps what a tail held: where others merge it, these are this terminal's new base.
     pub fn add_tail_items(&self, session: &SessionRef, items: &[TailItem]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.tail-items");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
         {
@@ -165,6 +170,7 @@ impl Store {
 
     /// Forgets sessions of a card up to a number: the verified chain closes them.
     pub fn close_sessions(&self, card: &CardId, n: u32) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.sessions-closed");
         self.lock().execute(
             "DELETE FROM sessions WHERE card = ?1 AND n <= ?2",
             params![card.0, n],

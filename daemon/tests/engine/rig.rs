@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use simsync_card::ids::SubscriberId;
 use simsync_server::testing::{Opened, Seed, SoftCard, SoftTerminal, TestServer};
 use simsync_vault::ids::{CollectionId, VaultId};
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntry, Wrap};
@@ -22,6 +23,7 @@ pub const NOTES: CollectionId = CollectionId([8; 16]);
 
 pub struct Person {
     pub server: TestServer,
+    pub subscriber: SubscriberId,
     pub card: SoftCard,
     pub vk: VaultKey,
     pub list: KeyObject,
@@ -40,21 +42,7 @@ impl Terminal {
         for sub in ["data", "notes", "packs", "outbox"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        let engine = Engine {
-            store: Arc::new(Store::open(&dir.path().join("state.db")).unwrap()),
-            config: Arc::new(EngineConfig {
-                pack_cache: PackCache::new(dir.path().join("packs")),
-                pack_target: 64 << 10,
-                tail_items: TAIL_ITEMS_MAX,
-                label: label.to_owned(),
-                server: Some(server),
-            }),
-            key: Arc::new(soft.key.clone()),
-            keys: KeyCell::default(),
-            cancel: Cancel::default(),
-            progress: Arc::default(),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let engine = engine_in(dir.path(), &soft, label, server);
         Self { soft, dir, engine }
     }
 
@@ -157,6 +145,54 @@ impl Terminal {
     }
 }
 
+/// The engine of a terminal whose files are in this folder.
+pub fn engine_in(
+    dir: &Path,
+    soft: &SoftTerminal,
+    label: &str,
+    server: simsync_card::ids::ServerId,
+) -> Engine {
+    Engine {
+        store: Arc::new(Store::open(&dir.join("state.db")).unwrap()),
+        config: Arc::new(EngineConfig {
+            pack_cache: PackCache::new(dir.join("packs")),
+            pack_target: 64 << 10,
+            tail_items: TAIL_ITEMS_MAX,
+            label: label.to_owned(),
+            server: Some(server),
+        }),
+        key: Arc::new(soft.key.clone()),
+        keys: KeyCell::default(),
+        cancel: Cancel::default(),
+        progress: Arc::default(),
+        runtime: tokio::runtime::Handle::current(),
+    }
+}
+
+/// What a terminal does once the server took the session that the card opened.
+pub fn enter(
+    engine: &Engine,
+    card: TrustedCard,
+    ring: KeyRing,
+    opened: Opened,
+) -> Result<Session, EngineError> {
+    let Opened {
+        connection,
+        statement,
+        answer,
+    } = opened;
+    engine.accept_key_objects(&card, &answer.key_objects, &answer.wraps)?;
+    engine.accept_commits(&answer.commits)?;
+    engine.store.add_session(&statement)?;
+    let generation = engine.keys.generation();
+    engine.keys.put(Box::new(ring), generation)?;
+    Ok(Session {
+        statement,
+        conn: connection,
+        card,
+    })
+}
+
 impl Person {
     /// Both terminals may sync both collections.
     pub async fn new() -> (Self, Terminal, Terminal) {
@@ -165,28 +201,41 @@ impl Person {
 
     /// A may sync these collections only.
     pub async fn with(of_a: &[CollectionId]) -> (Self, Terminal, Terminal) {
-        let seed = Seed::new();
+        let terminals = [("A", of_a), ("B", &[FILES, NOTES][..])];
         let server = TestServer::start().await;
+        let (person, terminals) = Self::found(&Seed::new(), server, &terminals).await;
+        let [a, b] = <[Terminal; 2]>::try_from(terminals).ok().unwrap();
+        (person, a, b)
+    }
+
+    /// A card, and terminals that may sync these collections; the first one makes the vault.
+    pub async fn found(
+        seed: &Seed,
+        server: TestServer,
+        terminals: &[(&str, &[CollectionId])],
+    ) -> (Self, Vec<Terminal>) {
         let client = server.client();
         let (subscriber, code) = server.add_subscriber("anna").await;
-        let card = SoftCard::new(&seed);
+        let card = SoftCard::new(seed);
         card.enrol(&client, &subscriber, &code).await.unwrap();
-        let (mut a, mut b) = (SoftTerminal::new(&seed), SoftTerminal::new(&seed));
-        a.pair(&client, &subscriber, &card).await.unwrap();
-        b.pair(&client, &subscriber, &card).await.unwrap();
         let id = server.app().server;
-        let (a, b) = (Terminal::new(a, "A", id), Terminal::new(b, "B", id));
+        let (mut made, mut entries) = (Vec::new(), Vec::new());
+        for (label, collections) in terminals {
+            let mut soft = SoftTerminal::new(seed);
+            soft.pair(&client, &subscriber, &card).await.unwrap();
+            entries.push(TerminalEntry {
+                key: soft.key.point(),
+                label: (*label).to_owned(),
+                collections: collections.to_vec(),
+            });
+            made.push(Terminal::new(soft, label, id));
+        }
         let mut rng = fresh_rng();
         let vault = VaultId(seed.id());
         let vk = VaultKey::generate(&mut rng);
         let wrap = vk
             .wrap(&vault, 1, &card.id, &card.keys().kem, &mut rng)
             .unwrap();
-        let entry = |t: &Terminal, label: &str, collections: &[CollectionId]| TerminalEntry {
-            key: t.soft.key.point(),
-            label: label.to_owned(),
-            collections: collections.to_vec(),
-        };
         let list = card.sign_key_object(KeyObjectBody {
             version: 1,
             vault,
@@ -200,57 +249,47 @@ impl Person {
             check: vk.check(),
             outbox_key: vk.outbox().1,
             previous_key: Vec::new(),
-            terminals: vec![entry(&a, "A", of_a), entry(&b, "B", &[FILES, NOTES])],
+            terminals: entries,
             flags: 0,
             previous: simsync_card::ids::Hash::ZERO,
             signer: card.id,
         });
         let person = Self {
             server,
+            subscriber,
             card,
             vk,
             list,
             wraps: vec![wrap],
         };
-        let session = person.open(&a).await;
+        let session = person.open(&made[0]).await;
         let options = SyncOptions {
             key_object: Some((person.list.clone(), person.wraps.clone())),
             ..SyncOptions::default()
         };
-        sync_with(&a, &session, options).await.unwrap();
-        a.register();
-        b.register();
-        (person, a, b)
+        sync_with(&made[0], &session, options).await.unwrap();
+        for terminal in &made {
+            terminal.register();
+        }
+        (person, made)
     }
 
-    /// The card is put in and the PIN typed.
-    pub async fn open(&self, t: &Terminal) -> Session {
-        let Opened {
-            connection,
-            statement,
-            answer,
-        } = t
-            .soft
-            .open(&self.server.client(), &self.card)
-            .await
-            .unwrap();
+    /// What a terminal believes of the card, and the keys that it opens.
+    pub fn opens(&self) -> (TrustedCard, KeyRing) {
         let card = TrustedCard {
             id: self.card.id,
             keys: self.card.keys(),
         };
-        t.engine
-            .accept_key_objects(&card, &answer.key_objects, &answer.wraps)
-            .unwrap();
-        t.engine.accept_commits(&answer.commits).unwrap();
-        t.engine.store.add_session(&statement).unwrap();
         let ring = KeyRing::new(self.vk.clone(), std::slice::from_ref(&self.list)).unwrap();
-        let generation = t.engine.keys.generation();
-        t.engine.keys.put(Box::new(ring), generation).unwrap();
-        Session {
-            statement,
-            conn: connection,
-            card,
-        }
+        (card, ring)
+    }
+
+    /// The card is put in and the PIN typed.
+    pub async fn open(&self, t: &Terminal) -> Session {
+        let client = self.server.client();
+        let opened = t.soft.open(&client, &self.card).await.unwrap();
+        let (card, ring) = self.opens();
+        enter(&t.engine, card, ring, opened).unwrap()
     }
 
     /// The card is pulled: keys away, tail made and, with network, delivered.

@@ -394,3 +394,24 @@ async fn the_servers_disk_holds_no_name_and_no_content() {
     assert!(files > 5);
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f_c_a_file_of_the_vault_where_a_folder_is_outlasts_a_sync_that_takes_nothing() {
+    let (person, a, b) = Person::new().await;
+    a.write("place", "of A");
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    b.write("place/file", "of B");
+    let s = person.open(&b).await;
+    let options = SyncOptions {
+        upload_only: true,
+        ..SyncOptions::default()
+    };
+    sync_with(&b, &s, options).await.unwrap();
+    close(&b, &s).await;
+    assert_eq!(b.read("place/file").as_deref(), Some("of B"));
+    assert_eq!(b.read("place (conflict, vault)").as_deref(), Some("of A"));
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}

@@ -103,6 +103,62 @@ async fn b4_a_second_yank_before_anyone_merged_replaces_the_first_tail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b4_a_folder_that_was_deleted_before_a_yank_takes_nothing_of_others_with_it() {
+    let (person, a, b) = Person::new().await;
+    a.write("dir/sub/old", "1");
+    a.write("dir/becomes/old", "1");
+    for t in [&a, &b] {
+        let s = person.open(t).await;
+        close(t, &s).await;
+    }
+    let s = person.open(&a).await;
+    std::fs::remove_dir_all(a.data().join("dir/sub")).unwrap();
+    std::fs::remove_dir_all(a.data().join("dir/becomes")).unwrap();
+    a.write("dir/becomes", "a file");
+    person.yank(&a, &s, false).await;
+    // B puts something into both before the tail arrives.
+    b.write("dir/sub/new", "2");
+    b.write("dir/becomes/new", "2");
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    person.deliver(&a).await;
+    close(&b, &s).await;
+    assert_eq!(b.read("dir/sub/new").as_deref(), Some("2"));
+    assert_eq!(b.read("dir/becomes/new").as_deref(), Some("2"));
+    assert_eq!(b.read("dir/sub/old"), None);
+    assert_eq!(
+        b.read("dir/becomes (conflict, A)").as_deref(),
+        Some("a file")
+    );
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_a_version_of_a_tail_that_is_kept_aside_replaces_none_that_was() {
+    let (person, a, b) = Person::new().await;
+    a.write("file", "1");
+    a.write("file (conflict, A)", "kept before");
+    for t in [&a, &b] {
+        let s = person.open(t).await;
+        close(t, &s).await;
+    }
+    let s = person.open(&a).await;
+    a.write("file", "of A");
+    person.yank(&a, &s, false).await;
+    b.write("file", "of B, longer");
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    person.deliver(&a).await;
+    close(&b, &s).await;
+    assert_eq!(b.read("file").as_deref(), Some("of B, longer"));
+    let kept = |name: &str| b.read(name);
+    assert_eq!(kept("file (conflict, A)").as_deref(), Some("kept before"));
+    assert_eq!(kept("file (conflict 2, A)").as_deref(), Some("of A"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b4_what_changes_after_a_tail_goes_on_from_there() {
     let (person, a, b) = Person::new().await;
     let s = person.open(&a).await;

@@ -42,6 +42,11 @@ impl Seed {
             Err(_) => getrandom::u64().expect("random bytes"),
         };
         println!("SIMSYNC_TEST_SEED={seed}");
+        Self::of(seed)
+    }
+
+    /// From this number.
+    pub fn of(seed: u64) -> Self {
         Self {
             seed,
             drawn: AtomicU64::new(0),

@@ -6,6 +6,7 @@ mod fuzz;
 mod issuing;
 mod plan;
 mod report;
+mod sim;
 mod yanks;
 
 use std::time::Instant;
@@ -21,11 +22,12 @@ type Part = fn(&Plan, &mut Report) -> Result<()>;
 /// others, which mostly wait, leave.
 pub fn run(plan: &Plan, only: &[String]) -> Result<Report> {
     require_namespace()?;
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("yanks", yanks::run),
         ("foreign", foreign::run),
         ("issuing", issuing::run),
         ("fuzz", fuzz::run),
+        ("sim", sim::run),
     ];
     let wanted = |what: &str| only.is_empty() || only.iter().any(|o| o == what);
     let mut report = Report::new(plan.seed);

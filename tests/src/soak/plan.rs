@@ -15,6 +15,8 @@ pub struct Plan {
     pub stride: usize,
     /// Seconds for each decoder that is fuzzed.
     pub fuzz_seconds: u64,
+    /// Operations in worlds of the simulator.
+    pub operations: u64,
     /// Where all chance comes from.
     pub seed: u64,
 }
@@ -34,6 +36,7 @@ impl Plan {
             cards: 200,
             stride: 1,
             fuzz_seconds: 60,
+            operations: 2_000_000,
             seed,
         };
         match std::env::var("SOAK").as_deref() {
@@ -44,6 +47,7 @@ impl Plan {
                 cards: whole.cards / 100,
                 stride: 7,
                 fuzz_seconds: 1,
+                operations: whole.operations / 100,
                 ..whole
             }),
             Ok(other) => Err(format!(

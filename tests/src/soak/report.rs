@@ -33,6 +33,8 @@ pub struct Report {
     pub foreign_refusals: u64,
     /// Inputs for decoders of foreign bytes.
     pub fuzz_inputs: u64,
+    /// Operations in worlds of the simulator.
+    pub world_operations: u64,
     /// What went wrong.
     pub failures: Vec<String>,
     /// `SOAK_SEED` repeats it.
@@ -74,6 +76,7 @@ impl Report {
         self.foreign_visits += other.foreign_visits;
         self.foreign_refusals += other.foreign_refusals;
         self.fuzz_inputs += other.fuzz_inputs;
+        self.world_operations += other.world_operations;
         self.failures.extend(other.failures);
     }
 
@@ -114,6 +117,7 @@ impl Report {
             self.foreign_pins.to_string(),
         );
         row("inputs for decoders", self.fuzz_inputs.to_string());
+        row("operations of worlds", self.world_operations.to_string());
         row("failures", self.failures.len().to_string());
         row("seed", self.seed.to_string());
         out

@@ -52,6 +52,7 @@ impl Work<'_, '_> {
 
     pub(super) fn remove(&mut self, path: &RelPath, for_good: bool) {
         let stat = self.disk.stat(path).copied();
+        let _step = simsync_failpoint::step("daemon.apply.removed");
         match self.attempt(path, |applier| applier.remove(path, stat.as_ref())) {
             Ok(()) => {
                 if for_good {
@@ -113,6 +114,7 @@ impl Work<'_, '_> {
             if self.out.failed.contains_key(from) {
                 continue;
             }
+            let _step = simsync_failpoint::step("daemon.apply.renamed");
             match self.rename_one(from, &wanted) {
                 Ok(stat) => {
                     self.sources.moved(from, path, stat);

@@ -85,8 +85,11 @@ impl Engine {
         result?;
         work.directory_modes(&plan.apply)?;
         work.applier.sync_all()?;
-        for path in work.out.failed.keys() {
-            plan.publish.remove(path);
+        for (path, report) in work.out.failed.clone() {
+            for stays in plan.leave(&path) {
+                let report = Report::path(report.code, &stays, report.detail.clone());
+                work.out.failed.entry(stays).or_insert(report);
+            }
         }
         Ok(work.out)
     }
@@ -112,6 +115,7 @@ impl<'a> Work<'a, '_> {
         needed: &HashSet<Prefix>,
     ) -> Result<(), EngineError> {
         for (from, to) in std::mem::take(&mut plan.moves) {
+            let _step = simsync_failpoint::step("daemon.apply.moved");
             match self.attempt(&from, |applier| applier.rename(&from, &to)) {
                 Ok(stat) => {
                     self.out.stats.insert(to.clone(), stat);
@@ -188,6 +192,7 @@ impl<'a> Work<'a, '_> {
             tracing::warn!(%error, "a folder without write permission");
             return false;
         }
+        let _step = simsync_failpoint::step("daemon.apply.unlocked");
         let opened = unlock_dir(root, folder.as_ref()).is_ok();
         if opened {
             self.opened.insert(folder, mode);
@@ -199,6 +204,7 @@ impl<'a> Work<'a, '_> {
         let root = self.applier.root();
         let mut all = true;
         for (folder, mode) in self.opened.iter().rev() {
+            let _step = simsync_failpoint::step("daemon.apply.locked");
             if let Err(error) = lock_dir(root, folder.as_ref(), *mode) {
                 tracing::warn!(%error, "permissions of a folder were not put back");
                 all = false;
@@ -230,6 +236,7 @@ impl<'a> Work<'a, '_> {
             if let Some(Node::Dir { mode }) = node
                 && !self.out.failed.contains_key(path)
             {
+                let _step = simsync_failpoint::step("daemon.apply.folder");
                 match self.attempt(path, |applier| applier.directory(path, mode | 0o700)) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
@@ -246,6 +253,7 @@ impl<'a> Work<'a, '_> {
                 && mode & 0o700 != 0o700
                 && !self.out.failed.contains_key(path)
             {
+                let _step = simsync_failpoint::step("daemon.apply.folder-mode");
                 match self.applier.directory(path, *mode) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
@@ -264,6 +272,7 @@ impl<'a> Work<'a, '_> {
             {
                 let expected = self.expected(path).copied();
                 let link = |applier: &mut Applier| applier.symlink(path, target, expected.as_ref());
+                let _step = simsync_failpoint::step("daemon.apply.link");
                 match self.attempt(path, link) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);

@@ -51,6 +51,7 @@ impl Work<'_, '_> {
         for wanted in files {
             let path = wanted.path;
             if has_content(self.here(path), wanted.content) {
+                let _step = simsync_failpoint::step("daemon.apply.mode");
                 match self.attempt(path, |applier| applier.chmod(path, wanted.mode)) {
                     Ok(stat) => {
                         self.out.stats.insert(path.clone(), stat);
@@ -76,6 +77,7 @@ impl Work<'_, '_> {
             }
         }
         // The content must be on disk before any name points to it.
+        let _step = simsync_failpoint::step("daemon.apply.batch");
         self.applier.sync_all()?;
         // What is in one folder is put there in one go.
         staged.sort_unstable_by_key(|(wanted, _)| wanted.path);
@@ -83,6 +85,7 @@ impl Work<'_, '_> {
             let path = wanted.path;
             let expected = self.expected(path).copied();
             let place = |applier: &mut Applier| applier.place(&stage, path, expected.as_ref());
+            let _step = simsync_failpoint::step("daemon.apply.placed");
             match self.attempt(path, place) {
                 Ok(stat) => {
                     self.out.stats.insert(path.clone(), stat);
@@ -125,6 +128,7 @@ impl Work<'_, '_> {
                 return Ok(None);
             }
         };
+        let _step = simsync_failpoint::step("daemon.apply.staged");
         let (mode, mtime) = (wanted.mode, wanted.content.mtime);
         let written = self.write(wanted, &mut file).and_then(|()| {
             let finished = self.applier.finish(&file, path, mode, mtime);

@@ -88,6 +88,7 @@ impl FolderBlobs {
     }
 
     fn stage_now(&self, key: BlobKey, bytes: &Bytes) -> Result<Staged> {
+        let _step = simsync_failpoint::step("server.blob.staged");
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(StoreError::failed)?;
         let dir = self.dir("staging", &key.subscriber)?;
@@ -102,6 +103,7 @@ impl FolderBlobs {
     }
 
     fn publish_now(&self, staged: Vec<Staged>) -> Result<()> {
+        let _step = simsync_failpoint::step("server.blob.published");
         sync_files(&self.root, staged.iter().map(|s| s.path.as_path())).map_err(io_error)?;
         let mut dirs = std::collections::BTreeSet::new();
         for s in staged {
@@ -115,6 +117,7 @@ impl FolderBlobs {
     }
 
     fn append_now(&self, key: &BlobKey, offset: u64, bytes: &Bytes) -> Result<()> {
+        let _step = simsync_failpoint::step("server.blob.part");
         let path = self.parts(key)?;
         let file = OpenOptions::new()
             .write(true)
@@ -147,6 +150,7 @@ impl FolderBlobs {
     }
 
     fn finish_parts_now(&self, key: &BlobKey, size: u64) -> Result<Hash> {
+        let _step = simsync_failpoint::step("server.blob.parts-finished");
         let (parts, place) = (self.parts(key)?, self.place(key)?);
         let path = if parts.exists() { &parts } else { &place };
         let mut file = File::open(path).map_err(io_error)?;
@@ -319,6 +323,7 @@ fn sync_files<'a>(root: &Path, paths: impl ExactSizeIterator<Item = &'a Path>) -
 
 /// Never replaces: what stands there must be the same.
 fn move_into_place(from: &Path, to: &Path, hash: &Hash) -> Result<()> {
+    let _step = simsync_failpoint::step("server.blob.moved");
     use rustix::fs::CWD;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),

@@ -103,9 +103,11 @@ impl Pairings for SqliteStore {
 #[async_trait]
 impl Sessions for SqliteStore {
     async fn open_session(&self, p: OpenSession) -> Result<SessionView> {
+        let _step = simsync_failpoint::step("server.store.session");
         self.write(move |tx| opening::open(tx, &p)).await
     }
     async fn renew_session(&self, p: RenewSession) -> Result<SessionView> {
+        let _step = simsync_failpoint::step("server.store.renewed");
         self.write(move |tx| opening::renew(tx, &p)).await
     }
     async fn grant(&self, subscriber: SubscriberId, grant: Hash) -> Result<Option<GrantRow>> {
@@ -113,6 +115,7 @@ impl Sessions for SqliteStore {
             .await
     }
     async fn narrow(&self, subscriber: SubscriberId, session: SessionRef, to: Scope) -> Result<()> {
+        let _step = simsync_failpoint::step("server.store.narrowed");
         self.write(move |tx| sessions::narrow(tx, &subscriber, &session, to))
             .await
     }
@@ -150,6 +153,7 @@ impl Chain for SqliteStore {
             .await
     }
     async fn put_commit(&self, p: PutCommit) -> Result<HeadInfo> {
+        let _step = simsync_failpoint::step("server.store.commit");
         self.write(move |tx| commits::put(tx, &p)).await
     }
 }
@@ -169,6 +173,7 @@ impl Packs for SqliteStore {
             .await
     }
     async fn begin_pack(&self, p: BeginPack) -> Result<PackRow> {
+        let _step = simsync_failpoint::step("server.store.pack-begun");
         self.write(move |tx| packs::begin(tx, &p)).await
     }
     async fn pack_progress(
@@ -182,6 +187,7 @@ impl Packs for SqliteStore {
             .await
     }
     async fn complete_packs(&self, p: CompletePacks) -> Result<()> {
+        let _step = simsync_failpoint::step("server.store.packs");
         self.write(move |tx| packs::complete(tx, &p)).await
     }
     async fn outbox_bytes(&self, subscriber: SubscriberId, terminal: TerminalId) -> Result<u64> {
@@ -193,6 +199,7 @@ impl Packs for SqliteStore {
 #[async_trait]
 impl Tails for SqliteStore {
     async fn put_tail(&self, p: PutTail) -> Result<SessionState> {
+        let _step = simsync_failpoint::step("server.store.tail");
         self.write(move |tx| tails::put(tx, &p)).await
     }
     async fn tail(
@@ -210,6 +217,7 @@ impl Tails for SqliteStore {
         by: TerminalId,
         now: Seconds,
     ) -> Result<()> {
+        let _step = simsync_failpoint::step("server.store.forgotten");
         self.write(move |tx| tails::forget(tx, &subscriber, &sessions, by, now))
             .await
     }

@@ -1,0 +1,227 @@
+//! Operations, and how they are drawn. They are drawn before anything happens, so that leaving some out changes no other.
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Terminals of a world.
+pub const TERMINALS: u8 = 3;
+/// Operations between two peaces.
+const PHASE: usize = 60;
+
+/// What a person does with files. Paths are numbers of [`PATHS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Writes a file anew.
+    Write { path: u8, size: u8 },
+    /// Adds to a file, in place.
+    Append { path: u8 },
+    /// Deletes a file or a link.
+    Delete { path: u8 },
+    /// Renames whatever is there.
+    Rename { from: u8, to: u8 },
+    /// Makes a folder.
+    Mkdir { path: u8 },
+    /// Removes a folder with all in it.
+    Rmdir { path: u8 },
+    /// Sets permission bits.
+    Chmod { path: u8, mode: u8 },
+    /// Makes a link, or another one in its place.
+    Symlink { path: u8 },
+}
+
+/// Where things are. Some are folders at one time and files at another.
+pub const PATHS: [&str; 14] = [
+    "x", "y", "z.txt", "a/x", "a/y", "b/x", "b/z.txt", "a/c/x", "a/c/y", "b/d/x", "a", "b", "a/c",
+    "b/d",
+];
+/// Permission bits.
+pub const MODES: [u32; 4] = [0o644, 0o600, 0o755, 0o444];
+
+/// Work of a terminal, in the middle of which something may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// The card is put in, the PIN typed: a session.
+    Insert,
+    /// A sync; with the card put in before, if need be.
+    Sync,
+    /// `simsync eject`.
+    Eject,
+    /// The card is pulled.
+    Yank,
+    /// Tails that wait go to the server.
+    Deliver,
+}
+
+/// What happens in the middle of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The daemon ends, at one of its steps.
+    KillDaemon,
+    /// The server ends, at one of its steps.
+    KillServer,
+    /// The card is pulled, at a step of the daemon.
+    Pull,
+    /// The wire is cut, at a step of the daemon.
+    Cut,
+    /// The wire is cut, at a step of the server: it acted, and its answer is lost.
+    LoseAnswer,
+    /// A person edits on this terminal, at a step of the daemon.
+    Edit(Edit),
+}
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// A person edits.
+    Edit { at: u8, edit: Edit },
+    /// A terminal works.
+    Work { at: u8, work: Work },
+    /// A terminal works, and something happens after `left` moments.
+    During {
+        at: u8,
+        work: Work,
+        event: Event,
+        left: u16,
+    },
+    /// The wire of a terminal is cut.
+    Cut { at: u8 },
+    /// It is mended.
+    Mend { at: u8 },
+    /// The daemon ends and starts again.
+    Restart { at: u8 },
+    /// The server ends politely and starts again.
+    RestartServer,
+    /// Every disk is full but for so many pages, during this work.
+    Full { at: u8, work: Work, pages: u8 },
+    /// The disk of a terminal is lost, right after a peace: it begins with nothing.
+    NewDisk { at: u8 },
+    /// Everything is delivered, every terminal is opened and closed until nothing changes.
+    Peace,
+}
+
+struct Draw {
+    rng: StdRng,
+}
+
+impl Draw {
+    fn below(&mut self, n: u8) -> u8 {
+        self.rng.random_range(0..n)
+    }
+
+    fn path(&mut self) -> u8 {
+        let all = u8::try_from(PATHS.len()).unwrap_or(u8::MAX);
+        self.below(all)
+    }
+
+    fn edit(&mut self) -> Edit {
+        let path = self.path();
+        match self.below(20) {
+            0..=7 => Edit::Write {
+                path,
+                size: self.below(60),
+            },
+            8..=10 => Edit::Append { path },
+            11..=12 => Edit::Delete { path },
+            13..=14 => Edit::Rename {
+                from: path,
+                to: self.path(),
+            },
+            15 => Edit::Mkdir { path },
+            16 => Edit::Rmdir { path },
+            17 => Edit::Chmod {
+                path,
+                mode: self.below(4),
+            },
+            _ => Edit::Symlink { path },
+        }
+    }
+
+    fn work(&mut self) -> Work {
+        match self.below(10) {
+            0 => Work::Insert,
+            1..=4 => Work::Sync,
+            5..=6 => Work::Eject,
+            7..=8 => Work::Yank,
+            _ => Work::Deliver,
+        }
+    }
+
+    fn during(&mut self, at: u8, edits: bool) -> Op {
+        let event = match self.below(8) {
+            0..=2 => Event::KillDaemon,
+            3 => Event::KillServer,
+            4 => Event::Pull,
+            5 => Event::Cut,
+            6 => Event::LoseAnswer,
+            _ if edits => Event::Edit(self.edit()),
+            _ => Event::KillDaemon,
+        };
+        let work = match event {
+            Event::Pull | Event::Edit(_) => Work::Sync,
+            _ => self.work(),
+        };
+        let most = match event {
+            Event::KillServer | Event::LoseAnswer => 16,
+            _ => 60,
+        };
+        let left = self.rng.random_range(0..most);
+        Op::During {
+            at,
+            work,
+            event,
+            left,
+        }
+    }
+
+    fn one(&mut self, edits_at: Option<u8>) -> Op {
+        let at = self.below(TERMINALS);
+        let here = edits_at.unwrap_or(at);
+        match self.below(100) {
+            0..=71 => Op::Edit {
+                at: here,
+                edit: self.edit(),
+            },
+            72..=83 => Op::Work {
+                at,
+                work: self.work(),
+            },
+            84..=93 => self.during(at, edits_at.is_none_or(|a| a == at)),
+            94..=95 => Op::Cut { at },
+            96..=97 => Op::Mend { at },
+            98 if self.below(2) == 0 => Op::Full {
+                at,
+                work: self.work(),
+                pages: self.below(40),
+            },
+            98 => Op::Restart { at },
+            _ if self.below(3) == 0 => Op::RestartServer,
+            _ => Op::Mend { at },
+        }
+    }
+}
+
+/// So many operations, the last one a peace.
+pub fn draw(seed: u64, count: usize) -> Vec<Op> {
+    let mut draw = Draw {
+        rng: StdRng::seed_from_u64(seed),
+    };
+    let mut out = Vec::with_capacity(count);
+    while out.len() + 1 < count {
+        // In some phases people edit on one terminal only: then nothing of it may come out otherwise.
+        let edits_at = (draw.below(3) == 0).then(|| draw.below(TERMINALS));
+        let end = (out.len() + PHASE).min(count - 1);
+        while out.len() < end {
+            let op = draw.one(edits_at);
+            out.push(op);
+        }
+        if out.len() + 1 < count {
+            out.push(Op::Peace);
+            if draw.below(3) == 0 {
+                let at = draw.below(TERMINALS);
+                out.push(Op::NewDisk { at });
+            }
+        }
+    }
+    out.push(Op::Peace);
+    out
+}

@@ -1,0 +1,65 @@
+//! Peace: wires are mended, tails delivered, every terminal is opened and closed in turn until nothing changes.
+
+use crate::check::{self, Broken};
+use crate::desk::tree;
+use crate::ops::TERMINALS;
+use crate::world::World;
+
+/// Rounds after which it must be quiet.
+const ROUNDS: usize = 8;
+/// With more entries than this a person tidies up, so that a world stays small.
+const ENTRIES: usize = 40;
+
+impl World {
+    /// Until nothing changes; then everything must be as it should.
+    pub async fn peace(&mut self) -> Result<(), Broken> {
+        self.calm().await?;
+        check::at_peace(self)?;
+        let now = tree(&self.places[0].desk.root);
+        let is_messy = now.len() > ENTRIES
+            || now.keys().any(|p| p.to_string_lossy().contains("(conflict"));
+        self.begin_phase();
+        if is_messy {
+            self.places[0].desk.tidy();
+            self.edited[0] = self.places[0].desk.take_edited();
+            self.calm().await?;
+            check::at_peace(self)?;
+            self.begin_phase();
+        }
+        Ok(())
+    }
+
+    fn begin_phase(&mut self) {
+        self.at_peace = tree(&self.places[0].desk.root);
+        self.edited.fill(None);
+        self.has_new_disk = false;
+        self.is_unheard = false;
+    }
+
+    async fn calm(&mut self) -> Result<(), Broken> {
+        for place in &mut self.places {
+            place.wire.mend();
+        }
+        for at in 0..TERMINALS {
+            self.deliver(at, false).await?;
+        }
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for at in 0..TERMINALS {
+                let report = match self.sync(at, true, false).await? {
+                    Some(report) => report,
+                    // The session was over: with another one, then.
+                    None => self
+                        .sync(at, true, false)
+                        .await?
+                        .ok_or_else(|| Broken::new("no session at peace".to_owned()))?,
+                };
+                changed |= report.applied + report.published + report.tails + report.conflicts > 0;
+            }
+            if !changed {
+                return Ok(());
+            }
+        }
+        Err(Broken::new(format!("not quiet after {ROUNDS} rounds")))
+    }
+}
