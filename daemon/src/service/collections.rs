@@ -1,13 +1,13 @@
 //! Registering collections on this terminal.
 
 use super::Ctx;
-use super::jobs::JobHandle;
 use super::orders::{Done, report_values};
-use super::reasons::{engine_reason, server_reason};
 use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions};
 use crate::outstanding::{Report, question_of, questions};
+use crate::reasons::{engine_reason, server_reason};
 use crate::store::Collection;
+use crate::works::JobHandle;
 use simsync_codes::Code;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::keyobject::KeyObjectBody;
@@ -33,7 +33,7 @@ impl Ctx {
         }
         let root = self.usable_root(path)?;
         let store = |e: crate::store::StoreError| Failure::new(Code::Store, e.to_string());
-        let known = self.stored(|s| s.collections()).map_err(store)?;
+        let known = self.database.stored(|s| s.collections()).map_err(store)?;
         let found = known
             .iter()
             .find(|c| c.id.to_string() == name || c.name == name);
@@ -52,7 +52,7 @@ impl Ctx {
                 CollectionId(id)
             }
         };
-        let own = self.terminal_id();
+        let own = self.identity.terminal_id();
         // The list first: the server lets a terminal write only what its key object names.
         let add = |body: &mut KeyObjectBody| {
             for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
@@ -66,17 +66,20 @@ impl Ctx {
         self.commit_key_object(add, SyncOptions::default(), Some(job))
             .await?;
         if found.is_none() {
-            self.stored(|s| s.put_collection(&id, attribute, name))
+            self.database
+                .stored(|s| s.put_collection(&id, attribute, name))
                 .map_err(store)?;
         }
         let pk = self
+            .database
             .stored(|s| s.collections())
             .map_err(store)?
             .into_iter()
             .find(|c| c.id == id)
             .map(|c| c.pk)
             .ok_or_else(|| Failure::new(Code::Store, "the collection was not written down"))?;
-        self.stored(|s| s.set_root(pk, Some(&root)))
+        self.database
+            .stored(|s| s.set_root(pk, Some(&root)))
             .map_err(store)?;
         self.want_history(&id).await?;
         self.collections_changed();
@@ -96,16 +99,17 @@ impl Ctx {
 
     /// Packs of a collection that this terminal did not sync until now.
     pub(super) async fn want_history(&self, id: &CollectionId) -> Result<(), Failure> {
-        let conn = self.session().map(|s| s.conn);
+        let conn = self.sessions.session().map(|s| s.conn);
         let conn = conn.ok_or_else(|| Failure::new(Code::Locked, "no session is open"))?;
         let packs = match conn.packs(*id).await {
             Ok(answer) => answer.packs,
             Err(e) => return Err(server_reason(&e).into()),
         };
         for p in packs {
-            let known = self.stored(|s| s.has_pack(&p.id)).unwrap_or(false);
+            let known = self.database.stored(|s| s.has_pack(&p.id)).unwrap_or(false);
             if !known {
-                self.stored(|s| s.add_pack(&p, crate::store::PackState::Wanted, &[]))
+                self.database
+                    .stored(|s| s.add_pack(&p, crate::store::PackState::Wanted, &[]))
                     .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             }
         }
@@ -135,6 +139,7 @@ impl Ctx {
             )));
         }
         let others = self
+            .database
             .stored(|s| s.collections())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         if let Some(c) = others
@@ -161,6 +166,7 @@ impl Ctx {
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
         let left = self
+            .database
             .stored(|s| s.outstanding())
             .map_err(store)?
             .iter()
@@ -173,7 +179,7 @@ impl Ctx {
             published = report.published,
             "removed"
         );
-        let (own, id) = (self.terminal_id(), c.id);
+        let (own, id) = (self.identity.terminal_id(), c.id);
         let remove = |body: &mut KeyObjectBody| {
             for t in body.terminals.iter_mut().filter(|t| Some(t.id()) == own) {
                 t.collections.retain(|x| *x != id);
@@ -184,7 +190,9 @@ impl Ctx {
             key_object: Some(self.sign_key_object(remove).await?),
             ..SyncOptions::default()
         };
-        self.stored(|s| s.set_root(c.pk, None)).map_err(store)?;
+        self.database
+            .stored(|s| s.set_root(c.pk, None))
+            .map_err(store)?;
         self.collections_changed();
         self.run_sync(options, None)
             .await
@@ -201,7 +209,7 @@ impl Ctx {
         shown: &str,
     ) -> Result<(CollectionId, Vec<Report>), Failure> {
         let collection = self.synced_collection(which)?;
-        let rows = self.stored(|s| s.questions());
+        let rows = self.database.stored(|s| s.questions());
         let rows = rows.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let open = questions(&rows, collection.pk);
         if deleted && question_of(&open) != shown {
@@ -218,7 +226,7 @@ impl Ctx {
 
     /// A collection that is synced here, by its name or ID.
     pub(super) fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
-        let all = self.stored(|s| s.collections());
+        let all = self.database.stored(|s| s.collections());
         let all = all.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         all.into_iter()
             .find(|c| c.root.is_some() && (c.name == which || c.id.to_string() == which))

@@ -1,47 +1,25 @@
 //! The way to the server that a pairing names: one connection, kept while it lives, and nonces on it.
 
-use simsync_card::ids::Hash;
-use simsync_card::text;
-use simsync_codes::Code;
 use simsync_protocol::address::ServerAddress;
 use simsync_protocol::client::{Client, ClientError, Connection};
-use simsync_protocol::tls::Identity;
+use simsync_protocol::tls;
 
 use super::Ctx;
-use crate::api::Reason;
-use crate::identity::{Pairing, Terminal};
-
-/// What a session is opened with.
-pub(super) struct Prepared {
-    pub(super) conn: Connection,
-    pub(super) nonce: simsync_protocol::api::Nonce,
-    pub(super) binding: Hash,
-}
+use crate::identity::Pairing;
+use crate::session::Prepared;
 
 impl Ctx {
-    /// The terminal's file and pairing; a reason if there is none.
-    pub fn pairing(&self) -> Result<(Terminal, Pairing), Reason> {
-        let terminal = self.terminal();
-        let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
-        match (terminal, pairing) {
-            (Some(t), Some(p)) => Ok((t, p)),
-            _ => Err(Reason::new(
-                Code::NotPaired,
-                "this terminal is not paired; run `simsync pair`",
-            )),
-        }
-    }
-
     /// The client and identity that a pairing gives.
-    pub fn client(&self, pairing: &Pairing) -> Result<(Client, Identity), ClientError> {
+    pub fn client(&self, pairing: &Pairing) -> Result<(Client, tls::Identity), ClientError> {
         let address: ServerAddress = pairing
             .server
             .parse()
             .map_err(|e| ClientError::Protocol(format!("the stored server address: {e}")))?;
         let key = self
+            .identity
             .key()
             .ok_or_else(|| ClientError::Protocol("the terminal's key is sealed".to_owned()))?;
-        let identity = Identity {
+        let identity = tls::Identity {
             certificate: pairing.certificate.0.clone(),
             key: (*key).clone(),
         };
@@ -86,17 +64,6 @@ impl Ctx {
                 "it is another server than the one that this terminal was paired with".to_owned(),
             ));
         }
-        let certificate = Hash::of(&pairing.certificate.0);
-        let binding = text::binding(
-            &conn.exporter(),
-            &answer.server,
-            &answer.nonce.0,
-            &certificate,
-        );
-        Ok(Prepared {
-            conn,
-            nonce: answer.nonce,
-            binding,
-        })
+        Ok(Prepared::new(conn, &answer, &pairing.certificate.0))
     }
 }

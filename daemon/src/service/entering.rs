@@ -1,26 +1,22 @@
 //! A terminal enters the vault: the first key object, or the next one with this terminal in it (flow 3, from step 5).
 
 use super::Ctx;
-use super::asking::{asker, unless_stopped};
-use super::card_ops::CARD_DEADLINE;
-use super::card_ops::{self, Opened, Opening};
 use super::key_objects::{next, next_epoch};
 use super::pairing::random;
-use super::pin::{CardPin, PinError};
-use super::reasons::failure;
-use super::reasons::server_reason;
 use crate::api::{Failure, PadPurpose, Secret};
-use crate::card::OpenCard;
 use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
+use crate::reasons::failure;
+use crate::reasons::server_reason;
 use crate::recovery::RecoveryCode;
-use simsync_card::client::OpenedSession;
+use crate::session::card_ops::{Opened, Opening};
+use crate::session::{CardPin, PinError};
+use crate::session::{Known, Prepared};
 use simsync_card::ids::{Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
-use simsync_card::text::{self};
 use simsync_codes::Code;
-use simsync_protocol::api::{OpenSessionRequest, Revoked};
+use simsync_protocol::api::Revoked;
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
@@ -30,7 +26,6 @@ use simsync_vault::keyobject::{
     TerminalEntry, Wrap,
 };
 use simsync_vault::keys::{KeyRing, VaultKey};
-use simsync_vault::statement::SessionStatement;
 use std::sync::Arc;
 
 impl Ctx {
@@ -48,6 +43,7 @@ impl Ctx {
         let conn = self.connect_anew(pairing).await;
         let conn = conn.map_err(|e| server_reason(&e))?;
         let engine = self
+            .engines
             .side_engine()
             .ok_or_else(|| failure(EngineError::Cancelled))?;
         let existing = match conn.key_object().await {
@@ -58,7 +54,9 @@ impl Ctx {
         let card = pairing.card;
         if !pairing.complete {
             // What an earlier try believed of a vault that it never entered counts for nothing.
-            self.stored(|s| s.forget_chain()).map_err(failure)?;
+            self.database
+                .stored(|s| s.forget_chain())
+                .map_err(failure)?;
         }
         let new_vault = existing.is_none();
         let draft = match existing {
@@ -68,12 +66,15 @@ impl Ctx {
                 engine
                     .accept_key_objects(&card, &all.key_objects, &answer.wraps)
                     .map_err(failure)?;
-                let objects = self.stored(|s| s.key_objects()).map_err(failure)?;
+                let objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
                 let object = objects
                     .last()
                     .cloned()
                     .ok_or_else(|| failure(EngineError::NotInVault))?;
-                let wrap = self.stored(|s| s.wrap(&card.id)).map_err(failure)?;
+                let wrap = self
+                    .database
+                    .stored(|s| s.wrap(&card.id))
+                    .map_err(failure)?;
                 let wrap = wrap.ok_or_else(|| Failure::new(Code::CardNotInVault, "the vault is not wrapped to this card; add it with `simsync card add` from a paired terminal"))?;
                 let flagged = object.body.flags & FLAG_REKEY_REQUIRED != 0;
                 let revoked = (answer.rekey_required || flagged).then_some(answer.revoked);
@@ -118,14 +119,15 @@ impl Ctx {
             Some(body) => Some(self.sign_list(reader, body, Some(pin.clone())).await?.0),
             None => None,
         };
-        let mut objects = self.stored(|s| s.key_objects()).map_err(failure)?;
+        let mut objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
         objects.extend(signed.clone());
         let ring = KeyRing::new(vk, &objects).map_err(failure)?;
-        self.keys
+        self.sessions
+            .keys()
             .put(Box::new(ring), opened.generation)
             .map_err(failure)?;
         let head = opened.session.head;
-        self.keep_pairing_session(reader, session, opened);
+        self.sessions.keep(reader, session, opened);
         let options = SyncOptions {
             key_object: signed.map(|o| (o, wraps)),
             closing: true,
@@ -144,9 +146,13 @@ impl Ctx {
         card: &TrustedCard,
         opened: &Opened,
     ) -> Result<(), Failure> {
-        let witness = super::opening::witness_of(opened.session.head.as_ref());
+        let witness = crate::session::witness_of(opened.session.head.as_ref());
         loop {
-            let known = self.stored(|s| s.witness()).map_err(failure)?.sequence;
+            let known = self
+                .database
+                .stored(|s| s.witness())
+                .map_err(failure)?
+                .sequence;
             let answer = conn.commits(known).await.map_err(|e| server_reason(&e))?;
             let commits = engine.verify_commits(&answer.commits).map_err(failure)?;
             for c in &commits {
@@ -169,7 +175,7 @@ impl Ctx {
         if !verdict.may_write() {
             return Err(failure(EngineError::Head(verdict)));
         }
-        let objects = self.stored(|s| s.key_objects()).map_err(failure)?;
+        let objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
         let vouched = objects
             .iter()
             .any(|o| o.body.signer == card.id && o.verify_signature(&card.keys.sig).is_ok());
@@ -194,10 +200,7 @@ impl Ctx {
         let vk = VaultKey::generate(&mut rng);
         let code = RecoveryCode::generate(&mut rng);
         let words = Secret::new(code.words());
-        let shown = self.agents.show(asker(), "recovery-code", words);
-        unless_stopped(shown)
-            .await?
-            .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
+        self.person.show("recovery-code", words).await?;
         let recovery = code.keys();
         let wrap = vk
             .wrap(&vault, 1, &card.id, &card.keys.kem, &mut rng)
@@ -255,42 +258,22 @@ impl Ctx {
         wrap: &Wrap,
     ) -> Result<(Session, Opened), Failure> {
         let nonce = conn.nonce().await.map_err(|e| server_reason(&e))?;
-        let certificate = Hash::of(&pairing.certificate.0);
-        let binding = text::binding(
-            &conn.exporter(),
-            &nonce.server,
-            &nonce.nonce.0,
-            &certificate,
-        );
+        let prepared = Prepared::new(conn.clone(), &nonce, &pairing.certificate.0);
         let opening = Opening {
             card: pairing.card.id,
             key: key.clone(),
-            binding,
+            binding: prepared.binding,
             hpke: wrap.enc,
         };
         let opened = self.open_verified(reader, pin, opening).await?;
-        let statement = SessionStatement {
-            card: pairing.card.id,
-            n: opened.session.n,
-            terminal: TerminalId::of(&key.point()),
-            binding,
-            sig: opened.session.sig.clone(),
-        };
-        self.session_begins(&statement).map_err(failure)?;
-        let request = OpenSessionRequest {
-            statement: statement.clone(),
-            nonce: nonce.nonce,
-            known_sequence: 0,
-            known_list: 0,
-        };
-        conn.open_session(&request)
-            .await
-            .map_err(|e| server_reason(&e))?;
-        let session = Session {
-            statement,
-            conn: conn.clone(),
-            card: pairing.card,
-        };
+        let introduced = self.sessions.introduce(
+            &prepared,
+            TerminalId::of(&key.point()),
+            pairing.card,
+            &opened,
+            Known::Nothing,
+        );
+        let (session, _) = introduced.await.map_err(failure)?;
         Ok((session, opened))
     }
 
@@ -301,39 +284,25 @@ impl Ctx {
         pin: &mut CardPin,
         opening: Opening,
     ) -> Result<Opened, PinError> {
-        let generation = self.keys.generation();
+        // A removal at whatever step counts.
+        let generation = self.sessions.keys().generation();
         let with_generation = |opened| Opened {
             generation,
             ..opened
         };
         if let CardPin::Pad(_) = pin {
-            let o = opening.clone();
-            let open = move |card: &mut OpenCard<'_>| card_ops::open(card, None, &o);
-            let opened = self.card.run(reader, CARD_DEADLINE, open).await;
-            match opened.map_err(PinError::from) {
+            let opened = self
+                .pins
+                .open(reader, None, PadPurpose::Enter, opening.clone());
+            match opened.await {
                 Err(e) if e.status() == Some(Status::RightMissing) => {}
                 other => return other.map(with_generation),
             }
         }
-        self.with_card_pin(reader, pin, PadPurpose::Enter, move |card, pin| {
-            card_ops::open(card, Some(pin), &opening)
-        })
-        .await
-        .map(with_generation)
-    }
-
-    pub(super) fn keep_pairing_session(&self, reader: &str, session: Session, opened: Opened) {
-        let OpenedSession { token, head, .. } = opened.session;
-        *self.live() = Some(super::ctx::Live {
-            reader: reader.to_owned(),
-            session,
-            token,
-            record: head,
-            unsettled: opened.unsettled,
-            own_slot: None,
-            head_put: None,
-            head_known: (0, 0),
-        });
+        self.pins
+            .open(reader, Some(pin), PadPurpose::Enter, opening)
+            .await
+            .map(with_generation)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Keeping a session open: the card proves its presence again, on the same or on a new connection.
 
 use super::Ctx;
-use super::card_ops::CARD_DEADLINE;
-use super::card_ops::{self};
-use super::reasons::{card_reason, server_reason};
 use crate::api::Reason;
 use crate::core::Event;
+use crate::reasons::{card_reason, server_reason};
+use crate::session::card_ops::{self, CARD_DEADLINE};
+use crate::works::JobHandle;
 use simsync_codes::{CardState, Code, State};
 use simsync_protocol::api::RenewRequest;
 use simsync_vault::commit::SessionRef;
@@ -28,33 +28,31 @@ impl Ctx {
 
     /// Tells the rules that the session has to be opened anew.
     pub fn session_over(&self, reason: Reason) {
-        self.emit(Event::SessionOver(reason));
+        self.events.emit(Event::SessionOver(reason));
     }
 
     /// A new proof of the card's presence, on the present connection; a lost connection is made anew.
     pub async fn try_renew(&self) -> Result<(), Reason> {
-        let (reader, token, statement) = match &*self.live() {
-            Some(l) => (
-                l.reader.clone(),
-                l.token.clone(),
-                l.session.statement.clone(),
-            ),
-            None => return Ok(()),
+        let Some(live) = self.sessions.live() else {
+            return Ok(());
         };
-        let (_, pairing) = self.pairing()?;
+        let (reader, token, statement) = (live.reader, live.token, live.session.statement);
+        let (_, pairing) = self.identity.pairing()?;
         let prepared = self
             .prepare(&pairing)
             .await
             .map_err(|e| server_reason(&e))?;
         let binding = prepared.binding;
         let signature = self
-            .card
+            .sessions
+            .card()
             .run(&reader, CARD_DEADLINE, move |card| {
                 card_ops::renew(card, &token, &binding)
             })
             .await
             .map_err(|e| card_reason(&e))?;
         let witness = self
+            .database
             .stored(|s| s.witness())
             .map_err(|e| Reason::new(Code::Store, e.to_string()))?;
         let request = RenewRequest {
@@ -72,31 +70,29 @@ impl Ctx {
             .renew(&request)
             .await
             .map_err(|e| server_reason(&e))?;
-        if let Some(live) = &mut *self.live() {
-            live.session.conn = prepared.conn.clone();
-        }
+        self.sessions.is_on(prepared.conn);
         Ok(())
     }
 
     /// For a job that waits until the session is open, or it is clear why not.
     pub fn watch_unlock(
         self: Arc<Self>,
-        job: super::jobs::JobHandle,
+        job: JobHandle,
         mut status: tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
     ) {
         tokio::spawn(async move {
             let id = job.id();
             self.tell_opening(job, &mut status).await;
-            self.emit(Event::UnlockEnded(id));
+            self.events.emit(Event::UnlockEnded(id));
         });
     }
 
     async fn tell_opening(
         &self,
-        job: super::jobs::JobHandle,
+        job: JobHandle,
         status: &mut tokio::sync::watch::Receiver<Arc<crate::api::Status>>,
     ) {
-        let mut orders = self.unlocks.subscribe();
+        let mut orders = self.person.unlocks();
         loop {
             // What another caller answered is no end for this one.
             if let Some(why) = orders.borrow_and_update().refusal(job.id()) {

@@ -5,9 +5,9 @@ use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{FLAG_REKEY_REQUIRED, KeyObject, KeyObjectBody, RECOVERY_ID, Wrap};
 use simsync_vault::keys::VaultKey;
 
-use super::reasons::failure;
 use crate::api::Failure;
 use crate::engine::fresh_rng;
+use crate::reasons::failure;
 
 /// The key object after `before`, unchanged but for its place in the chain.
 pub fn next(before: &KeyObject, signer: CardId) -> KeyObjectBody {

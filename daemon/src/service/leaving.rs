@@ -10,24 +10,25 @@ use simsync_card::status::Status;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::KeyObjectBody;
 
-use super::card_ops::CARD_DEADLINE;
-use super::jobs::JobHandle;
+use super::Ctx;
 use super::orders::Done;
-use super::reasons::{card_reason, engine_reason, server_reason};
-use super::{Ctx, card_ops};
 use crate::api::Failure;
 use crate::core::Event;
 use crate::engine::SyncOptions;
 use crate::identity::Pairing;
+use crate::reasons::{card_reason, engine_reason, server_reason};
+use crate::session::card_ops;
+use crate::session::card_ops::CARD_DEADLINE;
+use crate::works::JobHandle;
 
 impl Ctx {
     /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
     pub(super) async fn unpair(self: &Arc<Self>, job: &JobHandle) -> Done {
-        let (_, pairing) = self.pairing()?;
-        if let Some(own) = self.terminal_id()
+        let (_, pairing) = self.identity.pairing()?;
+        if let Some(own) = self.identity.terminal_id()
             && pairing.leaving
         {
-            let reader = self.any_card()?;
+            let reader = self.sessions.any_card()?;
             self.check_own_card(&reader, &pairing).await?;
             return self.finish_leaving(&reader, own).await;
         }
@@ -39,17 +40,10 @@ impl Ctx {
         // Nothing of this terminal goes up any more: what stays behind is said.
         let left = report.outstanding.all();
         let own = self
+            .identity
             .terminal_id()
             .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
-        let reader = match &*self.live() {
-            Some(l) => l.reader.clone(),
-            None => {
-                return Err(Failure::new(
-                    Code::Locked,
-                    "no session is open; run `simsync unlock`",
-                ));
-            }
-        };
+        let (reader, _) = self.sessions.session_card()?;
         let leave = |body: &mut KeyObjectBody| {
             body.terminals.retain(|t| t.id() != own);
             body.flags |= simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
@@ -63,29 +57,34 @@ impl Ctx {
         self.note_leaving(true)?;
         if let Err(failure) = self.commit_key_object(leave, options, None).await {
             if matches!(failure.code, Code::Offline | Code::Cancelled) {
-                self.emit(Event::Leaving);
+                self.events.emit(Event::Leaving);
             } else {
                 self.note_leaving(false)?;
             }
             return Err(failure);
         }
-        self.emit(Event::Leaving);
+        self.events.emit(Event::Leaving);
         let mut values = self.finish_leaving(&reader, own).await?;
         values.insert("left".to_owned(), left.to_string());
         Ok(values)
     }
 
     fn note_leaving(&self, leaving: bool) -> Result<(), Failure> {
-        self.update_pairing(|p| p.leaving = leaving)
+        self.identity
+            .update_pairing(|p| p.leaving = leaving)
             .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))
     }
 
     /// Another card would say that it does not know this terminal, and that would pass for done.
     async fn check_own_card(&self, reader: &str, pairing: &Pairing) -> Result<(), Failure> {
-        if self.is_in_session(reader) {
+        if self.sessions.is_in_session(reader) {
             return Ok(());
         }
-        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        let looked = self
+            .sessions
+            .card()
+            .run(reader, CARD_DEADLINE, card_ops::look)
+            .await;
         let selected = looked.map_err(|e| card_reason(&e))?;
         let cards = self.known_cards(pairing);
         let is_own = |s: &Selected| cards.iter().any(|c| s.is_card_of(c, &pairing.subscriber));
@@ -101,10 +100,10 @@ impl Ctx {
     /// The vault names this terminal no more, or the server is told to see to that: it and the card are told, then what is here
     /// is forgotten. Each may have been told before, and the answer was lost.
     async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
-        let (terminal, pairing) = self.pairing()?;
+        let (terminal, pairing) = self.identity.pairing()?;
         // What the server is asked with.
-        self.unsealed_key(&terminal).await?;
-        let mut pin = self.card_pin(None, false, reader).await?;
+        self.person.unsealed_key(&self.identity, &terminal).await?;
+        let mut pin = self.pins.card_pin(None, false, reader).await?;
         match self.remove_from_card(reader, &mut pin, own).await {
             Ok(()) => {}
             Err(e) if e.status() == Some(Status::NotFound) => {}
@@ -120,8 +119,8 @@ impl Ctx {
             Err(e) => return Err(server_reason(&e).into()),
         }
         // The session first: its end is still noted in what is forgotten then.
-        self.wipe();
-        self.emit(Event::SessionClosed);
+        self.sessions.wipe();
+        self.events.emit(Event::SessionClosed);
         self.forget_pairing()?;
         Ok(BTreeMap::new())
     }
@@ -129,14 +128,14 @@ impl Ctx {
     /// Forgets the pairing here, and nothing else: neither card, server nor the other terminals are told. For a terminal that
     /// cannot leave in good order. Answers how many files' sealed changes were dropped with it.
     pub(super) async fn forget_here(&self) -> Done {
-        let label = self.label();
-        let dropped = self.stored(|s| s.sealed_changes());
+        let label = self.identity.label(&self.database);
+        let dropped = self.database.stored(|s| s.sealed_changes());
         let dropped = dropped.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
-        self.wipe();
-        self.emit(Event::SessionClosed);
+        self.sessions.wipe();
+        self.events.emit(Event::SessionClosed);
         // Work that was given up for this, or an opening that makes a new epoch, has stopped then, and writes nothing after it.
-        self.stop_work();
-        let _none = self.engine_works.lock().await;
+        self.works.stop();
+        let _none = self.works.no_engine_works().await;
         self.forget_pairing()?;
         Ok(BTreeMap::from([
             ("label".to_owned(), label),
@@ -146,18 +145,20 @@ impl Ctx {
 
     /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.
     pub(super) fn forget_pairing(&self) -> Result<(), Failure> {
-        self.set_key(None);
+        self.identity.set_key(None);
         self.set_conn(None);
-        self.set_terminal(None)
+        self.identity
+            .set_terminal(None)
             .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
         self.forget_vault()?;
-        self.emit(Event::Pairing(false));
+        self.events.emit(Event::Pairing(false));
         Ok(())
     }
 
     /// What was known of a vault belongs to the key that entered it: another key begins anew.
     pub(super) fn forget_vault(&self) -> Result<(), Failure> {
-        self.stored(|s| s.forget_vault())
+        self.database
+            .stored(|s| s.forget_vault())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         self.collections_changed();
         if let Err(e) = std::fs::remove_file(&self.paths.spare)

@@ -24,12 +24,12 @@ pub async fn keep(ctx: Arc<Ctx>) {
             Ok(()) => {}
             Err(e) if is_refusal(&e) => {
                 tracing::warn!(error = %e, "the server refuses this terminal");
-                ctx.emit(Event::Revoked);
+                ctx.events.emit(Event::Revoked);
                 return;
             }
             Err(e) => tracing::info!(error = %e, "no connection to the server"),
         }
-        ctx.emit(Event::Server(false));
+        ctx.events.emit(Event::Server(false));
         // A SIM that comes is a reason not to wait.
         let mut prefetching = ctx.prefetching.subscribe();
         tokio::select! {
@@ -52,14 +52,14 @@ fn is_refusal(e: &ClientError) -> bool {
 }
 
 async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError> {
-    let Ok((_, pairing)) = ctx.pairing() else {
+    let Ok((_, pairing)) = ctx.identity.pairing() else {
         return Ok(());
     };
     let conn = ctx.connect(&pairing).await?;
     let mut events = conn.events().await?;
     *pause = BACKOFF;
-    ctx.emit(Event::Server(true));
-    let own = ctx.terminal_id();
+    ctx.events.emit(Event::Server(true));
+    let own = ctx.identity.terminal_id();
     let mut prefetching = ctx.prefetching.subscribe();
     loop {
         let event = tokio::select! {
@@ -76,27 +76,30 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
         };
         match event {
             ServerEvent::Hello { head } => {
-                let known = ctx.stored(|s| s.witness()).map_or(0, |w| w.sequence);
+                let known = ctx
+                    .database
+                    .stored(|s| s.witness())
+                    .map_or(0, |w| w.sequence);
                 if head.is_some_and(|h| h.sequence > known) {
-                    ctx.emit(Event::HeadMoved);
+                    ctx.events.emit(Event::HeadMoved);
                     fetch_list(ctx, &conn, head).await;
                     prefetch(ctx, &conn).await;
                 }
             }
             ServerEvent::HeadMoved { terminal, head } if Some(terminal) != own => {
-                ctx.emit(Event::HeadMoved);
+                ctx.events.emit(Event::HeadMoved);
                 fetch_list(ctx, &conn, Some(head)).await;
                 prefetch(ctx, &conn).await;
             }
             ServerEvent::TailDelivered { terminal, .. } if Some(terminal) != own => {
-                ctx.emit(Event::HeadMoved)
+                ctx.events.emit(Event::HeadMoved)
             }
             ServerEvent::HeadMoved { .. } | ServerEvent::TailDelivered { .. } => {}
             ServerEvent::Revoked => {
-                ctx.emit(Event::Revoked);
+                ctx.events.emit(Event::Revoked);
                 return Ok(());
             }
-            ServerEvent::RekeyRequired => ctx.emit(Event::HeadMoved),
+            ServerEvent::RekeyRequired => ctx.events.emit(Event::HeadMoved),
             ServerEvent::Shutdown => return Ok(()),
         }
     }
@@ -105,15 +108,18 @@ async fn listen(ctx: &Arc<Ctx>, pause: &mut Duration) -> Result<(), ClientError>
 /// Fetches the newest key object with its wraps before a card comes (B7): it may name a card that is in already. With a
 /// session open the sync itself fetches.
 async fn fetch_list(ctx: &Arc<Ctx>, conn: &Connection, head: Option<HeadInfo>) {
-    let known = ctx.stored(|s| s.witness()).map_or(0, |w| w.list_number);
-    let Ok((_, pairing)) = ctx.pairing() else {
+    let known = ctx
+        .database
+        .stored(|s| s.witness())
+        .map_or(0, |w| w.list_number);
+    let Ok((_, pairing)) = ctx.identity.pairing() else {
         return;
     };
-    if ctx.live().is_some() || head.is_none_or(|h| h.list_number <= known) {
+    if ctx.sessions.is_open() || head.is_none_or(|h| h.list_number <= known) {
         return;
     }
     match ctx.fetch_list(&pairing, conn).await {
-        Ok(true) => ctx.emit(Event::CardsNamed),
+        Ok(true) => ctx.events.emit(Event::CardsNamed),
         Ok(false) => {}
         Err(e) => tracing::warn!(error = %e, "the newest key object"),
     }
@@ -122,7 +128,7 @@ async fn fetch_list(ctx: &Arc<Ctx>, conn: &Connection, head: Option<HeadInfo>) {
 /// Fetches the ciphertext of this terminal's collections before a card asks for it. Nothing here can be opened without the
 /// card. With a session open the sync itself fetches.
 async fn prefetch(ctx: &Arc<Ctx>, conn: &Connection) {
-    if !ctx.config.prefetch || ctx.live().is_some() {
+    if !ctx.config.prefetch || ctx.sessions.is_open() {
         return;
     }
     let mut may = ctx.prefetching.subscribe();
@@ -146,7 +152,7 @@ fn prefetch_left(free: u64, held: u64) -> u64 {
 }
 
 async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientError> {
-    let Ok(collections) = ctx.stored(|s| s.collections()) else {
+    let Ok(collections) = ctx.database.stored(|s| s.collections()) else {
         return Ok(());
     };
     let cache = PackCache::new(&ctx.paths.packs);
@@ -155,7 +161,7 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
         let live = conn.packs(c.id).await?.packs;
         let missing: Vec<_> = live
             .into_iter()
-            .filter(|p| !ctx.stored(|s| s.has_pack(&p.id)).unwrap_or(true))
+            .filter(|p| !ctx.database.stored(|s| s.has_pack(&p.id)).unwrap_or(true))
             .filter(|p| cache.open(p).is_none())
             .take_while(|p| {
                 let fits = p.size <= PACK_MAX && p.size <= room;
@@ -164,7 +170,7 @@ async fn try_prefetch(ctx: &Arc<Ctx>, conn: &Connection) -> Result<(), ClientErr
             })
             .collect();
         for ids in split_fetch(missing) {
-            if ctx.live().is_some() {
+            if ctx.sessions.is_open() {
                 return Ok(());
             }
             for pack in conn.fetch_packs(ids).await? {

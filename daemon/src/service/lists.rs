@@ -8,31 +8,16 @@ use simsync_card::ids::Hash;
 use simsync_card::sign::Sig;
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
-use super::jobs::JobHandle;
+use super::Ctx;
 use super::key_objects::next;
-use super::pin::CardPin;
-use super::reasons::engine_reason;
-use super::{Ctx, card_ops};
 use crate::api::{Failure, PadPurpose};
 use crate::engine::{EngineError, SyncOptions, SyncReport};
+use crate::reasons::{engine_reason, failure};
+use crate::session::CardPin;
+use crate::session::card_ops;
+use crate::works::JobHandle;
 
 impl Ctx {
-    /// The reader and card of the open session.
-    pub(super) fn session_card(&self) -> Result<(String, simsync_card::ids::CardId), Failure> {
-        match &*self.live() {
-            Some(l) => Ok((l.reader.clone(), l.session.card.id)),
-            None => Err(Failure::new(
-                Code::Locked,
-                "no session is open; run `simsync unlock`",
-            )),
-        }
-    }
-
-    /// Whether the open session is on the card in this reader. A SELECT would end there what the session opened.
-    pub(super) fn is_in_session(&self, reader: &str) -> bool {
-        self.live().as_ref().is_some_and(|l| l.reader == reader)
-    }
-
     /// Asks for the PIN and signs the next key object of the same epoch. `change` makes it another one, and answers wraps
     /// for recipients that it adds.
     pub(super) async fn commit_key_object(
@@ -54,14 +39,13 @@ impl Ctx {
         self: &Arc<Self>,
         change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
     ) -> Result<(KeyObject, Vec<Wrap>), Failure> {
-        let engine = |e: EngineError| Failure::from(engine_reason(&e));
-        let (reader, card) = self.session_card()?;
-        let newest = self.newest_list().map_err(engine)?;
-        let newest = newest.ok_or_else(|| engine(EngineError::NotInVault))?;
+        let (reader, card) = self.sessions.session_card()?;
+        let newest = self.database.newest_list().map_err(failure)?;
+        let newest = newest.ok_or_else(|| failure(EngineError::NotInVault))?;
         let mut body = next(&newest, card);
         let mut wraps = change(&mut body)?;
         for recipient in &body.recipients {
-            let kept = self.stored(|s| s.wrap(&recipient.id));
+            let kept = self.database.stored(|s| s.wrap(&recipient.id));
             let kept = kept.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
             wraps.extend(kept.filter(|w| w.hash() == recipient.wrap_hash));
         }
@@ -98,9 +82,10 @@ impl Ctx {
         loop {
             let mut pin = match pin.take() {
                 Some(pin) => pin,
-                None => self.card_pin(tries, tries.is_some(), reader).await?,
+                None => self.pins.card_pin(tries, tries.is_some(), reader).await?,
             };
             let signed = self
+                .pins
                 .with_card_pin(reader, &mut pin, purpose, move |card, pin| {
                     card_ops::sign(card, pin, domain, &hash)
                 })

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use simsync_card::client::Selected;
 
-use super::card_ops::CARD_DEADLINE;
-use super::reasons::card_reason;
-use super::{Ctx, card_ops};
+use super::Ctx;
 use crate::card::CardError;
 use crate::config::SimTrigger;
 use crate::core::{Event, Looked};
+use crate::reasons::card_reason;
+use crate::session::card_ops;
+use crate::session::card_ops::CARD_DEADLINE;
 
 impl Ctx {
     /// SELECT, and whose card it is.
@@ -19,13 +20,17 @@ impl Ctx {
             let result = match looked {
                 Ok(None) => self.look_for_sim(&reader).await,
                 Ok(Some(selected)) => {
-                    let card = self.terminal().and_then(|t| t.pairing).and_then(|p| {
-                        // M7: the subscriber that this terminal stored, and every card of its newest key object.
-                        let cards = self.known_cards(&p);
-                        cards
-                            .into_iter()
-                            .find(|c| selected.is_card_of(c, &p.subscriber))
-                    });
+                    let card = self
+                        .identity
+                        .terminal()
+                        .and_then(|t| t.pairing)
+                        .and_then(|p| {
+                            // M7: the subscriber that this terminal stored, and every card of its newest key object.
+                            let cards = self.known_cards(&p);
+                            cards
+                                .into_iter()
+                                .find(|c| selected.is_card_of(c, &p.subscriber))
+                        });
                     match card {
                         Some(card) => Looked::Paired {
                             card,
@@ -37,7 +42,7 @@ impl Ctx {
                 }
                 Err(e) => Looked::Failed(card_reason(&e)),
             };
-            self.emit(Event::Looked { reader, result });
+            self.events.emit(Event::Looked { reader, result });
         });
     }
 
@@ -47,7 +52,10 @@ impl Ctx {
         if self.config.sim_trigger == SimTrigger::Off {
             return Looked::Foreign;
         }
-        let read = self.card.run(reader, CARD_DEADLINE, card_ops::read_sim);
+        let read = self
+            .sessions
+            .card()
+            .run(reader, CARD_DEADLINE, card_ops::read_sim);
         match read.await {
             Ok(Some(iccid)) => Looked::Sim { iccid },
             // Not every card takes a SIM's commands well; that it is none of ours is known.
@@ -57,16 +65,17 @@ impl Ctx {
 
     /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
     pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
-        if !self.is_paired()
-            || !self.agents.any(self.unlocks.borrow().asked())
-            || self.live().is_some()
-        {
-            return self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        if !self.identity.is_paired() || !self.person.can_be_asked() || self.sessions.is_open() {
+            return self
+                .sessions
+                .card()
+                .run(reader, CARD_DEADLINE, card_ops::look)
+                .await;
         }
         let (looked_tx, looked_rx) = tokio::sync::oneshot::channel();
         let (go_on, held) = std::sync::mpsc::channel();
-        self.hold(reader, go_on);
-        let (card, name) = (self.card.clone(), reader.to_owned());
+        self.sessions.hold(reader, go_on);
+        let (card, name) = (self.sessions.card().clone(), reader.to_owned());
         let run = tokio::spawn(async move {
             card.run(&name, CARD_DEADLINE, move |c| {
                 card_ops::look_and_hold(c, looked_tx, &held)

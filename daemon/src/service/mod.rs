@@ -1,14 +1,10 @@
 //! The running daemon: events in, decisions by [`crate::core`], effects out.
 
-mod asking;
 mod backoff;
-mod card_ops;
-mod card_pin;
 mod collections;
 mod connecting;
 mod ctx;
 mod entering;
-mod jobs;
 mod keeping;
 mod key_objects;
 mod leaving;
@@ -20,18 +16,13 @@ mod opening;
 mod orders;
 mod pairing;
 mod parts;
-mod pin;
 mod quiet;
-mod reasons;
-mod refused;
-mod refused_pins;
 mod rekey;
 mod restoring;
-mod secrets;
 mod slots;
 mod spare;
 mod status;
-mod view;
+
 mod work;
 
 use simsync_codes::Code;
@@ -44,12 +35,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use ctx::{Ctx, StartError};
 pub use parts::Parts;
 use quiet::Quiet;
-use view::View;
 
 use crate::api::{Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::core::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
+use crate::database::View;
+use crate::events::Events;
 use crate::watch::data::Roots;
+use crate::works::JobHandle;
 
 /// What is not where it should be is looked at again after this time, and after twice as long each time that it did not help.
 const MEND: Duration = Duration::from_secs(30);
@@ -76,7 +69,7 @@ pub struct Running {
 /// Starts a daemon: opens its files, watches readers, decides.
 pub fn start(parts: Parts) -> Result<Running, StartError> {
     let (service, handle) = Service::open(parts)?;
-    let (events, roots) = (service.ctx.events.clone(), service.ctx.roots.subscribe());
+    let (events, roots) = (service.ctx.events.sender(), service.ctx.roots.subscribe());
     // On a thread of its own: whatever the tasks of others wait for, the loop hears of a card that is pulled.
     let runtime = tokio::runtime::Handle::current();
     let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
@@ -96,7 +89,7 @@ struct Service {
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
     /// Orders that wait or run, by number.
-    orders: HashMap<u64, (Order, jobs::JobHandle, Option<Caller>)>,
+    orders: HashMap<u64, (Order, JobHandle, Option<Caller>)>,
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
     quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
@@ -108,7 +101,7 @@ struct Service {
 impl Service {
     /// Opens the files and watches readers.
     fn open(parts: Parts) -> Result<(Self, Handle), StartError> {
-        let (events_tx, events_rx) = mpsc::unbounded_channel();
+        let (events_tx, events_rx) = Events::channel();
         let (requests_tx, requests_rx) = mpsc::channel(64);
         let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
         let card = CardHandle::new(Modems {
@@ -127,36 +120,37 @@ impl Service {
         ctx.collections_changed();
         let emit = events_tx.clone();
         let readers =
-            watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
-        for device in ctx.card.modems().devices.clone() {
+            watch_cards(move |e| emit.is_heard(Event::Card(e))).map_err(StartError::Thread)?;
+        for device in ctx.sessions.card().modems().devices.clone() {
             let emit = events_tx.clone();
-            let emit = move |e| emit.send(Event::Card(e)).is_ok();
-            tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
+            let emit = move |e| emit.is_heard(Event::Card(e));
+            tokio::spawn(watch_modem(ctx.sessions.card().clone(), device, emit));
         }
-        let (mut held, emit) = (ctx.card.held(), events_tx.clone());
+        let (mut held, emit) = (ctx.sessions.card().held(), events_tx.clone());
         tokio::spawn(async move {
             while held.changed().await.is_ok() {
                 let readers = held.borrow_and_update().clone();
-                if emit.send(Event::CardsHeld(readers)).is_err() {
+                if !emit.is_heard(Event::CardsHeld(readers)) {
                     return;
                 }
             }
         });
         let mut state = State::new(policy);
-        state.paired = ctx.is_paired();
-        state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
+        state.paired = ctx.identity.is_paired();
+        state.leaving = ctx.identity.pairing().is_ok_and(|(_, p)| p.leaving);
         let unreadable = |source| StartError::Store {
             path: ctx.paths.database.display().to_string(),
             source,
         };
-        state.tails_waiting = ctx.tails_waiting().map_err(unreadable)?;
+        state.tails_waiting = ctx.database.tails_waiting().map_err(unreadable)?;
         state.outstanding = ctx
+            .database
             .stored(crate::store::Store::outstanding_summary)
             .map_err(unreadable)?;
         ctx.prefetching.send_replace(state.may_prefetch());
         let service = Self {
             state,
-            view: ctx.view.clone(),
+            view: ctx.database.view().clone(),
             ctx,
             readers,
             events: events_rx,
@@ -212,7 +206,7 @@ impl Service {
         {
             task.abort();
         }
-        self.ctx.card.close_channels(CHANNELS).await;
+        self.ctx.sessions.card().close_channels(CHANNELS).await;
         self.publish();
     }
 
@@ -242,12 +236,7 @@ impl Service {
         let mut exit = false;
         let actions = reduce(&mut self.state, event);
         // Before what follows from it: an opening that begins asks by this.
-        let now = &self.state.unlocks;
-        self.ctx.unlocks.send_if_modified(|known| {
-            let changed = known != now;
-            known.clone_from(now);
-            changed
-        });
+        self.ctx.person.note_unlocks(&self.state.unlocks);
         for action in actions {
             tracing::debug!(?action);
             exit |= self.act(action);
@@ -276,19 +265,19 @@ impl Service {
                     tokio::spawn(async move {
                         // Stopped at its next pause: only then is it certain what it left.
                         let _ = task.await;
-                        let _ = events.send(Event::OpeningStopped);
+                        events.emit(Event::OpeningStopped);
                     });
                 }
             }
             Action::Start(work) => self.start(work),
-            Action::StopWork => self.ctx.stop_work(),
-            Action::AbandonWork => self.ctx.abandon_work(),
-            Action::Wipe => self.ctx.wipe(),
+            Action::StopWork => self.ctx.works.stop(),
+            Action::AbandonWork => self.ctx.works.abandon(),
+            Action::Wipe => self.ctx.sessions.wipe(),
             Action::DeliverTails => self.ctx.clone().deliver_tails(),
             Action::Prefetch(may) => {
                 self.ctx.prefetching.send_replace(may);
             }
-            Action::Forget(reader) => self.ctx.card.disconnect(&reader),
+            Action::Forget(reader) => self.ctx.sessions.card().disconnect(&reader),
             Action::Renew => self.ctx.clone().renew(),
             Action::After(timer) => self.after(timer),
             Action::Exit => return true,
@@ -308,7 +297,7 @@ impl Service {
                 }
                 None => {
                     let outcome = crate::core::Outcome::Cancelled;
-                    let _ = self.ctx.events.send(Event::WorkEnded { work, outcome });
+                    self.ctx.events.emit(Event::WorkEnded { work, outcome });
                 }
             },
         }
@@ -334,7 +323,7 @@ impl Service {
         let events = self.ctx.events.clone();
         let task = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            let _ = events.send(Event::Timer(timer));
+            events.emit(Event::Timer(timer));
         });
         // The newest one counts: that is what makes a debounce.
         if let Some(old) = self.timers.insert(timer, task) {
@@ -355,7 +344,7 @@ impl Service {
 
     /// One connection waits on the server's events while the key is unsealed.
     fn keep_link(&mut self) {
-        let wanted = self.state.paired && !self.state.revoked && self.ctx.key().is_some();
+        let wanted = self.state.paired && !self.state.revoked && self.ctx.identity.key().is_some();
         let running = self.link.as_ref().is_some_and(|t| !t.is_finished());
         if wanted && !running {
             self.link = Some(tokio::spawn(link::keep(self.ctx.clone())));
@@ -406,7 +395,7 @@ impl Service {
         let id = job.id();
         if order == Order::Unlock {
             // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
-            let agent = by.as_ref().and_then(|by| self.ctx.agents.first(Some(by)));
+            let agent = by.as_ref().and_then(|by| self.ctx.person.agent_of(by));
             let order = Unlock {
                 job: id,
                 has_agent: agent.is_some() && agent == by,

@@ -8,15 +8,16 @@ use simsync_card::ids::{CardId, SubscriberId};
 use simsync_protocol::api::{MovingTo, NonceAnswer};
 use simsync_protocol::client::{Client, ClientError, Connection};
 
-use super::card_ops::CARD_DEADLINE;
+use super::Ctx;
 use super::orders::Done;
 use super::pairing::random;
-use super::pin::CardPin;
-use super::{Ctx, card_ops};
 use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::Event;
 use crate::engine::TrustedCard;
 use crate::identity::Pairing;
+use crate::session::CardPin;
+use crate::session::card_ops;
+use crate::session::card_ops::CARD_DEADLINE;
 
 impl Ctx {
     /// What the server announces is news until the owner agreed to it.
@@ -24,15 +25,16 @@ impl Ctx {
         let here =
             |to: &MovingTo| to.address.to_string() == pairing.server && to.ca_pin == pairing.ca_pin;
         let news = to.filter(|to| !here(to) && pairing.next_server.as_ref() != Some(*to));
-        self.emit(Event::ServerMoves(news.cloned()));
+        self.events.emit(Event::ServerMoves(news.cloned()));
     }
 
     /// The owner agrees to what was shown. The terminal looks for the server there when it does not answer any more where
     /// it was.
     pub(super) fn confirm_server(&self, to: &MovingTo) -> Done {
-        self.update_pairing(|p| p.next_server = Some(to.clone()))
+        self.identity
+            .update_pairing(|p| p.next_server = Some(to.clone()))
             .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
-        self.emit(Event::ServerMoves(None));
+        self.events.emit(Event::ServerMoves(None));
         Ok(BTreeMap::from([(
             "server".to_owned(),
             to.address.to_string(),
@@ -66,7 +68,8 @@ impl Ctx {
                 to.address
             )));
         }
-        self.update_pairing(|p| p.moved(to))
+        self.identity
+            .update_pairing(|p| p.moved(to))
             .map_err(|e| ClientError::Protocol(format!("the new address cannot be kept: {e}")))?;
         tracing::info!(address = %to.address, "the server has moved");
         Ok(conn)
@@ -83,7 +86,8 @@ impl Ctx {
     ) -> Option<Connection> {
         let (p, nonce) = (pin.clone(), random::<32>());
         let read = self
-            .card
+            .sessions
+            .card()
             .run(reader, CARD_DEADLINE, move |c| {
                 card_ops::read(c, &p, &nonce)
             })
@@ -105,7 +109,7 @@ impl Ctx {
         }
         // This card knows already.
         if found.is_ok() {
-            self.note_told(&card.id);
+            self.identity.note_told(&card.id);
         }
         found.ok()
     }
@@ -117,7 +121,7 @@ impl Ctx {
         subscriber: &SubscriberId,
         on_card: MovingTo,
     ) -> Result<(MovingTo, Connection, NonceAnswer), ClientError> {
-        let pairing = self.terminal().and_then(|t| t.pairing);
+        let pairing = self.identity.terminal().and_then(|t| t.pairing);
         let pairing = pairing.filter(|p| p.subscriber == *subscriber);
         let Some(pairing) = pairing else {
             return reach(on_card).await;
@@ -147,7 +151,7 @@ impl Ctx {
 
     /// After a session opened: the card is told where the server is now.
     pub(super) async fn tell_card(&self, reader: &str, card: &CardId, pin: Option<&CardPin>) {
-        let (Ok((_, pairing)), Some(mut pin)) = (self.pairing(), pin.cloned()) else {
+        let (Ok((_, pairing)), Some(mut pin)) = (self.identity.pairing(), pin.cloned()) else {
             return;
         };
         if !pairing.has_news_for(card) {
@@ -155,28 +159,17 @@ impl Ctx {
         }
         let (server, ca_pin) = (pairing.server, pairing.ca_pin);
         let told = self
+            .pins
             .with_card_pin(reader, &mut pin, PadPurpose::SetServer, move |c, pin| {
                 card_ops::set_server(c, pin, &server, &ca_pin)
             })
             .await;
         match told {
-            Ok(()) => self.note_told(card),
+            Ok(()) => self.identity.note_told(card),
             Err(e) => {
                 let error = Reason::from(e).sentence;
                 tracing::warn!(%error, "the card is told of the server's move next time");
             }
-        }
-    }
-
-    fn note_told(&self, card: &CardId) {
-        let note = |p: &mut Pairing| {
-            let told = p.told_cards.get_or_insert_default();
-            if !told.contains(card) {
-                told.push(*card);
-            }
-        };
-        if let Err(error) = self.update_pairing(note) {
-            tracing::warn!(%error, "the card is told of the server's move once more");
         }
     }
 }

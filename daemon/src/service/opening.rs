@@ -3,29 +3,25 @@
 use simsync_codes::Code;
 use std::sync::Arc;
 
-use simsync_card::client::{HeadRecord, OpenedSession, Pin};
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
-use simsync_protocol::api::{COMMITS_PER_ANSWER, OpenSessionRequest, SessionAnswer};
+use simsync_protocol::api::{COMMITS_PER_ANSWER, SessionAnswer};
 use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
-use simsync_vault::statement::SessionStatement;
 
 use super::Ctx;
-use super::asking::asking;
-use super::card_ops::{self, CARD_DEADLINE, GoOn, Opened, Opening};
-use super::connecting::Prepared;
-use super::ctx::Live;
-use super::pin::{CardPin, PinError};
-use super::reasons::{engine_failure, server_failure};
 use crate::api::{PadPurpose, Reason};
-use crate::card::CardError;
 use crate::core::{Event, OpenFailure};
 use crate::engine::{Engine, EngineError, Session};
+use crate::person::asking;
+use crate::reasons::{engine_failure, server_failure};
+use crate::session::CardPin;
+use crate::session::card_ops::{Opened, Opening};
+use crate::session::{Known, Prepared, witness_of};
 
 /// How a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,16 +48,16 @@ impl Ctx {
     /// Opens a session and reports how it went.
     pub async fn open_session(self: Arc<Self>, reader: String, card: CardId, again: bool) {
         let how = if again { Opens::Again } else { Opens::WithPin };
-        let asks = self.opening_asks();
+        let asks = self.person.opening_asks();
         let opening = asking(asks.clone(), self.try_open(&reader, card, how));
         match opening.await {
-            Ok(read_only) => self.emit(Event::Opened { reader, read_only }),
+            Ok(read_only) => self.events.emit(Event::Opened { reader, read_only }),
             Err(why) => {
                 if let (OpenFailure::NotGiven(why), Some((of, at))) = (&why, asks.last()) {
                     let why = why.clone();
-                    self.emit(Event::AskedInVain { of, at, why });
+                    self.events.emit(Event::AskedInVain { of, at, why });
                 }
-                self.emit(Event::OpenFailed { reader, why });
+                self.events.emit(Event::OpenFailed { reader, why });
             }
         }
     }
@@ -72,9 +68,10 @@ impl Ctx {
         card: CardId,
         how: Opens,
     ) -> Result<Option<Reason>, OpenFailure> {
-        let (terminal, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        let (terminal, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
         let key = self
-            .unsealed_key(&terminal)
+            .person
+            .unsealed_key(&self.identity, &terminal)
             .await
             .map_err(OpenFailure::NotGiven)?;
         // The connection is made and the nonce fetched while the PIN is typed.
@@ -82,10 +79,10 @@ impl Ctx {
             (self.prepare(&pairing).await, None)
         } else {
             let ask = async {
-                let pin = self.card_pin(None, false, reader);
+                let pin = self.pins.card_pin(None, false, reader);
                 let pin = pin.await.map_err(OpenFailure::NotGiven)?;
                 if let CardPin::Typed(_) = pin {
-                    self.mark("pin");
+                    self.notes.mark("pin");
                 }
                 Ok::<_, OpenFailure>(pin)
             };
@@ -98,9 +95,10 @@ impl Ctx {
             Ok(prepared) => prepared,
             Err(e) => self.prepare_by_card(reader, pin.as_ref(), &card, e).await?,
         };
-        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
-        let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
+        let (_, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
+        let engine = self.engines.side_engine().ok_or(OpenFailure::Gone)?;
         if self
+            .database
             .stored(|s| s.key_objects())
             .map_err(engine_failure)?
             .is_empty()
@@ -135,24 +133,16 @@ impl Ctx {
             }
             let (opened, used_pin) = opening_result?;
             typed = typed.or(used_pin);
-            let statement = SessionStatement {
-                card: card.id,
-                n: opened.session.n,
-                terminal: TerminalId::of(&key.point()),
-                binding: prepared.binding,
-                sig: opened.session.sig.clone(),
-            };
-            self.session_begins(&statement).map_err(engine_failure)?;
-            let witness = self.stored(|s| s.witness()).map_err(engine_failure)?;
-            let request = OpenSessionRequest {
-                statement: statement.clone(),
-                nonce: prepared.nonce,
-                known_sequence: witness.sequence,
-                known_list: witness.list_number,
-            };
-            let answer = match prepared.conn.open_session(&request).await {
-                Ok(answer) => answer,
-                Err(e) => {
+            let introduced = self.sessions.introduce(
+                &prepared,
+                TerminalId::of(&key.point()),
+                card,
+                &opened,
+                Known::Stored,
+            );
+            let (session, answer) = match introduced.await {
+                Ok(introduced) => introduced,
+                Err(EngineError::Server(e)) => {
                     // A spare card that took this terminal in, and the server never heard of it.
                     let unheard = e.code() == Some(ServerCode::NotPaired)
                         && self.is_new_here(&pairing, &card.id)
@@ -166,13 +156,9 @@ impl Ctx {
                     prepared = again.map_err(|e| server_failure(&e))?;
                     continue;
                 }
+                Err(e) => return Err(engine_failure(e)),
             };
             self.set_conn(Some(prepared.conn.clone()));
-            let session = Session {
-                statement,
-                conn: prepared.conn.clone(),
-                card,
-            };
             let used = (&object, &wrap);
             let taken = self
                 .take_over(reader, session, &answer, opened, used, how)
@@ -186,7 +172,7 @@ impl Ctx {
                 }
                 Taken::Open(_)
                     if answer.rekey_required
-                        || self.is_rekey_flagged().map_err(engine_failure)? =>
+                        || self.database.is_rekey_flagged().map_err(engine_failure)? =>
                 {
                     self.rekey(reader, typed.clone())
                         .await
@@ -223,7 +209,7 @@ impl Ctx {
         card: &CardId,
         e: ClientError,
     ) -> Result<Prepared, OpenFailure> {
-        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        let (_, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
         let trusted = self.trusted(&pairing, card);
         // Nobody types on a reader only to hear that the network is down.
         let given = pin.filter(|p| matches!(p, CardPin::Typed(_)));
@@ -237,15 +223,21 @@ impl Ctx {
             return Err(server_failure(&e));
         };
         self.set_conn(Some(conn));
-        let (_, pairing) = self.pairing().map_err(OpenFailure::Refused)?;
+        let (_, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
         self.prepare(&pairing).await.map_err(|e| server_failure(&e))
     }
 
     pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
         let not_in_vault = || engine_failure(EngineError::NotInVault);
-        let objects = self.stored(|s| s.key_objects()).map_err(engine_failure)?;
+        let objects = self
+            .database
+            .stored(|s| s.key_objects())
+            .map_err(engine_failure)?;
         let object = objects.last().cloned().ok_or_else(not_in_vault)?;
-        let wrap = self.stored(|s| s.wrap(card)).map_err(engine_failure)?;
+        let wrap = self
+            .database
+            .stored(|s| s.wrap(card))
+            .map_err(engine_failure)?;
         let wrap = wrap.filter(|w| object.names(w)).ok_or_else(not_in_vault)?;
         Ok((object, wrap))
     }
@@ -258,43 +250,12 @@ impl Ctx {
         pin: &mut Option<CardPin>,
         opening: Opening,
     ) -> Result<(Opened, Option<CardPin>), OpenFailure> {
-        let mut held = self.take_hold(reader);
         loop {
-            let generation = self.keys.generation();
-            let o = opening.clone();
-            let at_once = match (held.take(), &*pin) {
-                (Some(held), Some(CardPin::Typed(pin))) => {
-                    let went_on = go_on(&held, pin.clone(), o.clone()).await;
-                    let result = went_on.map(|r| r.map_err(PinError::from));
-                    if let Some(result) = &result {
-                        self.note_tried(reader, pin, result.as_ref().err());
-                    }
-                    result
-                }
-                _ => None,
-            };
-            let result = match (at_once, &mut *pin) {
-                (Some(result), _) => result,
-                (None, Some(pin)) => {
-                    self.with_card_pin(reader, pin, PadPurpose::Open, move |card, pin| {
-                        card_ops::open(card, Some(pin), &o)
-                    })
-                    .await
-                }
-                (None, None) => self
-                    .card
-                    .run(reader, CARD_DEADLINE, move |card| {
-                        card_ops::open(card, None, &o)
-                    })
-                    .await
-                    .map_err(PinError::from),
-            };
-            let error = match result {
+            let opened = self
+                .pins
+                .open(reader, pin.as_mut(), PadPurpose::Open, opening.clone());
+            let error = match opened.await {
                 Ok(opened) => {
-                    let opened = Opened {
-                        generation,
-                        ..opened
-                    };
                     // The PIN was verified; a repetition in this power-up needs it no more.
                     return Ok((opened, pin.take().map(CardPin::proven)));
                 }
@@ -306,12 +267,12 @@ impl Ctx {
                 }) if pin.is_some() => (error.tries_left(), true),
                 // Another program reset the card: the PIN has to be typed once more.
                 Some(Status::RightMissing) if pin.is_none() => {
-                    self.emit(Event::CardForgot(reader.to_owned()));
+                    self.events.emit(Event::CardForgot(reader.to_owned()));
                     (None, false)
                 }
                 _ => return Err(error.into()),
             };
-            let asked = self.card_pin(tries, retry, reader).await;
+            let asked = self.pins.card_pin(tries, retry, reader).await;
             *pin = Some(asked.map_err(OpenFailure::NotGiven)?);
         }
     }
@@ -327,7 +288,7 @@ impl Ctx {
         how: Opens,
     ) -> Result<Taken, OpenFailure> {
         let fail = |e: EngineError| engine_failure(e);
-        let engine = self.side_engine().ok_or(OpenFailure::Gone)?;
+        let engine = self.engines.side_engine().ok_or(OpenFailure::Gone)?;
         let card_record = witness_of(opened.session.head.as_ref());
         let checked = engine
             .accept_key_objects(&session.card, &answer.key_objects, &answer.wraps)
@@ -341,6 +302,7 @@ impl Ctx {
                         engine.keep_commit(c).map_err(fail)?;
                     }
                     let after = self
+                        .database
                         .stored(|s| s.witness())
                         .map_err(|e| fail(e.into()))?
                         .sequence;
@@ -364,15 +326,16 @@ impl Ctx {
             verdict if verdict.may_write() => None,
             Verdict::Unproven { .. } if how == Opens::AndEnds => None,
             Verdict::Unproven { .. } => Some(self.unproven(&verdict, opened.session.writer)),
-            other => Some(super::reasons::engine_reason(&EngineError::Head(
+            other => Some(crate::reasons::engine_reason(&EngineError::Head(
                 other.clone(),
             ))),
         };
         if let Some(reason) = reason {
-            self.keep_live(reader, session, opened);
+            self.sessions.keep(reader, session, opened);
             return Ok(Taken::ReadOnly(reason));
         }
         let objects = self
+            .database
             .stored(|s| s.key_objects())
             .map_err(|e| fail(e.into()))?;
         let newest = objects
@@ -387,10 +350,11 @@ impl Ctx {
         let vk = VaultKey::unwrap_with_card(used.0, used.1, &opened.session.secret)
             .map_err(|e| fail(e.into()))?;
         let ring = KeyRing::new(vk, &objects).map_err(|e| fail(e.into()))?;
-        self.keys
+        self.sessions
+            .keys()
             .put(Box::new(ring), opened.generation)
             .map_err(|_| OpenFailure::Gone)?;
-        self.keep_live(reader, session, opened);
+        self.sessions.keep(reader, session, opened);
         Ok(Taken::Open(verdict))
     }
 
@@ -412,55 +376,9 @@ impl Ctx {
         }
         Ok(verdict)
     }
-
-    pub(super) fn keep_live(&self, reader: &str, session: Session, opened: Opened) {
-        let head_known = opened
-            .session
-            .head
-            .map_or((0, 0), |h| (h.sequence, h.list_number));
-        let OpenedSession { token, head, .. } = opened.session;
-        *self.live() = Some(Live {
-            reader: reader.to_owned(),
-            session,
-            token,
-            record: head,
-            unsettled: opened.unsettled,
-            own_slot: None,
-            head_put: None,
-            head_known,
-        });
-    }
 }
 
 /// Whether the card does not know this terminal.
 fn is_unknown_there(why: &OpenFailure) -> bool {
     matches!(why, OpenFailure::Refused(reason) if reason.code == Code::TerminalNotOnCard)
-}
-
-/// Goes on in the transaction of the first look; none if that is over.
-pub(super) async fn go_on(
-    held: &std::sync::mpsc::Sender<GoOn>,
-    pin: Pin,
-    opening: Opening,
-) -> Option<Result<Opened, CardError>> {
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    held.send(GoOn {
-        pin,
-        opening,
-        reply,
-    })
-    .ok()?;
-    // Sent just as the look ended: nothing was done with it.
-    answer.await.ok()
-}
-
-/// The card's record as a witness.
-pub fn witness_of(record: Option<&HeadRecord>) -> Witness {
-    record.map_or(Witness::EMPTY, |h| Witness {
-        epoch: h.epoch,
-        sequence: h.sequence,
-        head: h.head,
-        list_number: h.list_number,
-        list_hash: h.list_hash,
-    })
 }

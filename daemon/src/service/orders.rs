@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use simsync_vault::commit::SessionRef;
 
-use super::asking::on_behalf;
-use super::card_ops::CARD_DEADLINE;
-use super::jobs::JobHandle;
-use super::reasons::{card_reason, server_reason};
-use super::reasons::{engine_reason, outcome_of};
-use super::{Ctx, card_ops, card_pin};
+use super::Ctx;
 use crate::api::{Caller, Failure, JobControl, Order, SecretKind};
 use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
 use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
+use crate::person::on_behalf;
+use crate::reasons::{card_reason, server_reason};
+use crate::reasons::{engine_reason, outcome_of};
+use crate::session::card_ops::CARD_DEADLINE;
+use crate::session::{self, card_ops};
+use crate::works::JobHandle;
 
 pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
 
@@ -179,9 +180,9 @@ fn waits_for_persons_only(order: &Order) -> bool {
 impl Ctx {
     /// Runs an order as work.
     pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
-        let mut given_up = self.abandoned.subscribe();
+        let mut given_up = self.works.given_up();
         // From here on: a removal before the first question counts, too.
-        let stops = self.stopped.subscribe();
+        let stops = self.works.stops();
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
@@ -200,7 +201,7 @@ impl Ctx {
                     )),
                     control = job.next_control(), if is_steered => match control {
                         Some(JobControl::Cancel) => {
-                            self.stopped.send_replace(());
+                            self.works.wait_for_no_person();
                         }
                         Some(JobControl::Confirm) => {}
                         None => is_steered = false,
@@ -213,12 +214,12 @@ impl Ctx {
                 Err((_, outcome)) => outcome.clone(),
             };
             // Whoever hears of the end and looks at the status finds there what was done.
-            self.status_catches_up().await;
+            self.database.status_catches_up().await;
             match result {
                 Ok(values) => job.done(values),
                 Err((failure, _)) => job.failed(failure),
             }
-            self.emit(Event::WorkEnded {
+            self.events.emit(Event::WorkEnded {
                 work: Work::Order(id),
                 outcome,
             });
@@ -239,7 +240,7 @@ impl Ctx {
         };
         match order {
             Order::Unlock => Ok(BTreeMap::new()),
-            Order::Pair { label } => plain(match self.any_card() {
+            Order::Pair { label } => plain(match self.sessions.any_card() {
                 Ok(reader) => self.pair(&reader, &label).await,
                 Err(f) => Err(f),
             }),
@@ -268,7 +269,7 @@ impl Ctx {
                 };
                 self.mend_card_session().await;
                 let result = engine(self.run_sync(options, Some(job)).await)?;
-                self.emit(Event::SessionClosed);
+                self.events.emit(Event::SessionClosed);
                 Ok(result)
             }
             Order::AddCollection {
@@ -314,25 +315,15 @@ impl Ctx {
         }
     }
 
-    /// The reader of the session's card, or the first with any card of ours.
-    pub(super) fn any_card(&self) -> Result<String, Failure> {
-        if let Some(live) = &*self.live() {
-            return Ok(live.reader.clone());
-        }
-        self.card_readers()
-            .into_iter()
-            .next()
-            .ok_or_else(|| Failure::new(Code::NoCard, "no card is in; put it in"))
-    }
-
     pub(super) async fn change_card_pin(&self) -> Done {
-        let reader = self.any_card()?;
-        let (due, tries) = if self.is_in_session(&reader) {
+        let reader = self.sessions.any_card()?;
+        let (due, tries) = if self.sessions.is_in_session(&reader) {
             // A PIN that opened it is not due.
             (false, None)
         } else {
             let selected = self
-                .card
+                .sessions
+                .card()
                 .run(&reader, CARD_DEADLINE, card_ops::look)
                 .await
                 .map_err(|e| card_reason(&e))?
@@ -344,22 +335,24 @@ impl Ctx {
                 })?;
             (selected.pin_due, Some(selected.pin_tries))
         };
-        let pad = self.pin_pad(&reader);
+        let pad = self.pins.pin_pad(&reader);
         if !due
             && let Some(pad) = pad
-            && self.change_on_pad(&reader, pad, tries).await?
+            && self.pins.change_on_pad(&reader, pad, tries).await?
         {
             return Ok(BTreeMap::new());
         }
-        let hint = pad.and_then(|pad| card_pin::hint(&pad, due));
-        let old = self.right_card_pin(&reader, tries, hint).await?;
+        let hint = pad.and_then(|pad| session::hint(&pad, due));
+        let old = self.pins.right_card_pin(&reader, tries, hint).await?;
         if due {
             self.first_pin_change(&reader, old).await?;
         } else {
             let new = self
+                .pins
                 .ask_card_pin(SecretKind::NewCardPin, None, false, &reader)
                 .await?;
-            self.card
+            self.sessions
+                .card()
                 .run(&reader, CARD_DEADLINE, move |card| {
                     let mut applet = card_ops::ours(card)?;
                     Ok(applet.change_pin(&old, &new)?)
@@ -372,10 +365,12 @@ impl Ctx {
 
     pub(super) async fn change_terminal_pin(&self) -> Done {
         let mut terminal = self
+            .identity
             .terminal()
             .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
-        let key = self.unseal_asking(&terminal).await?;
+        let key = self.person.unseal_asking(&terminal).await?;
         let new = self
+            .person
             .ask(SecretKind::NewTerminalPin, None, false, None)
             .await?;
         let (resealed, result) = tokio::task::spawn_blocking(move || {
@@ -385,27 +380,18 @@ impl Ctx {
         .await
         .map_err(|_| Failure::new(Code::Internal, "sealing failed"))?;
         result.map_err(|e| Failure::new(Code::TerminalPinShort, e.to_string()))?;
-        self.update_terminal(|t| t.key = resealed.key)
+        self.identity
+            .update_terminal(|t| t.key = resealed.key)
             .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
         Ok(BTreeMap::new())
     }
 
     /// Stops waiting for what a terminal had not uploaded.
     pub(super) async fn forget(&self, which: &str) -> Done {
-        let (statement, unsettled, conn) = match &*self.live() {
-            Some(l) => (
-                l.session.statement.clone(),
-                l.unsettled.clone(),
-                l.session.conn.clone(),
-            ),
-            None => {
-                return Err(Failure::new(
-                    Code::Locked,
-                    "no session is open; run `simsync unlock`",
-                ));
-            }
-        };
+        let live = self.sessions.needed()?;
+        let (session, unsettled) = (live.session, live.unsettled);
         let objects = self
+            .database
             .stored(|s| s.key_objects())
             .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         let matches = |t: &simsync_vault::keyobject::TerminalEntry| {
@@ -432,18 +418,21 @@ impl Ctx {
         let sessions: Vec<SessionRef> = found
             .iter()
             .map(|u| SessionRef {
-                card: statement.card,
+                card: session.statement.card,
                 n: u.n,
             })
             .collect();
-        conn.forget(sessions.clone())
+        session
+            .conn
+            .forget(sessions.clone())
             .await
             .map_err(|e| server_reason(&e))?;
         for s in &sessions {
-            self.stored(|store| store.set_forgotten(s))
+            self.database
+                .stored(|store| store.set_forgotten(s))
                 .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         }
-        self.put_head(false).await;
+        self.head.put_head(false).await;
         Ok(BTreeMap::from([(
             "sessions".to_owned(),
             sessions.len().to_string(),

@@ -14,17 +14,15 @@ use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
 use super::Ctx;
-use super::asking::{asker, unless_stopped};
-use super::card_ops::CARD_DEADLINE;
-use super::card_ops::{self};
-use super::card_pin;
-use super::pin::CardPin;
-use super::reasons::{card_reason, server_reason};
 use crate::api::{Failure, PadPurpose, Secret, SecretKind};
 use crate::card::OpenCard;
 use crate::core::Event;
 use crate::engine::{TrustedCard, fresh_rng};
 use crate::identity::{Pairing, Terminal};
+use crate::reasons::{card_reason, server_reason};
+use crate::session;
+use crate::session::CardPin;
+use crate::session::card_ops::{self, CARD_DEADLINE};
 
 pub(super) fn random<const N: usize>() -> [u8; N] {
     use rand_core::Rng;
@@ -46,7 +44,7 @@ impl Ctx {
         reader: &str,
         label: &str,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let told = self.label_told();
+        let told = self.identity.label_told(&self.database);
         let renames = !label.is_empty() && label != told;
         let label: String = if label.is_empty() {
             told
@@ -97,32 +95,33 @@ impl Ctx {
                 let mut p = self
                     .join(reader, &mut pin, &view.info, card, &key, &label)
                     .await?;
-                let joined = self.update_terminal(|t| {
+                let joined = self.identity.update_terminal(|t| {
                     // The same person's: what this terminal knows of vault and server stays.
                     if let Some(before) = &t.pairing {
                         p.goes_on_from(before, &on_card);
                     }
                     t.pairing = Some(p.clone());
                 });
-                joined.map_err(|e| self.not_saved(&e))?;
+                joined.map_err(|e| self.identity.not_saved(&e))?;
                 self.set_conn(None);
                 let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
                 (p, done)
             }
         };
         // Whatever happened, no key of the vault stays behind.
-        self.wipe();
+        self.sessions.wipe();
         let added = match entered {
             Err(f) if f.code == Code::TerminalRevoked => return Err(self.discard_revoked()),
             Err(f) => {
                 // A session that was open beside it is over, too: the rules must not go on with it.
-                self.emit(Event::Pairing(self.is_paired()));
+                self.events.emit(Event::Pairing(self.identity.is_paired()));
                 return Err(f);
             }
             Ok(added) => added,
         };
-        self.update_pairing(|p| p.complete = true)
-            .map_err(|e| self.not_saved(&e))?;
+        self.identity
+            .update_pairing(|p| p.complete = true)
+            .map_err(|e| self.identity.not_saved(&e))?;
         let mut result = BTreeMap::new();
         result.insert("subscriber".to_owned(), pairing.subscriber.to_string());
         result.insert("terminal".to_owned(), terminal.id().to_string());
@@ -136,23 +135,18 @@ impl Ctx {
             "vault".to_owned(),
             if added { "made" } else { "joined" }.to_owned(),
         );
-        self.emit(Event::Pairing(true));
+        self.events.emit(Event::Pairing(true));
         Ok(result)
     }
 
     /// Other terminals of the person with this label, by the beginnings of their IDs.
     fn others_called(&self, label: &str) -> Vec<String> {
-        let list = self.newest_list().ok().flatten();
-        let own = self.terminal_id();
+        let list = self.database.newest_list().ok().flatten();
+        let own = self.identity.terminal_id();
         let all = list.iter().flat_map(|l| &l.body.terminals);
         all.filter(|t| t.label == label && Some(t.id()) != own)
             .map(|t| t.id().short())
             .collect()
-    }
-
-    fn not_saved(&self, error: &std::io::Error) -> Failure {
-        let file = self.paths.terminal.display();
-        Failure::new(Code::CannotWrite, format!("{file}: {error}"))
     }
 
     /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
@@ -161,16 +155,17 @@ impl Ctx {
         for attempt in 0..3 {
             let retry = attempt > 0;
             let mut pin = if self.is_pin_due(reader).await? {
-                let pad = self.pin_pad(reader);
-                let hint = pad.and_then(|pad| card_pin::hint(&pad, true));
-                let old = self.right_card_pin(reader, tries, hint).await?;
+                let pad = self.pins.pin_pad(reader);
+                let hint = pad.and_then(|pad| session::hint(&pad, true));
+                let old = self.pins.right_card_pin(reader, tries, hint).await?;
                 // It was typed here: what follows needs no pad.
                 self.first_pin_change(reader, old).await?.into()
             } else {
-                self.card_pin(tries, retry, reader).await?
+                self.pins.card_pin(tries, retry, reader).await?
             };
             let nonce: [u8; 32] = random();
             let read = self
+                .pins
                 .with_card_pin(reader, &mut pin, PadPurpose::Read, move |card, pin| {
                     card_ops::read(card, pin, &nonce)
                 })
@@ -197,10 +192,14 @@ impl Ctx {
     /// SELECT, and whether the PIN must be changed first. A PIN that opened the session is not due, and if nothing comes of what
     /// is begun here, the session goes on.
     async fn is_pin_due(&self, reader: &str) -> Result<bool, Failure> {
-        if self.is_in_session(reader) {
+        if self.sessions.is_in_session(reader) {
             return Ok(false);
         }
-        let looked = self.card.run(reader, CARD_DEADLINE, card_ops::look).await;
+        let looked = self
+            .sessions
+            .card()
+            .run(reader, CARD_DEADLINE, card_ops::look)
+            .await;
         let selected = looked.map_err(|e| card_reason(&e))?;
         let selected = selected.ok_or_else(|| {
             Failure::new(
@@ -219,11 +218,10 @@ impl Ctx {
         let puk = Puk::parse(puk_text.as_bytes())
             .map_err(|_| Failure::new(Code::Internal, "a PUK could not be made"))?;
         // Shown before it is set: if the owner never sees it, the old one still counts.
-        unless_stopped(self.agents.show(asker(), "puk", puk_text))
-            .await?
-            .map_err(|e| Failure::from(super::secrets::agent_reason(e)))?;
+        self.person.show("puk", puk_text).await?;
         let n = new.clone();
-        self.card
+        self.sessions
+            .card()
             .run(reader, CARD_DEADLINE, move |card| {
                 let mut applet = card_ops::transaction(card)?;
                 applet.select()?;
@@ -239,6 +237,7 @@ impl Ctx {
         let mut retry = false;
         for _ in 0..3 {
             let new = self
+                .pins
                 .ask_card_pin(SecretKind::NewCardPin, None, retry, reader)
                 .await?;
             if new != *old {
@@ -254,7 +253,7 @@ impl Ctx {
 
     /// The terminal's key: the present one, or a new one under a PIN that is chosen now.
     pub(super) async fn own_key(&self, info: &Info) -> Result<(Terminal, Arc<SecretKey>), Failure> {
-        if let Some(t) = self.terminal() {
+        if let Some(t) = self.identity.terminal() {
             let other = t
                 .pairing
                 .as_ref()
@@ -265,12 +264,13 @@ impl Ctx {
                     "this account is paired with another subscriber; run `simsync unpair` first",
                 ));
             }
-            let key = self.unsealed_key(&t).await?;
+            let key = self.person.unsealed_key(&self.identity, &t).await?;
             return Ok((t, key));
         }
         let mut retry = false;
         for _ in 0..3 {
             let pin = self
+                .person
                 .ask(SecretKind::NewTerminalPin, None, retry, None)
                 .await?;
             let made =
@@ -278,10 +278,12 @@ impl Ctx {
             match made {
                 Ok(Ok((terminal, key))) => {
                     self.forget_vault()?;
-                    self.set_terminal(Some(terminal.clone()))
-                        .map_err(|e| self.not_saved(&e))?;
-                    self.set_key(Some(key));
+                    self.identity
+                        .set_terminal(Some(terminal.clone()))
+                        .map_err(|e| self.identity.not_saved(&e))?;
+                    self.identity.set_key(Some(key));
                     let key = self
+                        .identity
                         .key()
                         .ok_or_else(|| Failure::new(Code::Internal, "the key is gone"))?;
                     return Ok((terminal, key));
@@ -339,6 +341,7 @@ impl Ctx {
             }
         };
         let added = self
+            .pins
             .with_card_pin(reader, pin, PadPurpose::AddTerminal, add)
             .await?
             .map_err(|there| card_full(&there))?;

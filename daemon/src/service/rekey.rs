@@ -5,25 +5,16 @@ use std::sync::Arc;
 
 use simsync_card::ids::Hash;
 use simsync_protocol::api::Revoked;
-use simsync_vault::keyobject::FLAG_REKEY_REQUIRED;
 use simsync_vault::restore::Restore;
 
 use super::Ctx;
 use super::key_objects::next_epoch;
-use super::pin::CardPin;
-use super::reasons::{failure, server_reason};
 use crate::api::Failure;
 use crate::engine::{EngineError, SyncOptions};
-use crate::store::StoreError;
+use crate::reasons::{failure, server_reason};
+use crate::session::CardPin;
 
 impl Ctx {
-    /// Whether the newest key object asks for a new epoch.
-    pub fn is_rekey_flagged(&self) -> Result<bool, StoreError> {
-        let objects = self.stored(|s| s.key_objects())?;
-        let newest = objects.last();
-        Ok(newest.is_some_and(|o| o.body.flags & FLAG_REKEY_REQUIRED != 0))
-    }
-
     /// Makes epoch + 1, without what was revoked at the server.
     pub(super) async fn rekey(
         self: &Arc<Self>,
@@ -52,28 +43,28 @@ impl Ctx {
         without: &Revoked,
         restore: Option<(Restore, Hash)>,
     ) -> Result<(), Failure> {
-        let mut objects = self.stored(|s| s.key_objects()).map_err(failure)?;
+        let mut objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
         let newest = objects
             .last()
             .ok_or_else(|| failure(EngineError::NotInVault))?
             .clone();
-        let (card, conn) = match &*self.live() {
-            Some(l) => (l.session.card.id, l.session.conn.clone()),
-            None => return Err(failure(EngineError::Cancelled)),
-        };
+        let session = self.sessions.session();
+        let session = session.ok_or_else(|| failure(EngineError::Cancelled))?;
+        let (card, conn) = (session.card.id, session.conn);
         let answer = conn.key_object().await.map_err(|e| server_reason(&e))?;
         let mut revoked = answer.revoked;
         revoked.cards.extend(&without.cards);
         revoked.terminals.extend(&without.terminals);
         // Both keys stay in the cell: a removal wipes them there at whatever step this is.
         let drawn = self
-            .keys
+            .sessions
+            .keys()
             .draw_next(|old, new| next_epoch(&newest, card, &revoked, old, new));
         let (body, wraps) = drawn.map_err(failure)??;
         let signed = self.sign_list(reader, body, pin).await;
-        let (object, pin) = signed.inspect_err(|_| self.keys.settle(false))?;
+        let (object, pin) = signed.inspect_err(|_| self.sessions.keys().settle(false))?;
         objects.push(object.clone());
-        self.keys.advance(&objects).map_err(failure)?;
+        self.sessions.keys().advance(&objects).map_err(failure)?;
         let options = SyncOptions {
             key_object: Some((object, wraps)),
             restore,
@@ -81,7 +72,7 @@ impl Ctx {
         };
         let result = self.run_sync(options, None).await;
         // Where it failed the old epoch is in force still.
-        self.keys.settle(result.is_ok());
+        self.sessions.keys().settle(result.is_ok());
         result.map_err(failure)?;
         tracing::info!("the vault has a new key");
         self.tidy_slots(reader, &card, Some(&pin)).await;

@@ -14,11 +14,11 @@ use simsync_vault::restore::Restore;
 use super::Ctx;
 use super::opening::Opens;
 use super::orders::Done;
-use super::pin::CardPin;
-use super::reasons::failure;
 use crate::api::{Failure, PadPurpose, Reason};
 use crate::core::{Event, OpenFailure};
 use crate::engine::EngineError;
+use crate::reasons::failure;
+use crate::session::CardPin;
 
 impl Ctx {
     /// What the owner reads where the card's record is one that nothing proves.
@@ -41,7 +41,10 @@ impl Ctx {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        let objects = self.stored(|s| s.key_objects()).unwrap_or_default();
+        let objects = self
+            .database
+            .stored(|s| s.key_objects())
+            .unwrap_or_default();
         let terminals = objects.iter().rev().flat_map(|o| &o.body.terminals);
         let entry = terminals
             .into_iter()
@@ -57,21 +60,17 @@ impl Ctx {
 
     /// Opens a session that goes on from what the server shows, and tells the card.
     pub(super) async fn accept_restored(self: &Arc<Self>) -> Done {
-        let session = self
-            .live()
-            .as_ref()
-            .map(|l| (l.reader.clone(), l.session.statement.card));
-        let Some((reader, card)) = session else {
+        let Ok((reader, card)) = self.sessions.session_card() else {
             return Err(failure(EngineError::Cancelled));
         };
-        let had_keys = self.keys.with(|_| ()).is_ok();
+        let had_keys = self.sessions.keys().with(|_| ()).is_ok();
         let opened = self.try_open(&reader, card, Opens::AndEnds).await;
         let read_only = match opened {
             Ok(read_only) => read_only,
             Err(why) => {
                 if !had_keys {
                     // No key of the vault stays behind where nothing may be written.
-                    self.keys.wipe();
+                    self.sessions.keys().wipe();
                 }
                 return Err(match why {
                     OpenFailure::Gone => failure(EngineError::Cancelled),
@@ -81,7 +80,7 @@ impl Ctx {
                 });
             }
         };
-        self.emit(Event::Opened {
+        self.events.emit(Event::Opened {
             reader,
             read_only: read_only.clone(),
         });
@@ -119,7 +118,7 @@ impl Ctx {
     }
 
     async fn tell(&self) -> Result<(), Failure> {
-        match self.put_head(false).await {
+        match self.head.put_head(false).await {
             Some(untold) => Err(untold.into()),
             None => Ok(()),
         }
@@ -130,9 +129,12 @@ impl Ctx {
         reader: &str,
         pin: Option<CardPin>,
     ) -> Result<(), Failure> {
-        let record = self.live().as_ref().and_then(|l| l.record);
-        let (_, pairing) = self.pairing()?;
-        let head = self.stored(|s| s.newest_commit()).map_err(failure)?;
+        let record = self.sessions.live().and_then(|l| l.record);
+        let (_, pairing) = self.identity.pairing()?;
+        let head = self
+            .database
+            .stored(|s| s.newest_commit())
+            .map_err(failure)?;
         let (Some(record), Some(head)) = (record, head) else {
             return Err(failure(EngineError::NotInVault));
         };
@@ -171,7 +173,7 @@ impl Ctx {
 
     /// What the card signed when the newest record was ended.
     fn newest_end(&self) -> Result<Hash, EngineError> {
-        let commits = self.stored(|s| s.newest_commits(u32::MAX))?;
+        let commits = self.database.stored(|s| s.newest_commits(u32::MAX))?;
         let newest = commits.iter().find_map(|c| {
             let r = c.body.restore.as_ref()?;
             let (from, epoch) = (&c.body.previous, c.body.epoch);

@@ -9,15 +9,16 @@ use simsync_protocol::client::{ClientError, Connection};
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
-use super::card_ops::CARD_DEADLINE;
-use super::pin::{CardPin, PinError};
-use super::reasons::{engine_failure, server_failure};
-use super::{Ctx, card_ops};
+use super::Ctx;
 use crate::api::{PadPurpose, Reason};
 use crate::card::OpenCard;
 use crate::core::{Event, OpenFailure};
 use crate::engine::{EngineError, Session, TrustedCard};
 use crate::identity::Pairing;
+use crate::reasons::{engine_failure, server_failure};
+use crate::session::card_ops;
+use crate::session::card_ops::CARD_DEADLINE;
+use crate::session::{CardPin, PinError};
 
 /// Key objects may follow each other while the card takes terminals in.
 const ATTEMPTS: usize = 3;
@@ -33,7 +34,7 @@ impl Ctx {
         if pairing.card.id == *card {
             return Ok(pairing.card);
         }
-        let objects = self.stored(|s| s.key_objects())?;
+        let objects = self.database.stored(|s| s.key_objects())?;
         let found = objects.last().and_then(|o| o.body.recipient(card));
         let found = found.ok_or(EngineError::NotInVault)?;
         Ok(TrustedCard {
@@ -44,7 +45,7 @@ impl Ctx {
 
     /// The card that paired this terminal, or every card of the newest key object.
     pub(super) fn known_cards(&self, pairing: &Pairing) -> Vec<CardId> {
-        match self.newest_list() {
+        match self.database.newest_list() {
             Ok(Some(list)) => cards_of(&list).into_iter().collect(),
             _ => vec![pairing.card.id],
         }
@@ -70,16 +71,19 @@ impl Ctx {
                 .await
                 .map_err(engine_failure)?;
             let list = self
+                .database
                 .newest_list()
                 .map_err(engine_failure)?
                 .filter(|o| o.body.recipient(&card.id).map(|r| r.keys) == Some(card.keys));
             let list = list.ok_or_else(|| engine_failure(EngineError::NotInVault))?;
-            let (binding, mut entries) = (list.hash(), own_first(&list, self.terminal_id()));
+            let (binding, mut entries) =
+                (list.hash(), own_first(&list, self.identity.terminal_id()));
             // Each would be typed for anew; the others come in where they are.
             if let CardPin::Pad(_) = pin {
                 entries.truncate(1);
             }
             let taken = self
+                .pins
                 .with_card_pin(reader, pin, PadPurpose::AddTerminal, move |c, pin| {
                     card_ops::take_in(c, pin, &entries, &binding)
                 })
@@ -104,21 +108,16 @@ impl Ctx {
         Err(engine_failure(EngineError::Busy))
     }
 
-    /// The newest verified key object.
-    pub(super) fn newest_list(&self) -> Result<Option<KeyObject>, EngineError> {
-        Ok(self.stored(|s| s.key_objects())?.pop())
-    }
-
     /// Fetches key objects that are newer than the newest known one. Answers whether there were any.
     pub(super) async fn fetch_list(
         &self,
         pairing: &Pairing,
         conn: &Connection,
     ) -> Result<bool, EngineError> {
-        let engine = self.side_engine().ok_or(EngineError::Cancelled)?;
+        let engine = self.engines.side_engine().ok_or(EngineError::Cancelled)?;
         let mut any = false;
         for _ in 0..ATTEMPTS {
-            let known = self.stored(|s| s.witness())?.list_number;
+            let known = self.database.stored(|s| s.witness())?.list_number;
             let objects = conn.key_objects(known).await?;
             let Some(last) = objects.key_objects.last() else {
                 break;
@@ -144,8 +143,10 @@ impl Ctx {
         card: &CardId,
         pin: Option<&CardPin>,
     ) {
-        let (Ok((_, pairing)), Ok(objects)) = (self.pairing(), self.stored(|s| s.key_objects()))
-        else {
+        let (Ok((_, pairing)), Ok(objects)) = (
+            self.identity.pairing(),
+            self.database.stored(|s| s.key_objects()),
+        ) else {
             return;
         };
         let Some(newest) = objects.last() else {
@@ -155,9 +156,9 @@ impl Ctx {
         if known == newest.body.list_number {
             return;
         }
-        let added = added(&objects, known, self.terminal_id());
+        let added = added(&objects, known, self.identity.terminal_id());
         if !added.is_empty() {
-            self.emit(Event::TerminalsAdded(added));
+            self.events.emit(Event::TerminalsAdded(added));
         }
         let terminals = former(&objects, known, terminals_of);
         if !terminals.is_empty() {
@@ -173,14 +174,17 @@ impl Ctx {
         // Whoever took them out may have been interrupted before the server was told.
         let cards = former(&objects, known, cards_of);
         // Pulled meanwhile: not told, so not noted either.
-        let Some(session) = self.session() else {
+        let Some(session) = self.sessions.session() else {
             return;
         };
         if let Err(error) = revoke(&session, &terminals, &cards).await {
             tracing::warn!(%error, "the server is told of former cards and terminals next time");
             return;
         }
-        if let Err(error) = self.update_pairing(|p| p.note_card(card, &newest.body)) {
+        if let Err(error) = self
+            .identity
+            .update_pairing(|p| p.note_card(card, &newest.body))
+        {
             tracing::warn!(%error, "it is looked again whether the card's terminals are right");
         }
     }
@@ -194,7 +198,11 @@ impl Ctx {
     ) -> Result<(), PinError> {
         let list = |card: &mut OpenCard<'_>| Ok(card_ops::transaction(card)?.terminals()?);
         // The session's PIN is enough for looking: with a PIN pad nobody types for what is not there.
-        let listed = self.card.run(reader, CARD_DEADLINE, list).await?;
+        let listed = self
+            .sessions
+            .card()
+            .run(reader, CARD_DEADLINE, list)
+            .await?;
         for terminal in listed.into_iter().map(|t| t.terminal) {
             if terminals.contains(&terminal) {
                 self.remove_from_card(reader, pin, terminal).await?;
@@ -210,10 +218,11 @@ impl Ctx {
         pin: &mut CardPin,
         terminal: TerminalId,
     ) -> Result<(), PinError> {
-        self.with_card_pin(reader, pin, PadPurpose::RemoveTerminal, move |card, pin| {
-            card_ops::remove_terminal(card, pin, &terminal)
-        })
-        .await
+        self.pins
+            .with_card_pin(reader, pin, PadPurpose::RemoveTerminal, move |card, pin| {
+                card_ops::remove_terminal(card, pin, &terminal)
+            })
+            .await
     }
 }
 

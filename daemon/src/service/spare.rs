@@ -13,15 +13,16 @@ use simsync_card::ids::{CardId, SubscriberId, TerminalId};
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{KeyObjectBody, RECOVERY_ID, Recipient};
 
-use super::card_ops::CARD_DEADLINE;
+use super::Ctx;
 use super::orders::Done;
-use super::reasons::{card_reason, engine_reason, server_reason};
-use super::{Ctx, card_ops};
 use crate::api::{Failure, VaultCard};
 use crate::config::read_json;
 use crate::engine::{EngineError, SyncOptions, TrustedCard, fresh_rng};
 use crate::identity::Pairing;
 use crate::paths::write_atomically;
+use crate::reasons::{card_reason, failure, server_reason};
+use crate::session::card_ops;
+use crate::session::card_ops::CARD_DEADLINE;
 
 /// Newest version of `spare.json`.
 const SPARE_VERSION: u32 = 1;
@@ -48,10 +49,6 @@ impl Spare {
     }
 }
 
-fn engine(e: EngineError) -> Failure {
-    engine_reason(&e).into()
-}
-
 fn not_written(e: impl std::fmt::Display) -> Failure {
     Failure::new(Code::CannotWrite, e.to_string())
 }
@@ -69,16 +66,17 @@ impl Ctx {
     /// One step of `simsync card add`, the one that the cards in the readers allow. Answers `next`: `main-card`,
     /// `new-card` (it is unlocked then, and takes the terminals in).
     pub(super) async fn add_card(self: &Arc<Self>) -> Done {
-        let (_, pairing) = self.pairing()?;
+        let (_, pairing) = self.identity.pairing()?;
         let mut kept = Spare::load(&self.paths.spare, &pairing.subscriber)?;
         let mut unknown = None;
-        for reader in self.card_readers() {
+        for reader in self.sessions.card_readers() {
             // Known, and in use.
-            if self.is_in_session(&reader) {
+            if self.sessions.is_in_session(&reader) {
                 continue;
             }
             let looked = self
-                .card
+                .sessions
+                .card()
                 .run(&reader, CARD_DEADLINE, card_ops::look)
                 .await
                 .map_err(|e| card_reason(&e))?;
@@ -94,7 +92,7 @@ impl Ctx {
                 check_enrolled(&selected)?;
                 kept = Some(self.read_spare(&reader, &pairing).await?);
             }
-            if let (Some(spare), None) = (&kept, &*self.live()) {
+            if let (Some(spare), false) = (&kept, self.sessions.is_open()) {
                 return Ok(step(spare, "main-card"));
             }
         }
@@ -142,17 +140,17 @@ impl Ctx {
 
     /// The card in use signs a key object that names the new one; the vault key is wrapped to its own keys.
     async fn name_spare(self: &Arc<Self>, spare: &Spare) -> Done {
-        let (_, main) = self.session_card()?;
-        let list = self.newest_list().map_err(engine)?;
+        let (_, main) = self.sessions.session_card()?;
+        let list = self.database.newest_list().map_err(failure)?;
         let named = list.is_some_and(|l| l.body.recipient(&spare.card.id).is_some());
         if !named && main != spare.card.id {
             let name = |body: &mut KeyObjectBody| {
                 let (id, keys) = (spare.card.id, spare.card.keys);
-                let wrap = self.keys.with(|k| {
+                let wrap = self.sessions.keys().with(|k| {
                     let vk = k.newest();
                     vk.wrap(&body.vault, body.epoch, &id, &keys.kem, &mut fresh_rng())
                 });
-                let wrap = wrap.map_err(engine)?.map_err(|e| engine(e.into()))?;
+                let wrap = wrap.map_err(failure)?.map_err(failure)?;
                 body.recipients.push(Recipient {
                     id,
                     keys,
@@ -169,11 +167,11 @@ impl Ctx {
 
     /// The person's cards, as the newest key object names them.
     pub fn vault_cards(&self) -> Result<Vec<VaultCard>, Failure> {
-        let Some(list) = self.newest_list().map_err(engine)? else {
+        let Some(list) = self.database.newest_list().map_err(failure)? else {
             return Ok(Vec::new());
         };
-        let in_use = self.live().as_ref().map(|l| l.session.card.id);
-        let known = self.pairing().map(|(_, p)| p);
+        let in_use = self.sessions.session().map(|s| s.card.id);
+        let known = self.identity.pairing().map(|(_, p)| p);
         let used = |id: &CardId| {
             known
                 .as_ref()
@@ -191,7 +189,7 @@ impl Ctx {
 
     /// A lost card: a new epoch without it, then the server is told.
     pub(super) async fn remove_card(self: &Arc<Self>, which: &str) -> Done {
-        let (reader, own) = self.session_card()?;
+        let (reader, own) = self.sessions.session_card()?;
         let cards = self.vault_cards()?;
         let ids = cards
             .iter()
@@ -215,9 +213,10 @@ impl Ctx {
         };
         self.new_epoch(&reader, None, &without).await?;
         let conn = self
+            .sessions
             .session()
             .map(|s| s.conn)
-            .ok_or_else(|| engine(EngineError::Cancelled))?;
+            .ok_or_else(|| failure(EngineError::Cancelled))?;
         conn.revoke_card(card)
             .await
             .map_err(|e| server_reason(&e))?;
@@ -226,9 +225,9 @@ impl Ctx {
 
     /// A lost terminal: off the card, a new epoch without it, then the server is told.
     pub(super) async fn remove_terminal(self: &Arc<Self>, which: &str) -> Done {
-        let (reader, card) = self.session_card()?;
-        let list = self.newest_list().map_err(engine)?;
-        let list = list.ok_or_else(|| engine(EngineError::NotInVault))?;
+        let (reader, card) = self.sessions.session_card()?;
+        let list = self.database.newest_list().map_err(failure)?;
+        let list = list.ok_or_else(|| failure(EngineError::NotInVault))?;
         let all = list.body.terminals.iter();
         let ids = all.map(|t| (t.id(), t.id().to_string(), t.label.clone()));
         let terminal: TerminalId = one_of(ids, which).map_err(|n| {
@@ -237,13 +236,13 @@ impl Ctx {
                 format!("{n} of your terminals are called {which}; `simsync terminals list` shows them, and the first characters of an ID are enough"),
             )
         })?;
-        if Some(terminal) == self.terminal_id() {
+        if Some(terminal) == self.identity.terminal_id() {
             return Err(Failure::new(
                 Code::TerminalInUse,
                 "this is the terminal that you sit at; `simsync unpair` takes it out in good order",
             ));
         }
-        let mut pin = self.card_pin(None, false, &reader).await?;
+        let mut pin = self.pins.card_pin(None, false, &reader).await?;
         self.take_off(&reader, &mut pin, &[terminal]).await?;
         let without = Revoked {
             cards: Vec::new(),
@@ -251,9 +250,10 @@ impl Ctx {
         };
         self.new_epoch(&reader, Some(pin), &without).await?;
         let conn = self
+            .sessions
             .session()
             .map(|s| s.conn)
-            .ok_or_else(|| engine(EngineError::Cancelled))?;
+            .ok_or_else(|| failure(EngineError::Cancelled))?;
         conn.revoke_terminal(terminal)
             .await
             .map_err(|e| server_reason(&e))?;

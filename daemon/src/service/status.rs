@@ -1,17 +1,16 @@
 //! The status that everybody sees, and lists.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use simsync_codes::{CardState, Code, State as Word};
 
 use super::Ctx;
-use super::view::Stored;
 use crate::api::{
     CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, Reason,
     SimStatus, Status, TerminalStatus,
 };
 use crate::core::{CardPhase, Server, SessionPhase, State};
+use crate::database::Stored;
 use crate::outstanding::{question_of, questions};
 use crate::store::StoreError;
 
@@ -22,10 +21,10 @@ fn store_failure(e: &StoreError) -> Failure {
 impl Ctx {
     /// The status now. Where the database cannot be read that is said, and nothing is claimed to be in sync.
     pub fn status(&self, state: &State) -> Status {
-        let terminal = self.terminal();
+        let terminal = self.identity.terminal();
         let pairing = terminal.as_ref().and_then(|t| t.pairing.clone());
         let (mut word, mut reasons) = (state.word(), state.reasons());
-        let stored = self.view.now().stored.unwrap_or_else(|why| {
+        let stored = self.database.view().now().stored.unwrap_or_else(|why| {
             word = Word::Attention;
             reasons.insert(0, Reason::new(Code::Store, why));
             Arc::default()
@@ -35,7 +34,7 @@ impl Ctx {
             reasons,
             subscriber: pairing.as_ref().map(|p| p.subscriber.to_string()),
             terminal: terminal.as_ref().map(|t| t.id().to_string()),
-            label: self.label_by(stored.key_object.as_ref()),
+            label: self.identity.label_by(stored.key_object.as_ref()),
             server: pairing.map(|p| p.server),
             online: match state.server {
                 Server::Unknown => None,
@@ -63,28 +62,26 @@ impl Ctx {
             terminals: self.terminals(&stored),
             login_active: state.login_active,
             login_locked: state.login_locked,
-            unsealed: self.key().is_some(),
-            session: self.live().as_ref().map(|l| l.session.statement.n),
+            unsealed: self.identity.key().is_some(),
+            session: self.sessions.session().map(|s| s.statement.n),
             sequence: stored.sequence,
             tails_waiting: u32::try_from(stored.tails_waiting).unwrap_or(u32::MAX),
             sealed_changes: stored.sealed_changes,
             conflicts: u32::try_from(stored.conflicts).unwrap_or(u32::MAX),
             need_attention: state.outstanding.person,
             tried_again: state.outstanding.waiting,
-            last_sync_ms: match self.last_sync.load(Ordering::Relaxed) {
-                0 => None,
-                t => Some(t),
-            },
+            last_sync_ms: self.notes.last_sync(),
             last_error: state.last_error.clone(),
-            marks: self.marks(),
-            last_tail: self.last_tail(),
+            marks: self.notes.marks(),
+            last_tail: self.notes.last_tail(),
             jobs: self.jobs.numbers(),
         }
     }
 
     fn terminals(&self, stored: &Stored) -> Vec<TerminalStatus> {
-        let own = self.terminal_id();
+        let own = self.identity.terminal_id();
         let unsettled: Vec<[u8; 8]> = self
+            .sessions
             .live()
             .as_ref()
             .map(|l| l.unsettled.iter().map(|u| u.terminal).collect())
@@ -116,6 +113,7 @@ impl Ctx {
     /// The newest commits, newest first.
     pub fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
         let objects = self
+            .database
             .stored(|s| s.key_objects())
             .map_err(|e| store_failure(&e))?;
         let label = |id: &simsync_card::ids::TerminalId| {
@@ -127,6 +125,7 @@ impl Ctx {
                 .map_or_else(|| id.short(), |t| t.label.clone())
         };
         let commits = self
+            .database
             .stored(|s| s.newest_commits(limit))
             .map_err(|e| store_failure(&e))?;
         Ok(commits
@@ -146,9 +145,11 @@ impl Ctx {
     /// What is not where it should be.
     pub fn outstanding(&self) -> Result<Vec<OutstandingEntry>, Failure> {
         let collections = self
+            .database
             .stored(|s| s.collections())
             .map_err(|e| store_failure(&e))?;
         let rows = self
+            .database
             .stored(|s| s.outstanding())
             .map_err(|e| store_failure(&e))?;
         Ok(rows
@@ -172,9 +173,11 @@ impl Ctx {
     /// Kept-aside versions.
     pub fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
         let collections = self
+            .database
             .stored(|s| s.collections())
             .map_err(|e| store_failure(&e))?;
         let rows = self
+            .database
             .stored(|s| s.conflicts())
             .map_err(|e| store_failure(&e))?;
         Ok(rows

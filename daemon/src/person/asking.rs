@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use simsync_codes::Code;
 use tokio::sync::watch;
 
-use super::Ctx;
-use super::secrets::agent_reason;
 use crate::api::{Agents, Caller, Reason, Secret, SecretRequest};
 use crate::core::Unlocks;
+use crate::reasons::agent_reason;
 
 tokio::task_local! {
     static ASKS: Asks;
@@ -24,7 +23,7 @@ enum Asks {
 }
 
 /// Does work for a caller; none: nobody's order leads to it. Once `stops` changes it waits for no person any more.
-pub(super) async fn on_behalf<T>(
+pub async fn on_behalf<T>(
     by: Option<Caller>,
     stops: watch::Receiver<()>,
     work: impl Future<Output = T>,
@@ -34,7 +33,7 @@ pub(super) async fn on_behalf<T>(
 
 /// Waits for a person, unless the order that leads to it was stopped, since it began: its card was removed, or it was
 /// cancelled. What comes after a removal must not wait for whoever left a prompt open.
-pub(super) async fn unless_stopped<T>(person: impl Future<Output = T>) -> Result<T, Reason> {
+pub async fn unless_stopped<T>(person: impl Future<Output = T>) -> Result<T, Reason> {
     let stopped = async {
         if let Ok(Asks::Order(_, mut stops)) = ASKS.try_with(Clone::clone)
             && stops.changed().await.is_ok()
@@ -54,12 +53,23 @@ pub(super) async fn unless_stopped<T>(person: impl Future<Output = T>) -> Result
 }
 
 /// Opens a session for whoever orders that.
-pub(super) async fn asking<T>(asks: Arc<OpeningAsks>, work: impl Future<Output = T>) -> T {
+pub async fn asking<T>(asks: Arc<OpeningAsks>, work: impl Future<Output = T>) -> T {
     ASKS.scope(Asks::Opening(asks), work).await
 }
 
+/// Asks whom the work at hand asks.
+pub async fn ask(agents: &dyn Agents, request: SecretRequest) -> Result<Secret, Reason> {
+    match ASKS.try_with(Clone::clone) {
+        Ok(Asks::Opening(asks)) => asks.ask(request).await,
+        Ok(Asks::Order(by, _)) => unless_stopped(agents.ask(by, request))
+            .await?
+            .map_err(agent_reason),
+        Err(_) => agents.ask(None, request).await.map_err(agent_reason),
+    }
+}
+
 /// Whose agents are asked now, and are shown what is made.
-pub(super) fn asker() -> Option<Caller> {
+pub fn asker() -> Option<Caller> {
     match ASKS.try_with(Clone::clone).ok()? {
         Asks::Order(by, _) => by,
         Asks::Opening(asks) => asks.turn().0,
@@ -70,7 +80,7 @@ pub(super) fn asker() -> Option<Caller> {
 type Turn = (Option<Caller>, Option<Caller>);
 
 /// Whom one opening asks.
-pub(super) struct OpeningAsks {
+pub struct OpeningAsks {
     orders: watch::Receiver<Unlocks>,
     agents: Arc<dyn Agents>,
     turns: Mutex<Turns>,
@@ -84,8 +94,17 @@ struct Turns {
 }
 
 impl OpeningAsks {
+    /// Whom an opening that begins now asks.
+    pub fn new(orders: watch::Receiver<Unlocks>, agents: Arc<dyn Agents>) -> Arc<Self> {
+        Arc::new(Self {
+            orders,
+            agents,
+            turns: Mutex::default(),
+        })
+    }
+
     /// Who was asked last, if anybody was.
-    pub(super) fn last(&self) -> Option<Turn> {
+    pub fn last(&self) -> Option<Turn> {
         self.turns().last.clone()
     }
 
@@ -139,27 +158,5 @@ impl OpeningAsks {
         }
         // Nobody orders any more.
         std::future::pending().await
-    }
-}
-
-impl Ctx {
-    /// Whom an opening that begins now asks.
-    pub(super) fn opening_asks(&self) -> Arc<OpeningAsks> {
-        Arc::new(OpeningAsks {
-            orders: self.unlocks.subscribe(),
-            agents: self.agents.clone(),
-            turns: Mutex::default(),
-        })
-    }
-
-    /// Asks whom the work at hand asks.
-    pub(super) async fn ask_whom_it_asks(&self, request: SecretRequest) -> Result<Secret, Reason> {
-        match ASKS.try_with(Clone::clone) {
-            Ok(Asks::Opening(asks)) => asks.ask(request).await,
-            Ok(Asks::Order(by, _)) => unless_stopped(self.agents.ask(by, request))
-                .await?
-                .map_err(agent_reason),
-            Err(_) => self.agents.ask(None, request).await.map_err(agent_reason),
-        }
     }
 }

@@ -7,10 +7,20 @@ use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::head::Verdict;
 
-use crate::api::{Failure, Reason};
+use crate::api::{AgentError, Failure, Reason};
 use crate::card::CardError;
 use crate::core::{OpenFailure, Outcome};
 use crate::engine::EngineError;
+
+/// A reason for an agent that gave nothing.
+pub fn agent_reason(e: AgentError) -> Reason {
+    let code = match e {
+        AgentError::NoAgent => Code::NoAgent,
+        AgentError::Declined => Code::PinDeclined,
+        AgentError::TimedOut => Code::PinTimeout,
+    };
+    Reason::new(code, e.to_string())
+}
 
 /// What it is called that no answer came from the card.
 fn no_answer(e: &CardError) -> Code {
@@ -105,7 +115,8 @@ pub fn server_reason(e: &ClientError) -> Reason {
     Reason::new(code, e.to_string())
 }
 
-pub(super) fn server_failure(e: &ClientError) -> OpenFailure {
+/// The same, as an opening's failure: a server that cannot be reached is tried again.
+pub fn server_failure(e: &ClientError) -> OpenFailure {
     if e.is_transient() {
         OpenFailure::Offline(server_reason(e))
     } else {
@@ -113,7 +124,8 @@ pub(super) fn server_failure(e: &ClientError) -> OpenFailure {
     }
 }
 
-pub(super) fn engine_failure(e: impl Into<EngineError>) -> OpenFailure {
+/// A failure of the engine, as an opening's.
+pub fn engine_failure(e: impl Into<EngineError>) -> OpenFailure {
     match e.into() {
         EngineError::Server(e) => server_failure(&e),
         EngineError::Cancelled => OpenFailure::Gone,
@@ -121,7 +133,8 @@ pub(super) fn engine_failure(e: impl Into<EngineError>) -> OpenFailure {
     }
 }
 
-pub(super) fn card_failure(e: &CardError) -> OpenFailure {
+/// A failure of the card, as an opening's: none where the card is out.
+pub fn card_failure(e: &CardError) -> OpenFailure {
     if e.is_removal() {
         OpenFailure::Gone
     } else {
@@ -170,7 +183,7 @@ pub fn engine_reason(e: &EngineError) -> Reason {
 }
 
 /// The same, as an order's failure.
-pub(super) fn failure(e: impl Into<EngineError>) -> Failure {
+pub fn failure(e: impl Into<EngineError>) -> Failure {
     engine_reason(&e.into()).into()
 }
 

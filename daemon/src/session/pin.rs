@@ -5,14 +5,14 @@ use simsync_card::connection::Taken;
 use simsync_card::pinpad::PinPad;
 use simsync_card::status::{Pad, Status};
 
-use super::reasons::{card_failure, card_reason};
 use crate::api::{Failure, Reason};
 use crate::card::CardError;
 use crate::core::OpenFailure;
+use crate::reasons::{card_failure, card_reason};
 
 /// The PIN of an operation.
 #[derive(Debug, Clone)]
-pub(super) enum CardPin {
+pub enum CardPin {
     /// An agent gave it.
     Typed(Pin),
     /// It will be typed on the reader.
@@ -21,10 +21,10 @@ pub(super) enum CardPin {
 
 /// What is known of an entry to come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PadEntry {
-    pub(super) pad: PinPad,
-    pub(super) tries_left: Option<u8>,
-    pub(super) retry: bool,
+pub struct PadEntry {
+    pub pad: PinPad,
+    pub tries_left: Option<u8>,
+    pub retry: bool,
 }
 
 impl From<Pin> for CardPin {
@@ -36,7 +36,7 @@ impl From<Pin> for CardPin {
 impl CardPin {
     /// VERIFY. With a pad it blocks until the person is done; if nobody waits for the outcome then (the card was given up
     /// meanwhile), nothing follows.
-    pub(super) fn verify(
+    pub fn verify(
         &self,
         applet: &mut Applet<Taken<'_>>,
         wanted: &dyn Fn() -> bool,
@@ -55,7 +55,7 @@ impl CardPin {
     }
 
     /// Verified once: what was said of wrong ones before is over.
-    pub(super) fn proven(self) -> Self {
+    pub fn proven(self) -> Self {
         match self {
             Self::Pad(entry) => Self::Pad(PadEntry {
                 tries_left: None,
@@ -69,7 +69,7 @@ impl CardPin {
 
 /// Why a command with a PIN gave nothing.
 #[derive(Debug)]
-pub(super) enum PinError {
+pub enum PinError {
     /// There is no PIN.
     NotGiven(Reason),
     /// The card, or its reader, said no.
@@ -84,7 +84,7 @@ impl From<CardError> for PinError {
 
 impl PinError {
     /// What the card says of the PIN, or the reader of its pad.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub fn status(&self) -> Option<Status> {
         match self {
             Self::Card(CardError::Client(e)) => e.status(),
             _ => None,
@@ -92,7 +92,7 @@ impl PinError {
     }
 
     /// How often a wrong PIN may be tried again, if it was that.
-    pub(super) fn tries_left(&self) -> Option<u8> {
+    pub fn tries_left(&self) -> Option<u8> {
         match self.status() {
             Some(Status::Wrong { tries_left, .. }) if tries_left > 0 => Some(tries_left),
             _ => None,

@@ -159,7 +159,7 @@ pub struct Opened {
 /// VERIFY (unless the PIN is none: then it was verified before) and OPEN SESSION.
 ///
 /// Without a PIN, and with the PIN state lost, the answer is [`simsync_card::status::Status::RightMissing`].
-pub(super) fn open(
+pub fn open(
     card: &mut OpenCard<'_>,
     pin: Option<&CardPin>,
     o: &Opening,
@@ -227,7 +227,7 @@ fn open_selected(
 }
 
 /// VERIFY and SIGN in one transaction.
-pub(super) fn sign(
+pub fn sign(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     domain: SignDomain,
@@ -240,7 +240,7 @@ pub(super) fn sign(
 }
 
 /// VERIFY, READ INFO, READ KEYS.
-pub(super) fn read(
+pub fn read(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     nonce: &[u8; 32],
@@ -252,7 +252,7 @@ pub(super) fn read(
 }
 
 /// VERIFY and SET SERVER.
-pub(super) fn set_server(
+pub fn set_server(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     server: &str,
@@ -265,7 +265,7 @@ pub(super) fn set_server(
 }
 
 /// VERIFY and ADD TERMINAL for each; a card without room for more has taken in the first ones.
-pub(super) fn take_in(
+pub fn take_in(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     terminals: &[TerminalEntry],
@@ -292,7 +292,7 @@ pub(super) fn take_in(
 }
 
 /// VERIFY and REMOVE TERMINAL.
-pub(super) fn remove_terminal(
+pub fn remove_terminal(
     card: &mut OpenCard<'_>,
     pin: &CardPin,
     terminal: &TerminalId,

@@ -1,0 +1,61 @@
+//! The work that runs, one piece at a time, and the ways to stop it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use crate::engine::Cancel;
+
+/// The work that runs.
+#[derive(Default)]
+pub struct Works {
+    cancel: Mutex<Cancel>,
+    /// Changes when the work that runs is given up.
+    abandoned: watch::Sender<()>,
+    /// Changes when the order that runs may wait for no person any more.
+    stopped: watch::Sender<()>,
+    /// Held by an engine as long as it works; also by one whose work was given up.
+    engine_works: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Works {
+    /// A new piece of work begins: its stop, which takes the place of the one before.
+    pub fn begin(&self) -> Cancel {
+        let cancel = Cancel::default();
+        *self.cancel.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
+        cancel
+    }
+
+    /// Waits until no engine works; none does while this is held.
+    pub async fn no_engine_works(&self) -> OwnedMutexGuard<()> {
+        self.engine_works.clone().lock_owned().await
+    }
+
+    /// Stops the work that runs.
+    pub fn stop(&self) {
+        let cancel = self.cancel.lock().unwrap_or_else(PoisonError::into_inner);
+        cancel.cancel();
+        self.wait_for_no_person();
+    }
+
+    /// Stops it, and waits for nothing that it waits for.
+    pub fn abandon(&self) {
+        self.stop();
+        self.abandoned.send_replace(());
+    }
+
+    /// The order that runs goes on, but waits for no person any more.
+    pub fn wait_for_no_person(&self) {
+        self.stopped.send_replace(());
+    }
+
+    /// Changes when the work that runs now is given up.
+    pub fn given_up(&self) -> watch::Receiver<()> {
+        self.abandoned.subscribe()
+    }
+
+    /// Changes when the order that runs now may wait for no person any more.
+    pub fn stops(&self) -> watch::Receiver<()> {
+        self.stopped.subscribe()
+    }
+}
