@@ -1,16 +1,18 @@
 //! The person: asked for secrets, shown what was made, and how the terminal's key is unsealed with their PIN.
 
-use simsync_codes::Code;
 use std::sync::Arc;
 
 use simsync_card::sign::SecretKey;
+use simsync_codes::Code;
 use tokio::sync::watch;
 
 use super::asking::{self, OpeningAsks, asker, unless_stopped};
 use crate::api::{
-    AgentError, Agents, Caller, PadRequest, PadShown, Reason, Secret, SecretKind, SecretRequest,
+    AgentError, Agents, Caller, Failure, PadRequest, PadShown, Reason, Secret, SecretKind,
+    SecretRequest,
 };
 use crate::core::Unlocks;
+use crate::engine::fresh_rng;
 use crate::identity::{Identity, Terminal, UnsealError};
 use crate::reasons::agent_reason;
 
@@ -148,5 +150,27 @@ impl Person {
             Code::TerminalPinIncorrect,
             "the terminal PIN is wrong",
         ))
+    }
+
+    /// Seals the terminal's key under a new PIN.
+    pub async fn change_terminal_pin(&self, identity: &Identity) -> Result<(), Failure> {
+        let mut terminal = identity
+            .terminal()
+            .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
+        let key = self.unseal_asking(&terminal).await?;
+        let new = self
+            .ask(SecretKind::NewTerminalPin, None, false, None)
+            .await?;
+        let (resealed, result) = tokio::task::spawn_blocking(move || {
+            let r = terminal.reseal(&key, &new, &mut fresh_rng());
+            (terminal, r)
+        })
+        .await
+        .map_err(|_| Failure::new(Code::Internal, "sealing failed"))?;
+        result.map_err(|e| Failure::new(Code::TerminalPinShort, e.to_string()))?;
+        identity
+            .update_terminal(|t| t.key = resealed.key)
+            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
+        Ok(())
     }
 }

@@ -73,10 +73,11 @@ async fn b4_a_removal_waits_for_nothing() {
         read_only: None,
     };
     service.state.work = Some(Work::Sync);
-    let ctx = service.ctx.clone();
-    ctx.sessions
+    let rooms = service.rooms.clone();
+    rooms
+        .sessions
         .keys()
-        .put(some_keys(), ctx.sessions.keys().generation())
+        .put(some_keys(), rooms.sessions.keys().generation())
         .unwrap();
     let runtime = tokio::runtime::Handle::current();
     let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
@@ -84,7 +85,7 @@ async fn b4_a_removal_waits_for_nothing() {
     // The database hangs, this terminal's file hangs in the middle of being written, and so do all who want something of them.
     let (let_go, hangs) = mpsc::channel::<()>();
     let (is_held, held) = oneshot::channel();
-    let holder = ctx.clone();
+    let holder = rooms.clone();
     let disk = std::thread::spawn(move || {
         holder.database.stored(|store| {
             let _database = store.hang();
@@ -95,7 +96,7 @@ async fn b4_a_removal_waits_for_nothing() {
     });
     held.await.unwrap();
     for _ in 0..16 {
-        let (a, b) = (ctx.clone(), ctx.clone());
+        let (a, b) = (rooms.clone(), rooms.clone());
         tokio::spawn(async move { a.identity.label(&a.database) });
         tokio::spawn(async move { b.identity.update_terminal(|_| ()) });
     }
@@ -107,10 +108,10 @@ async fn b4_a_removal_waits_for_nothing() {
         Event::Server(true),
         Event::Card(CardEvent::CardRemoved(READER.to_owned())),
     ] {
-        ctx.events.emit(event);
+        rooms.events.emit(event);
     }
     let began = Instant::now();
-    while ctx.sessions.keys().with(|_| ()).is_ok() {
+    while rooms.sessions.keys().with(|_| ()).is_ok() {
         assert!(began.elapsed() < DEADLINE, "the keys are here still");
         std::thread::yield_now();
     }
@@ -125,7 +126,7 @@ async fn b4_a_removal_waits_for_nothing() {
 
     // The sync that was stopped ends, and so does the daemon.
     let (work, outcome) = (Work::Sync, crate::core::Outcome::Cancelled);
-    ctx.events.emit(Event::WorkEnded { work, outcome });
-    ctx.events.emit(Event::Stop);
+    rooms.events.emit(Event::WorkEnded { work, outcome });
+    rooms.events.emit(Event::Stop);
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
 }

@@ -1,5 +1,6 @@
 //! Cards, and sessions on them: what is done with a card, with which PIN, and what of it lives while a session is open.
 
+mod access;
 pub mod card_ops;
 mod heads;
 mod opening;
@@ -8,8 +9,9 @@ mod pins;
 mod refused_pins;
 mod sessions;
 
+pub use access::{CardAccess, CardView, random};
 pub use heads::{CardHead, witness_of};
 pub use opening::{Known, Prepared};
 pub use pin::{CardPin, PinError};
-pub use pins::{CardPins, hint};
+pub use pins::CardPins;
 pub use sessions::{CardSessions, Live};

@@ -1,14 +1,17 @@
 //! Jobs: long work that somebody ordered, with progress, a review, cancelling and a result.
 
-use simsync_codes::{Code, JobState};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use simsync_codes::{Code, JobState};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::{Caller, Failure, Job, JobControl, JobStatus, Reason};
 use crate::engine::{Progress, ReviewEntry};
+
+/// What a job gives in the end: values by name, or why it failed.
+pub type Done = Result<BTreeMap<String, String>, Failure>;
 
 /// Entries of a review that are shown one by one; the rest is counted.
 const REVIEW_MAX: usize = 10_000;

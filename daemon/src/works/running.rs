@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedMutexGuard, watch};
 
+use super::jobs::Jobs;
 use crate::engine::Cancel;
 
 /// The work that runs.
 #[derive(Default)]
 pub struct Works {
+    jobs: Jobs,
     cancel: Mutex<Cancel>,
     /// Changes when the work that runs is given up.
     abandoned: watch::Sender<()>,
@@ -19,6 +21,11 @@ pub struct Works {
 }
 
 impl Works {
+    /// The jobs by which users follow it.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
     /// A new piece of work begins: its stop, which takes the place of the one before.
     pub fn begin(&self) -> Cancel {
         let cancel = Cancel::default();
@@ -33,8 +40,8 @@ impl Works {
 
     /// Stops the work that runs.
     pub fn stop(&self) {
-        let cancel = self.cancel.lock().unwrap_or_else(PoisonError::into_inner);
-        cancel.cancel();
+        let cancel = self.cancel.lock();
+        cancel.unwrap_or_else(PoisonError::into_inner).cancel();
         self.wait_for_no_person();
     }
 

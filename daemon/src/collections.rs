@@ -1,23 +1,41 @@
-//! Registering collections on this terminal.
+//! Collections on this terminal: added, removed, and the owner's answers to questions about them.
 
-use super::Ctx;
-use super::orders::{Done, report_values};
-use crate::api::Failure;
-use crate::engine::{EngineError, SyncOptions};
-use crate::outstanding::{Report, question_of, questions};
-use crate::reasons::{engine_reason, server_reason};
-use crate::store::Collection;
-use crate::works::JobHandle;
-use simsync_codes::Code;
-use simsync_vault::ids::CollectionId;
-use simsync_vault::keyobject::KeyObjectBody;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-impl Ctx {
-    pub(super) async fn add_collection(
-        self: &Arc<Self>,
+use simsync_codes::Code;
+use simsync_vault::ids::CollectionId;
+use simsync_vault::keyobject::KeyObjectBody;
+
+use crate::api::Failure;
+use crate::database::Database;
+use crate::engine::{EngineError, SyncOptions};
+use crate::identity::Identity;
+use crate::membership::Signing;
+use crate::outstanding::{Report, question_of, questions};
+use crate::reasons::{engine_reason, server_reason};
+use crate::session::CardSessions;
+use crate::store::Collection;
+use crate::works::{Done, Folders, JobHandle, Syncs, report_values};
+
+/// Adds and removes collections.
+pub struct Collections {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) syncs: Arc<Syncs>,
+    pub(crate) folders: Arc<Folders>,
+    /// The folder of our own files.
+    pub(crate) own_files: PathBuf,
+}
+
+impl Collections {
+    /// Syncs a folder here from now on, as a new collection or as one of the vault, and syncs it once. The vault's list is signed
+    /// first: the server lets a terminal write only what that names.
+    pub async fn add_collection(
+        &self,
         attribute: &str,
         name: &str,
         path: &str,
@@ -63,7 +81,8 @@ impl Ctx {
             }
             Ok(Vec::new())
         };
-        self.commit_key_object(add, SyncOptions::default(), Some(job))
+        self.signing
+            .commit_key_object(add, SyncOptions::default(), Some(job))
             .await?;
         if found.is_none() {
             self.database
@@ -82,8 +101,8 @@ impl Ctx {
             .stored(|s| s.set_root(pk, Some(&root)))
             .map_err(store)?;
         self.want_history(&id).await?;
-        self.collections_changed();
-        let synced = self.run_sync(SyncOptions::default(), Some(job)).await;
+        self.folders.changed();
+        let synced = self.syncs.run_sync(SyncOptions::default(), Some(job)).await;
         let report = synced.map_err(|e| match e {
             // From here on it is a collection of this terminal, whoever stops its first sync.
             EngineError::Cancelled => Failure::new(
@@ -98,7 +117,7 @@ impl Ctx {
     }
 
     /// Packs of a collection that this terminal did not sync until now.
-    pub(super) async fn want_history(&self, id: &CollectionId) -> Result<(), Failure> {
+    async fn want_history(&self, id: &CollectionId) -> Result<(), Failure> {
         let conn = self.sessions.session().map(|s| s.conn);
         let conn = conn.ok_or_else(|| Failure::new(Code::Locked, "no session is open"))?;
         let packs = match conn.packs(*id).await {
@@ -116,7 +135,7 @@ impl Ctx {
         Ok(())
     }
 
-    pub(super) fn usable_root(&self, path: &str) -> Result<String, Failure> {
+    fn usable_root(&self, path: &str) -> Result<String, Failure> {
         let bad = |s: String| Failure::new(Code::BadArgument, s);
         let path = PathBuf::from(path);
         if !path.is_absolute() {
@@ -130,8 +149,8 @@ impl Ctx {
             return Err(bad(format!("{} is not a folder", real.display())));
         }
         let overlaps = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
-        let state = self.paths.database.parent().unwrap_or(Path::new("/"));
-        let state = std::fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
+        let state = &self.own_files;
+        let state = std::fs::canonicalize(state).unwrap_or_else(|_| state.clone());
         if overlaps(&state, &real) {
             return Err(bad(format!(
                 "{} holds simsync's own files; choose another folder",
@@ -157,11 +176,13 @@ impl Ctx {
             .ok_or_else(|| bad("the path of a collection's folder must be valid UTF-8".to_owned()))
     }
 
-    pub(super) async fn remove_collection(self: &Arc<Self>, which: &str, job: &JobHandle) -> Done {
+    /// Syncs a collection here no more; its folder stays. Answers `left`: files that were not uploaded.
+    pub async fn remove_collection(&self, which: &str, job: &JobHandle) -> Done {
         let store = |e: crate::store::StoreError| Failure::new(Code::Store, e.to_string());
         let c = self.synced_collection(which)?;
         // What was written here goes up first, as far as that is possible: what is in the way may be why it is removed.
         let report = self
+            .syncs
             .run_sync(SyncOptions::default(), Some(job))
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
@@ -187,22 +208,23 @@ impl Ctx {
             Ok(Vec::new())
         };
         let options = SyncOptions {
-            key_object: Some(self.sign_key_object(remove).await?),
+            key_object: Some(self.signing.sign_key_object(remove).await?),
             ..SyncOptions::default()
         };
         self.database
             .stored(|s| s.set_root(c.pk, None))
             .map_err(store)?;
-        self.collections_changed();
-        self.run_sync(options, None)
+        self.folders.changed();
+        self.syncs
+            .run_sync(options, None)
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
-        self.tell_outstanding();
+        self.folders.tell_outstanding();
         Ok(BTreeMap::from([("left".to_owned(), left.to_string())]))
     }
 
     /// The collection of an answer, and the questions that it is to. A yes to deletions is to what was shown, and to no other.
-    pub(super) fn asked(
+    pub fn asked(
         &self,
         which: &str,
         deleted: bool,
@@ -225,7 +247,7 @@ impl Ctx {
     }
 
     /// A collection that is synced here, by its name or ID.
-    pub(super) fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
+    fn synced_collection(&self, which: &str) -> Result<Collection, Failure> {
         let all = self.database.stored(|s| s.collections());
         let all = all.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
         all.into_iter()

@@ -2,27 +2,30 @@
 //! the new card takes the terminals in when it is first used. Each step is an order of its own, so a person can change
 //! cards in between, and go on another day.
 
-use simsync_codes::Code;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simsync_card::client::{Lifecycle, Selected};
 use simsync_card::ids::{CardId, SubscriberId, TerminalId};
+use simsync_codes::Code;
 use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{KeyObjectBody, RECOVERY_ID, Recipient};
 
-use super::Ctx;
-use super::orders::Done;
+use super::epochs::Epochs;
+use super::signing::Signing;
+use super::slots::Slots;
 use crate::api::{Failure, VaultCard};
 use crate::config::read_json;
+use crate::database::Database;
 use crate::engine::{EngineError, SyncOptions, TrustedCard, fresh_rng};
-use crate::identity::Pairing;
+use crate::identity::{Identity, Pairing};
 use crate::paths::write_atomically;
 use crate::reasons::{card_reason, failure, server_reason};
-use crate::session::card_ops;
 use crate::session::card_ops::CARD_DEADLINE;
+use crate::session::{CardAccess, CardPins, CardSessions, card_ops};
+use crate::works::Done;
 
 /// Newest version of `spare.json`.
 const SPARE_VERSION: u32 = 1;
@@ -62,12 +65,26 @@ fn step(spare: &Spare, next: &str) -> BTreeMap<String, String> {
     ])
 }
 
-impl Ctx {
+/// The person's cards and terminals beside the one that is in use.
+pub struct Spares {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) access: Arc<CardAccess>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) epochs: Arc<Epochs>,
+    /// A card that is being added.
+    pub(crate) file: PathBuf,
+}
+
+impl Spares {
     /// One step of `simsync card add`, the one that the cards in the readers allow. Answers `next`: `main-card`,
     /// `new-card` (it is unlocked then, and takes the terminals in).
-    pub(super) async fn add_card(self: &Arc<Self>) -> Done {
+    pub async fn add_card(&self) -> Done {
         let (_, pairing) = self.identity.pairing()?;
-        let mut kept = Spare::load(&self.paths.spare, &pairing.subscriber)?;
+        let mut kept = Spare::load(&self.file, &pairing.subscriber)?;
         let mut unknown = None;
         for reader in self.sessions.card_readers() {
             // Known, and in use.
@@ -106,7 +123,7 @@ impl Ctx {
     }
 
     fn is_known(&self, selected: &Selected, pairing: &Pairing) -> bool {
-        let known = self.known_cards(pairing);
+        let known = self.slots.known_cards(pairing);
         known
             .iter()
             .any(|c| selected.is_card_of(c, &pairing.subscriber))
@@ -114,7 +131,7 @@ impl Ctx {
 
     /// The new card's PIN (with its change, when due), what it says of itself, and its keys from itself.
     async fn read_spare(&self, reader: &str, pairing: &Pairing) -> Result<Spare, Failure> {
-        let (_, view) = self.read_card(reader).await?;
+        let (_, view) = self.access.read_card(reader).await?;
         if view.info.subscriber != pairing.subscriber {
             return Err(Failure::new(
                 Code::CardMismatch,
@@ -134,12 +151,12 @@ impl Ctx {
             label: view.info.label,
         };
         let text = serde_json::to_vec_pretty(&spare).map_err(not_written)?;
-        write_atomically(&self.paths.spare, &text).map_err(not_written)?;
+        write_atomically(&self.file, &text).map_err(not_written)?;
         Ok(spare)
     }
 
     /// The card in use signs a key object that names the new one; the vault key is wrapped to its own keys.
-    async fn name_spare(self: &Arc<Self>, spare: &Spare) -> Done {
+    async fn name_spare(&self, spare: &Spare) -> Done {
         let (_, main) = self.sessions.session_card()?;
         let list = self.database.newest_list().map_err(failure)?;
         let named = list.is_some_and(|l| l.body.recipient(&spare.card.id).is_some());
@@ -158,10 +175,11 @@ impl Ctx {
                 });
                 Ok(vec![wrap])
             };
-            self.commit_key_object(name, SyncOptions::default(), None)
+            self.signing
+                .commit_key_object(name, SyncOptions::default(), None)
                 .await?;
         }
-        std::fs::remove_file(&self.paths.spare).map_err(not_written)?;
+        std::fs::remove_file(&self.file).map_err(not_written)?;
         Ok(step(spare, "new-card"))
     }
 
@@ -188,7 +206,7 @@ impl Ctx {
     }
 
     /// A lost card: a new epoch without it, then the server is told.
-    pub(super) async fn remove_card(self: &Arc<Self>, which: &str) -> Done {
+    pub async fn remove_card(&self, which: &str) -> Done {
         let (reader, own) = self.sessions.session_card()?;
         let cards = self.vault_cards()?;
         let ids = cards
@@ -211,7 +229,7 @@ impl Ctx {
             cards: vec![card],
             terminals: Vec::new(),
         };
-        self.new_epoch(&reader, None, &without).await?;
+        self.epochs.new_epoch(&reader, None, &without).await?;
         let conn = self
             .sessions
             .session()
@@ -224,7 +242,7 @@ impl Ctx {
     }
 
     /// A lost terminal: off the card, a new epoch without it, then the server is told.
-    pub(super) async fn remove_terminal(self: &Arc<Self>, which: &str) -> Done {
+    pub async fn remove_terminal(&self, which: &str) -> Done {
         let (reader, card) = self.sessions.session_card()?;
         let list = self.database.newest_list().map_err(failure)?;
         let list = list.ok_or_else(|| failure(EngineError::NotInVault))?;
@@ -243,12 +261,12 @@ impl Ctx {
             ));
         }
         let mut pin = self.pins.card_pin(None, false, &reader).await?;
-        self.take_off(&reader, &mut pin, &[terminal]).await?;
+        self.slots.take_off(&reader, &mut pin, &[terminal]).await?;
         let without = Revoked {
             cards: Vec::new(),
             terminals: vec![terminal],
         };
-        self.new_epoch(&reader, Some(pin), &without).await?;
+        self.epochs.new_epoch(&reader, Some(pin), &without).await?;
         let conn = self
             .sessions
             .session()

@@ -1,29 +1,50 @@
 //! Leaving: in good order, with everybody told; or at once, with nobody told.
 
-use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use simsync_card::client::Selected;
 use simsync_card::ids::TerminalId;
 use simsync_card::status::Status;
+use simsync_codes::Code;
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::KeyObjectBody;
 
-use super::Ctx;
-use super::orders::Done;
+use super::forgetting::Forgetting;
+use super::signing::Signing;
+use super::slots::Slots;
 use crate::api::Failure;
 use crate::core::Event;
+use crate::database::Database;
 use crate::engine::SyncOptions;
-use crate::identity::Pairing;
+use crate::events::Events;
+use crate::identity::{Identity, Pairing};
+use crate::link::ServerLink;
+use crate::person::Person;
 use crate::reasons::{card_reason, engine_reason, server_reason};
-use crate::session::card_ops;
 use crate::session::card_ops::CARD_DEADLINE;
-use crate::works::JobHandle;
+use crate::session::{CardPins, CardSessions, card_ops};
+use crate::works::{Done, JobHandle, Syncs, Works};
 
-impl Ctx {
+/// Undoes the pairing, where the owner wants that.
+pub struct Leaving {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) works: Arc<Works>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) syncs: Arc<Syncs>,
+    pub(crate) forgetting: Arc<Forgetting>,
+    pub(crate) events: Events,
+}
+
+impl Leaving {
     /// Undoes the pairing: closing commit, key object without this terminal, card, server, local keys.
-    pub(super) async fn unpair(self: &Arc<Self>, job: &JobHandle) -> Done {
+    pub async fn unpair(&self, job: &JobHandle) -> Done {
         let (_, pairing) = self.identity.pairing()?;
         if let Some(own) = self.identity.terminal_id()
             && pairing.leaving
@@ -34,6 +55,7 @@ impl Ctx {
         }
         // The long part, and the last that can be cancelled.
         let report = self
+            .syncs
             .run_sync(SyncOptions::default(), Some(job))
             .await
             .map_err(|e| Failure::from(engine_reason(&e)))?;
@@ -55,7 +77,7 @@ impl Ctx {
         };
         // Before the server can have it: whether it does is not known where its answer does not come.
         self.note_leaving(true)?;
-        if let Err(failure) = self.commit_key_object(leave, options, None).await {
+        if let Err(failure) = self.signing.commit_key_object(leave, options, None).await {
             if matches!(failure.code, Code::Offline | Code::Cancelled) {
                 self.events.emit(Event::Leaving);
             } else {
@@ -86,7 +108,7 @@ impl Ctx {
             .run(reader, CARD_DEADLINE, card_ops::look)
             .await;
         let selected = looked.map_err(|e| card_reason(&e))?;
-        let cards = self.known_cards(pairing);
+        let cards = self.slots.known_cards(pairing);
         let is_own = |s: &Selected| cards.iter().any(|c| s.is_card_of(c, &pairing.subscriber));
         if selected.as_ref().is_some_and(is_own) {
             return Ok(());
@@ -99,17 +121,17 @@ impl Ctx {
 
     /// The vault names this terminal no more, or the server is told to see to that: it and the card are told, then what is here
     /// is forgotten. Each may have been told before, and the answer was lost.
-    async fn finish_leaving(self: &Arc<Self>, reader: &str, own: TerminalId) -> Done {
+    async fn finish_leaving(&self, reader: &str, own: TerminalId) -> Done {
         let (terminal, pairing) = self.identity.pairing()?;
         // What the server is asked with.
         self.person.unsealed_key(&self.identity, &terminal).await?;
         let mut pin = self.pins.card_pin(None, false, reader).await?;
-        match self.remove_from_card(reader, &mut pin, own).await {
+        match self.slots.remove_from_card(reader, &mut pin, own).await {
             Ok(()) => {}
             Err(e) if e.status() == Some(Status::NotFound) => {}
             Err(e) => return Err(e.into()),
         }
-        let told = match self.connect(&pairing).await {
+        let told = match self.link.connect(&pairing).await {
             Ok(conn) => conn.revoke_terminal(own).await,
             Err(e) => Err(e),
         };
@@ -121,13 +143,13 @@ impl Ctx {
         // The session first: its end is still noted in what is forgotten then.
         self.sessions.wipe();
         self.events.emit(Event::SessionClosed);
-        self.forget_pairing()?;
+        self.forgetting.forget_pairing()?;
         Ok(BTreeMap::new())
     }
 
     /// Forgets the pairing here, and nothing else: neither card, server nor the other terminals are told. For a terminal that
     /// cannot leave in good order. Answers how many files' sealed changes were dropped with it.
-    pub(super) async fn forget_here(&self) -> Done {
+    pub async fn forget_here(&self) -> Done {
         let label = self.identity.label(&self.database);
         let dropped = self.database.stored(|s| s.sealed_changes());
         let dropped = dropped.map_err(|e| Failure::new(Code::Store, e.to_string()))?;
@@ -136,44 +158,10 @@ impl Ctx {
         // Work that was given up for this, or an opening that makes a new epoch, has stopped then, and writes nothing after it.
         self.works.stop();
         let _none = self.works.no_engine_works().await;
-        self.forget_pairing()?;
+        self.forgetting.forget_pairing()?;
         Ok(BTreeMap::from([
             ("label".to_owned(), label),
             ("dropped".to_owned(), dropped.to_string()),
         ]))
-    }
-
-    /// This terminal's key, certificate and everything of the vault are gone; the synced folders stay.
-    pub(super) fn forget_pairing(&self) -> Result<(), Failure> {
-        self.identity.set_key(None);
-        self.set_conn(None);
-        self.identity
-            .set_terminal(None)
-            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
-        self.forget_vault()?;
-        self.events.emit(Event::Pairing(false));
-        Ok(())
-    }
-
-    /// What was known of a vault belongs to the key that entered it: another key begins anew.
-    pub(super) fn forget_vault(&self) -> Result<(), Failure> {
-        self.database
-            .stored(|s| s.forget_vault())
-            .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
-        self.collections_changed();
-        if let Err(e) = std::fs::remove_file(&self.paths.spare)
-            && e.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(error = %e, "left behind");
-        }
-        for dir in [&self.paths.outbox, &self.paths.packs] {
-            let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            for file in files {
-                if let Err(e) = std::fs::remove_file(file.path()) {
-                    tracing::warn!(error = %e, path = %file.path().display(), "left behind");
-                }
-            }
-        }
-        Ok(())
     }
 }

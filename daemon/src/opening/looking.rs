@@ -4,15 +4,29 @@ use std::sync::Arc;
 
 use simsync_card::client::Selected;
 
-use super::Ctx;
 use crate::card::CardError;
 use crate::config::SimTrigger;
 use crate::core::{Event, Looked};
+use crate::events::Events;
+use crate::identity::Identity;
+use crate::membership::Slots;
+use crate::person::Person;
 use crate::reasons::card_reason;
-use crate::session::card_ops;
 use crate::session::card_ops::CARD_DEADLINE;
+use crate::session::{CardSessions, card_ops};
 
-impl Ctx {
+/// Looks at cards as they come.
+pub struct Looking {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) events: Events,
+    /// Whether a card without our applet may count as a SIM.
+    pub(crate) sim_trigger: SimTrigger,
+}
+
+impl Looking {
     /// SELECT, and whose card it is.
     pub fn look(self: Arc<Self>, reader: String) {
         tokio::spawn(async move {
@@ -26,7 +40,7 @@ impl Ctx {
                         .and_then(|t| t.pairing)
                         .and_then(|p| {
                             // M7: the subscriber that this terminal stored, and every card of its newest key object.
-                            let cards = self.known_cards(&p);
+                            let cards = self.slots.known_cards(&p);
                             cards
                                 .into_iter()
                                 .find(|c| selected.is_card_of(c, &p.subscriber))
@@ -49,7 +63,7 @@ impl Ctx {
     /// A card without our applet may be a SIM, which is presence. Asked only where SIMs count: the questions change what
     /// another program selected on a card that is none of ours.
     async fn look_for_sim(&self, reader: &str) -> Looked {
-        if self.config.sim_trigger == SimTrigger::Off {
+        if self.sim_trigger == SimTrigger::Off {
             return Looked::Foreign;
         }
         let read = self
@@ -64,7 +78,7 @@ impl Ctx {
     }
 
     /// SELECT; where somebody is there to give the PIN at once, the card is kept for a moment.
-    pub(super) async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
+    async fn select(&self, reader: &str) -> Result<Option<Selected>, CardError> {
         if !self.identity.is_paired() || !self.person.can_be_asked() || self.sessions.is_open() {
             return self
                 .sessions

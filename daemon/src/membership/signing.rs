@@ -1,27 +1,34 @@
 //! Key objects that this terminal makes: signed by the card, in force with the commit that first names them.
 
-use simsync_codes::Code;
 use std::sync::Arc;
 
 use simsync_card::client::SignDomain;
 use simsync_card::ids::Hash;
 use simsync_card::sign::Sig;
+use simsync_codes::Code;
 use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Wrap};
 
-use super::Ctx;
 use super::key_objects::next;
 use crate::api::{Failure, PadPurpose};
+use crate::database::Database;
 use crate::engine::{EngineError, SyncOptions, SyncReport};
 use crate::reasons::{engine_reason, failure};
-use crate::session::CardPin;
-use crate::session::card_ops;
-use crate::works::JobHandle;
+use crate::session::{CardPin, CardPins, CardSessions, card_ops};
+use crate::works::{JobHandle, Syncs};
 
-impl Ctx {
+/// Has the card of the session sign key objects, and what else only the owner may say.
+pub struct Signing {
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) syncs: Arc<Syncs>,
+}
+
+impl Signing {
     /// Asks for the PIN and signs the next key object of the same epoch. `change` makes it another one, and answers wraps
     /// for recipients that it adds.
-    pub(super) async fn commit_key_object(
-        self: &Arc<Self>,
+    pub async fn commit_key_object(
+        &self,
         change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
         options: SyncOptions,
         job: Option<&JobHandle>,
@@ -30,13 +37,13 @@ impl Ctx {
             key_object: Some(self.sign_key_object(change).await?),
             ..options
         };
-        let done = self.run_sync(options, job).await;
+        let done = self.syncs.run_sync(options, job).await;
         done.map_err(|e| engine_reason(&e).into())
     }
 
     /// The first half of it: what changes here with the list must not change where nobody signs.
-    pub(super) async fn sign_key_object(
-        self: &Arc<Self>,
+    pub async fn sign_key_object(
+        &self,
         change: impl FnOnce(&mut KeyObjectBody) -> Result<Vec<Wrap>, Failure>,
     ) -> Result<(KeyObject, Vec<Wrap>), Failure> {
         let (reader, card) = self.sessions.session_card()?;
@@ -55,7 +62,7 @@ impl Ctx {
 
     /// VERIFY, SIGN over a key object. The PIN is asked for if it is not known yet, and again after a wrong one while the
     /// card has tries; the right one is answered.
-    pub(super) async fn sign_list(
+    pub async fn sign_list(
         &self,
         reader: &str,
         body: KeyObjectBody,
@@ -69,7 +76,7 @@ impl Ctx {
     }
 
     /// VERIFY and SIGN; the PIN is asked for where it is not given, and again while the card has tries. Answers it, too.
-    pub(super) async fn sign_on_card(
+    pub async fn sign_on_card(
         &self,
         reader: &str,
         domain: SignDomain,

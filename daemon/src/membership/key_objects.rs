@@ -20,7 +20,7 @@ pub fn next(before: &KeyObject, signer: CardId) -> KeyObjectBody {
 }
 
 /// The key object of the next epoch, without what was revoked, and its wraps.
-pub(super) fn next_epoch(
+pub fn next_epoch(
     before: &KeyObject,
     signer: CardId,
     revoked: &Revoked,

@@ -9,28 +9,36 @@ use simsync_protocol::client::{ClientError, Connection};
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
-use super::Ctx;
 use crate::api::{PadPurpose, Reason};
 use crate::card::OpenCard;
 use crate::core::{Event, OpenFailure};
+use crate::database::Database;
 use crate::engine::{EngineError, Session, TrustedCard};
-use crate::identity::Pairing;
+use crate::engines::Engines;
+use crate::events::Events;
+use crate::identity::{Identity, Pairing};
+use crate::link::fetch_newer;
 use crate::reasons::{engine_failure, server_failure};
-use crate::session::card_ops;
 use crate::session::card_ops::CARD_DEADLINE;
-use crate::session::{CardPin, PinError};
+use crate::session::{CardPin, CardPins, CardSessions, PinError, card_ops};
 
 /// Key objects may follow each other while the card takes terminals in.
 const ATTEMPTS: usize = 3;
 
-impl Ctx {
+/// Which terminals the person's cards know, and which cards this terminal trusts.
+pub struct Slots {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) events: Events,
+}
+
+impl Slots {
     /// The card with the keys that this terminal trusts: read from the card itself at pairing, or signed into the newest
     /// key object by another card of the person.
-    pub(super) fn trusted(
-        &self,
-        pairing: &Pairing,
-        card: &CardId,
-    ) -> Result<TrustedCard, EngineError> {
+    pub fn trusted(&self, pairing: &Pairing, card: &CardId) -> Result<TrustedCard, EngineError> {
         if pairing.card.id == *card {
             return Ok(pairing.card);
         }
@@ -44,7 +52,7 @@ impl Ctx {
     }
 
     /// The card that paired this terminal, or every card of the newest key object.
-    pub(super) fn known_cards(&self, pairing: &Pairing) -> Vec<CardId> {
+    pub fn known_cards(&self, pairing: &Pairing) -> Vec<CardId> {
         match self.database.newest_list() {
             Ok(Some(list)) => cards_of(&list).into_iter().collect(),
             _ => vec![pairing.card.id],
@@ -53,12 +61,12 @@ impl Ctx {
 
     /// Whether a card that does not know this terminal may be asked to take it in: a spare card that was never used here.
     /// Where a card was, and knows the terminal no more, its owner took the terminal off it.
-    pub(super) fn is_new_here(&self, pairing: &Pairing, card: &CardId) -> bool {
+    pub fn is_new_here(&self, pairing: &Pairing, card: &CardId) -> bool {
         pairing.card.id != *card && pairing.known_card(card).is_none()
     }
 
     /// A spare card takes in the terminals of the key object, which names both, and the server is told so.
-    pub(super) async fn enlist(
+    pub async fn enlist(
         &self,
         reader: &str,
         pin: &mut CardPin,
@@ -67,7 +75,7 @@ impl Ctx {
         conn: &Connection,
     ) -> Result<(), OpenFailure> {
         for _ in 0..ATTEMPTS {
-            self.fetch_list(pairing, conn)
+            fetch_newer(&self.database, &self.engines, pairing, conn)
                 .await
                 .map_err(engine_failure)?;
             let list = self
@@ -108,41 +116,10 @@ impl Ctx {
         Err(engine_failure(EngineError::Busy))
     }
 
-    /// Fetches key objects that are newer than the newest known one. Answers whether there were any.
-    pub(super) async fn fetch_list(
-        &self,
-        pairing: &Pairing,
-        conn: &Connection,
-    ) -> Result<bool, EngineError> {
-        let engine = self.engines.side_engine().ok_or(EngineError::Cancelled)?;
-        let mut any = false;
-        for _ in 0..ATTEMPTS {
-            let known = self.database.stored(|s| s.witness())?.list_number;
-            let objects = conn.key_objects(known).await?;
-            let Some(last) = objects.key_objects.last() else {
-                break;
-            };
-            let newest = conn.key_object().await?;
-            // Else another one came in between, and the wraps are that one's.
-            let fits = *last == newest.signed;
-            engine.accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)?;
-            any = true;
-            if fits {
-                break;
-            }
-        }
-        Ok(any)
-    }
-
     /// After a session opened: says which terminals came since the last one here, takes those off the card that a key object
     /// named once and the newest names no more, and notes that this was looked after. Without a PIN it is left for the next
     /// session.
-    pub(super) async fn tidy_slots(
-        self: &Arc<Self>,
-        reader: &str,
-        card: &CardId,
-        pin: Option<&CardPin>,
-    ) {
+    pub async fn tidy_slots(&self, reader: &str, card: &CardId, pin: Option<&CardPin>) {
         let (Ok((_, pairing)), Ok(objects)) = (
             self.identity.pairing(),
             self.database.stored(|s| s.key_objects()),
@@ -190,7 +167,7 @@ impl Ctx {
     }
 
     /// Takes these terminals off the card, those that it knows.
-    pub(super) async fn take_off(
+    pub async fn take_off(
         &self,
         reader: &str,
         pin: &mut CardPin,
@@ -212,7 +189,7 @@ impl Ctx {
     }
 
     /// VERIFY, REMOVE TERMINAL.
-    pub(super) async fn remove_from_card(
+    pub async fn remove_from_card(
         &self,
         reader: &str,
         pin: &mut CardPin,

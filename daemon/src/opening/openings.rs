@@ -1,10 +1,10 @@
 //! From a card in a reader to an open session (flow 4), and keeping it open.
 
-use simsync_codes::Code;
 use std::sync::Arc;
 
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::status::Status;
+use simsync_codes::Code;
 use simsync_protocol::api::{COMMITS_PER_ANSWER, SessionAnswer};
 use simsync_protocol::client::ClientError;
 use simsync_protocol::problem::Code as ServerCode;
@@ -13,15 +13,21 @@ use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::keys::{KeyRing, VaultKey};
 
-use super::Ctx;
+use super::news::CardNews;
 use crate::api::{PadPurpose, Reason};
 use crate::core::{Event, OpenFailure};
+use crate::database::Database;
 use crate::engine::{Engine, EngineError, Session};
-use crate::person::asking;
+use crate::engines::Engines;
+use crate::events::Events;
+use crate::identity::Identity;
+use crate::link::ServerLink;
+use crate::membership::{Epochs, Restoring, Slots};
+use crate::notes::Notes;
+use crate::person::{Person, asking};
 use crate::reasons::{engine_failure, server_failure};
-use crate::session::CardPin;
 use crate::session::card_ops::{Opened, Opening};
-use crate::session::{Known, Prepared, witness_of};
+use crate::session::{CardHead, CardPin, CardPins, CardSessions, Known, Prepared, witness_of};
 
 /// How a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub enum Opens {
 }
 
 /// What came of a session that the card opened.
-pub(super) enum Taken {
+pub enum Taken {
     /// The vault's keys are here.
     Open(Verdict),
     /// The server is not trusted: nothing is written.
@@ -44,7 +50,25 @@ pub(super) enum Taken {
     KeysChanged,
 }
 
-impl Ctx {
+/// Opens sessions on this terminal's cards.
+pub struct Openings {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) head: Arc<CardHead>,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) restoring: Arc<Restoring>,
+    pub(crate) news: Arc<CardNews>,
+    pub(crate) notes: Arc<Notes>,
+    pub(crate) events: Events,
+}
+
+impl Openings {
     /// Opens a session and reports how it went.
     pub async fn open_session(self: Arc<Self>, reader: String, card: CardId, again: bool) {
         let how = if again { Opens::Again } else { Opens::WithPin };
@@ -62,8 +86,9 @@ impl Ctx {
         }
     }
 
-    pub(super) async fn try_open(
-        self: &Arc<Self>,
+    /// Opens a session. Answers why it is for reading only, if it is.
+    pub async fn try_open(
+        &self,
         reader: &str,
         card: CardId,
         how: Opens,
@@ -76,7 +101,7 @@ impl Ctx {
             .map_err(OpenFailure::NotGiven)?;
         // The connection is made and the nonce fetched while the PIN is typed.
         let (prepared, pin) = if how == Opens::Again {
-            (self.prepare(&pairing).await, None)
+            (self.link.prepare(&pairing).await, None)
         } else {
             let ask = async {
                 let pin = self.pins.card_pin(None, false, reader);
@@ -87,7 +112,7 @@ impl Ctx {
                 Ok::<_, OpenFailure>(pin)
             };
             // Without a PIN there is nothing to wait for the network for; before it is typed on the reader, there is.
-            let prepare = async { Ok(self.prepare(&pairing).await) };
+            let prepare = async { Ok(self.link.prepare(&pairing).await) };
             let (prepared, pin) = tokio::try_join!(prepare, ask)?;
             (prepared, Some(pin))
         };
@@ -110,7 +135,10 @@ impl Ctx {
                 .accept_key_objects(&pairing.card, &objects.key_objects, &newest.wraps)
                 .map_err(engine_failure)?;
         }
-        let card = self.trusted(&pairing, &card).map_err(engine_failure)?;
+        let card = self
+            .slots
+            .trusted(&pairing, &card)
+            .map_err(engine_failure)?;
         let mut pin = pin;
         let (mut typed, mut enlisted) = (None, false);
         for _ in 0..3 {
@@ -124,10 +152,11 @@ impl Ctx {
             let mut opening_result = self.open_on_card(reader, &mut pin, opening.clone()).await;
             if let (Err(why), Some(mut given)) = (&opening_result, pin.clone())
                 && is_unknown_there(why)
-                && self.is_new_here(&pairing, &card.id)
+                && self.slots.is_new_here(&pairing, &card.id)
             {
                 enlisted = true;
-                self.enlist(reader, &mut given, &pairing, &card, &prepared.conn)
+                self.slots
+                    .enlist(reader, &mut given, &pairing, &card, &prepared.conn)
                     .await?;
                 opening_result = self.open_on_card(reader, &mut pin, opening).await;
             }
@@ -145,27 +174,29 @@ impl Ctx {
                 Err(EngineError::Server(e)) => {
                     // A spare card that took this terminal in, and the server never heard of it.
                     let unheard = e.code() == Some(ServerCode::NotPaired)
-                        && self.is_new_here(&pairing, &card.id)
+                        && self.slots.is_new_here(&pairing, &card.id)
                         && !std::mem::replace(&mut enlisted, true);
                     let (true, Some(mut given)) = (unheard, typed.clone()) else {
                         return Err(server_failure(&e));
                     };
-                    self.enlist(reader, &mut given, &pairing, &card, &prepared.conn)
+                    self.slots
+                        .enlist(reader, &mut given, &pairing, &card, &prepared.conn)
                         .await?;
-                    let again = self.prepare(&pairing).await;
+                    let again = self.link.prepare(&pairing).await;
                     prepared = again.map_err(|e| server_failure(&e))?;
                     continue;
                 }
                 Err(e) => return Err(engine_failure(e)),
             };
-            self.set_conn(Some(prepared.conn.clone()));
+            self.link.keep(prepared.conn.clone());
             let used = (&object, &wrap);
             let taken = self
                 .take_over(reader, session, &answer, opened, used, how)
                 .await?;
             match taken {
                 Taken::Open(verdict) if how == Opens::AndEnds => {
-                    self.end_record(reader, typed.clone(), &verdict)
+                    self.restoring
+                        .end_record(reader, typed.clone(), &verdict)
                         .await
                         .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;
                     return Ok(None);
@@ -174,21 +205,25 @@ impl Ctx {
                     if answer.rekey_required
                         || self.database.is_rekey_flagged().map_err(engine_failure)? =>
                 {
-                    self.rekey(reader, typed.clone())
+                    self.epochs
+                        .rekey(reader, typed.clone())
                         .await
                         .map_err(|f| OpenFailure::Refused(Reason::new(f.code, f.sentence)))?;
-                    self.tell_card(reader, &card.id, typed.as_ref()).await;
+                    self.news.tell_card(reader, &card.id, typed.as_ref()).await;
                     return Ok(None);
                 }
                 Taken::Open(_) => {
-                    self.tell_card(reader, &card.id, typed.as_ref()).await;
-                    self.tidy_slots(reader, &card.id, typed.as_ref()).await;
+                    self.news.tell_card(reader, &card.id, typed.as_ref()).await;
+                    self.slots
+                        .tidy_slots(reader, &card.id, typed.as_ref())
+                        .await;
                     return Ok(None);
                 }
                 Taken::ReadOnly(reason) => return Ok(Some(reason)),
                 // Without the PIN.
                 Taken::KeysChanged => {
                     prepared = self
+                        .link
                         .prepare(&pairing)
                         .await
                         .map_err(|e| server_failure(&e))?
@@ -210,24 +245,28 @@ impl Ctx {
         e: ClientError,
     ) -> Result<Prepared, OpenFailure> {
         let (_, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
-        let trusted = self.trusted(&pairing, card);
+        let trusted = self.slots.trusted(&pairing, card);
         // Nobody types on a reader only to hear that the network is down.
         let given = pin.filter(|p| matches!(p, CardPin::Typed(_)));
         let (Some(pin), Ok(card), true) = (given, trusted, e.is_transient()) else {
             return Err(server_failure(&e));
         };
         let found = self
+            .news
             .connect_where_the_card_says(reader, pin, &pairing, &card)
             .await;
         let Some(conn) = found else {
             return Err(server_failure(&e));
         };
-        self.set_conn(Some(conn));
+        self.link.keep(conn);
         let (_, pairing) = self.identity.pairing().map_err(OpenFailure::Refused)?;
-        self.prepare(&pairing).await.map_err(|e| server_failure(&e))
+        self.link
+            .prepare(&pairing)
+            .await
+            .map_err(|e| server_failure(&e))
     }
 
-    pub(super) fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
+    fn newest_wrap(&self, card: &CardId) -> Result<(KeyObject, Wrap), OpenFailure> {
         let not_in_vault = || engine_failure(EngineError::NotInVault);
         let objects = self
             .database
@@ -244,7 +283,7 @@ impl Ctx {
 
     /// VERIFY and OPEN SESSION; a wrong PIN is asked for again while the card has tries. Answers the right one, too, for
     /// what else this opening needs it for.
-    pub(super) async fn open_on_card(
+    async fn open_on_card(
         &self,
         reader: &str,
         pin: &mut Option<CardPin>,
@@ -278,7 +317,7 @@ impl Ctx {
     }
 
     /// Checks everything that the server said, opens the vault's keys and keeps the session.
-    pub(super) async fn take_over(
+    async fn take_over(
         &self,
         reader: &str,
         session: Session,
@@ -325,7 +364,9 @@ impl Ctx {
         let reason = match &verdict {
             verdict if verdict.may_write() => None,
             Verdict::Unproven { .. } if how == Opens::AndEnds => None,
-            Verdict::Unproven { .. } => Some(self.unproven(&verdict, opened.session.writer)),
+            Verdict::Unproven { .. } => {
+                Some(self.restoring.unproven(&verdict, opened.session.writer))
+            }
             other => Some(crate::reasons::engine_reason(&EngineError::Head(
                 other.clone(),
             ))),
@@ -358,7 +399,7 @@ impl Ctx {
         Ok(Taken::Open(verdict))
     }
 
-    pub(super) fn judge(
+    fn judge(
         &self,
         engine: &Engine,
         card: &Witness,

@@ -1,24 +1,28 @@
-//! The status that everybody sees, and lists.
+//! The status that everybody sees.
 
 use std::sync::Arc;
 
 use simsync_codes::{CardState, Code, State as Word};
 
-use super::Ctx;
-use crate::api::{
-    CardStatus, CollectionStatus, ConflictEntry, Failure, LogEntry, OutstandingEntry, Reason,
-    SimStatus, Status, TerminalStatus,
-};
+use crate::api::{CardStatus, CollectionStatus, Reason, SimStatus, Status, TerminalStatus};
 use crate::core::{CardPhase, Server, SessionPhase, State};
-use crate::database::Stored;
+use crate::database::{Database, Stored};
+use crate::identity::Identity;
+use crate::notes::Notes;
 use crate::outstanding::{question_of, questions};
-use crate::store::StoreError;
+use crate::session::CardSessions;
+use crate::works::Works;
 
-fn store_failure(e: &StoreError) -> Failure {
-    Failure::new(Code::Store, e.to_string())
+/// What the status is made of: all of it is in memory.
+pub struct Overview {
+    pub(crate) database: Arc<Database>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) works: Arc<Works>,
+    pub(crate) notes: Arc<Notes>,
 }
 
-impl Ctx {
+impl Overview {
     /// The status now. Where the database cannot be read that is said, and nothing is claimed to be in sync.
     pub fn status(&self, state: &State) -> Status {
         let terminal = self.identity.terminal();
@@ -74,7 +78,7 @@ impl Ctx {
             last_error: state.last_error.clone(),
             marks: self.notes.marks(),
             last_tail: self.notes.last_tail(),
-            jobs: self.jobs.numbers(),
+            jobs: self.works.jobs().numbers(),
         }
     }
 
@@ -108,91 +112,6 @@ impl Ctx {
                 unfinished: Some(t.id()) != own && unsettled.iter().any(|u| t.id().0[..8] == *u),
             })
             .collect()
-    }
-
-    /// The newest commits, newest first.
-    pub fn log(&self, limit: u32) -> Result<Vec<LogEntry>, Failure> {
-        let objects = self
-            .database
-            .stored(|s| s.key_objects())
-            .map_err(|e| store_failure(&e))?;
-        let label = |id: &simsync_card::ids::TerminalId| {
-            objects
-                .iter()
-                .rev()
-                .flat_map(|o| &o.body.terminals)
-                .find(|t| t.id() == *id)
-                .map_or_else(|| id.short(), |t| t.label.clone())
-        };
-        let commits = self
-            .database
-            .stored(|s| s.newest_commits(limit))
-            .map_err(|e| store_failure(&e))?;
-        Ok(commits
-            .iter()
-            .map(|c| LogEntry {
-                sequence: c.body.sequence,
-                hash: c.hash().to_string(),
-                terminal: c.body.terminal.to_string(),
-                label: label(&c.body.terminal),
-                session: c.body.session.n,
-                closing: c.body.closing,
-                tails: u32::try_from(c.body.tails_merged.len()).unwrap_or(u32::MAX),
-            })
-            .collect())
-    }
-
-    /// What is not where it should be.
-    pub fn outstanding(&self) -> Result<Vec<OutstandingEntry>, Failure> {
-        let collections = self
-            .database
-            .stored(|s| s.collections())
-            .map_err(|e| store_failure(&e))?;
-        let rows = self
-            .database
-            .stored(|s| s.outstanding())
-            .map_err(|e| store_failure(&e))?;
-        Ok(rows
-            .into_iter()
-            .map(|r| OutstandingEntry {
-                code: r.code,
-                collection: collections
-                    .iter()
-                    .find(|c| c.pk == r.collection)
-                    .map_or_else(String::new, |c| c.name.clone()),
-                path: String::from_utf8_lossy(&r.path).into_owned(),
-                detail: r.detail,
-                remedy: r.code.remedy().to_owned(),
-                since_ms: r.since_ms,
-                count: r.count,
-                needs_person: r.code.needs_person(),
-            })
-            .collect())
-    }
-
-    /// Kept-aside versions.
-    pub fn conflicts(&self) -> Result<Vec<ConflictEntry>, Failure> {
-        let collections = self
-            .database
-            .stored(|s| s.collections())
-            .map_err(|e| store_failure(&e))?;
-        let rows = self
-            .database
-            .stored(|s| s.conflicts())
-            .map_err(|e| store_failure(&e))?;
-        Ok(rows
-            .into_iter()
-            .map(|r| ConflictEntry {
-                id: r.pk,
-                collection: collections
-                    .iter()
-                    .find(|c| c.pk == r.collection)
-                    .map_or_else(String::new, |c| c.name.clone()),
-                path: String::from_utf8_lossy(&r.path).into_owned(),
-                aside: String::from_utf8_lossy(&r.aside).into_owned(),
-                time_ms: r.time_ms,
-            })
-            .collect())
     }
 }
 

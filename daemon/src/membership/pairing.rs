@@ -1,46 +1,51 @@
 //! Pairing a terminal (flow 3) and undoing it (flow 5).
 
-use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simsync_card::client::{Info, ListedTerminal, Pin, Puk};
+use simsync_card::client::{Info, ListedTerminal};
 use simsync_card::ids::Hash;
 use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
-use simsync_card::text::{self, CardKeys};
+use simsync_card::text;
+use simsync_codes::Code;
 use simsync_protocol::address::ServerAddress;
 use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
-use super::Ctx;
-use crate::api::{Failure, PadPurpose, Secret, SecretKind};
+use super::entering::Entering;
+use super::forgetting::Forgetting;
+use crate::api::{Failure, PadPurpose, SecretKind};
 use crate::card::OpenCard;
 use crate::core::Event;
+use crate::database::Database;
 use crate::engine::{TrustedCard, fresh_rng};
-use crate::identity::{Pairing, Terminal};
-use crate::reasons::{card_reason, server_reason};
-use crate::session;
-use crate::session::CardPin;
-use crate::session::card_ops::{self, CARD_DEADLINE};
+use crate::events::Events;
+use crate::identity::{Identity, Pairing, Terminal};
+use crate::link::{ServerLink, where_to_pair};
+use crate::person::Person;
+use crate::reasons::server_reason;
+use crate::session::card_ops;
+use crate::session::{CardAccess, CardPin, CardPins, CardSessions};
 
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    use rand_core::Rng;
-    let mut out = [0; N];
-    fresh_rng().fill_bytes(&mut out);
-    out
+/// Pairs this terminal with the card that is in.
+pub struct Pairings {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) access: Arc<CardAccess>,
+    pub(crate) entering: Arc<Entering>,
+    pub(crate) forgetting: Arc<Forgetting>,
+    pub(crate) events: Events,
 }
 
-/// What a card says of itself.
-pub(super) struct CardView {
-    pub(super) info: Info,
-    pub(super) keys: CardKeys,
-}
-
-impl Ctx {
+impl Pairings {
     /// Pairs this terminal with the card in `reader`. What was interrupted is finished by running it again.
     pub async fn pair(
-        self: &Arc<Self>,
+        &self,
         reader: &str,
         label: &str,
     ) -> Result<BTreeMap<String, String>, Failure> {
@@ -64,7 +69,7 @@ impl Ctx {
             ));
         }
         // 2. The card's PIN, and everything that the card says of itself.
-        let (mut pin, view) = self.read_card(reader).await?;
+        let (mut pin, view) = self.access.read_card(reader).await?;
         // 1. This terminal's key.
         let (terminal, key) = self.own_key(&view.info).await?;
         let card = TrustedCard {
@@ -80,8 +85,11 @@ impl Ctx {
             .filter(|_| !renames);
         let mut entered = None;
         if let Some(p) = known {
-            self.set_conn(None);
-            let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
+            self.link.forget();
+            let done = self
+                .entering
+                .enter_vault(reader, &mut pin, &p, &key, &label)
+                .await;
             // Somebody took this terminal off the card meanwhile: it is taken in once more.
             let is_off = |f: &Failure| f.code == Code::TerminalNotOnCard;
             if !done.as_ref().is_err_and(is_off) {
@@ -103,15 +111,20 @@ impl Ctx {
                     t.pairing = Some(p.clone());
                 });
                 joined.map_err(|e| self.identity.not_saved(&e))?;
-                self.set_conn(None);
-                let done = self.enter_vault(reader, &mut pin, &p, &key, &label).await;
+                self.link.forget();
+                let done = self
+                    .entering
+                    .enter_vault(reader, &mut pin, &p, &key, &label)
+                    .await;
                 (p, done)
             }
         };
         // Whatever happened, no key of the vault stays behind.
         self.sessions.wipe();
         let added = match entered {
-            Err(f) if f.code == Code::TerminalRevoked => return Err(self.discard_revoked()),
+            Err(f) if f.code == Code::TerminalRevoked => {
+                return Err(self.forgetting.discard_revoked());
+            }
             Err(f) => {
                 // A session that was open beside it is over, too: the rules must not go on with it.
                 self.events.emit(Event::Pairing(self.identity.is_paired()));
@@ -149,110 +162,8 @@ impl Ctx {
             .collect()
     }
 
-    /// VERIFY (changing the PIN first if it must be), READ INFO, READ KEYS.
-    pub(super) async fn read_card(&self, reader: &str) -> Result<(CardPin, CardView), Failure> {
-        let mut tries = None;
-        for attempt in 0..3 {
-            let retry = attempt > 0;
-            let mut pin = if self.is_pin_due(reader).await? {
-                let pad = self.pins.pin_pad(reader);
-                let hint = pad.and_then(|pad| session::hint(&pad, true));
-                let old = self.pins.right_card_pin(reader, tries, hint).await?;
-                // It was typed here: what follows needs no pad.
-                self.first_pin_change(reader, old).await?.into()
-            } else {
-                self.pins.card_pin(tries, retry, reader).await?
-            };
-            let nonce: [u8; 32] = random();
-            let read = self
-                .pins
-                .with_card_pin(reader, &mut pin, PadPurpose::Read, move |card, pin| {
-                    card_ops::read(card, pin, &nonce)
-                })
-                .await;
-            match read {
-                Ok((info, signed)) => {
-                    let keys = signed.of(&info.card, &nonce).map_err(|_| {
-                        Failure::new(
-                            Code::CardRefused,
-                            "the card's keys are not signed as they must be; do not use this card",
-                        )
-                    })?;
-                    return Ok((pin.proven(), CardView { info, keys }));
-                }
-                Err(e) => match e.tries_left() {
-                    Some(left) => tries = Some(left),
-                    None => return Err(e.into()),
-                },
-            }
-        }
-        Err(Failure::new(Code::PinIncorrect, "the card's PIN is wrong"))
-    }
-
-    /// SELECT, and whether the PIN must be changed first. A PIN that opened the session is not due, and if nothing comes of what
-    /// is begun here, the session goes on.
-    async fn is_pin_due(&self, reader: &str) -> Result<bool, Failure> {
-        if self.sessions.is_in_session(reader) {
-            return Ok(false);
-        }
-        let looked = self
-            .sessions
-            .card()
-            .run(reader, CARD_DEADLINE, card_ops::look)
-            .await;
-        let selected = looked.map_err(|e| card_reason(&e))?;
-        let selected = selected.ok_or_else(|| {
-            Failure::new(
-                Code::NoApplet,
-                "the card in this reader is not a simsync card",
-            )
-        })?;
-        Ok(selected.pin_due)
-    }
-
-    /// The first change of a PIN sets a new PUK too, which the owner is shown. The old PIN is known to be right, so nobody
-    /// chooses and writes down anything for nothing.
-    pub(super) async fn first_pin_change(&self, reader: &str, old: Pin) -> Result<Pin, Failure> {
-        let new = self.new_card_pin(reader, &old).await?;
-        let puk_text = Secret::new(new_puk());
-        let puk = Puk::parse(puk_text.as_bytes())
-            .map_err(|_| Failure::new(Code::Internal, "a PUK could not be made"))?;
-        // Shown before it is set: if the owner never sees it, the old one still counts.
-        self.person.show("puk", puk_text).await?;
-        let n = new.clone();
-        self.sessions
-            .card()
-            .run(reader, CARD_DEADLINE, move |card| {
-                let mut applet = card_ops::transaction(card)?;
-                applet.select()?;
-                Ok(applet.change_first_pin(&old, &n, &puk)?)
-            })
-            .await
-            .map_err(|e| card_reason(&e))?;
-        Ok(new)
-    }
-
-    /// A new PIN for the card. A change to the same one is none; the card would refuse it after the PUK was shown.
-    pub(super) async fn new_card_pin(&self, reader: &str, old: &Pin) -> Result<Pin, Failure> {
-        let mut retry = false;
-        for _ in 0..3 {
-            let new = self
-                .pins
-                .ask_card_pin(SecretKind::NewCardPin, None, retry, reader)
-                .await?;
-            if new != *old {
-                return Ok(new);
-            }
-            retry = true;
-        }
-        Err(Failure::new(
-            Code::PinFormat,
-            "the new PIN is the old one; choose another",
-        ))
-    }
-
     /// The terminal's key: the present one, or a new one under a PIN that is chosen now.
-    pub(super) async fn own_key(&self, info: &Info) -> Result<(Terminal, Arc<SecretKey>), Failure> {
+    async fn own_key(&self, info: &Info) -> Result<(Terminal, Arc<SecretKey>), Failure> {
         if let Some(t) = self.identity.terminal() {
             let other = t
                 .pairing
@@ -277,7 +188,7 @@ impl Ctx {
                 tokio::task::spawn_blocking(move || Terminal::create(&pin, &mut fresh_rng())).await;
             match made {
                 Ok(Ok((terminal, key))) => {
-                    self.forget_vault()?;
+                    self.forgetting.forget_vault()?;
                     self.identity
                         .set_terminal(Some(terminal.clone()))
                         .map_err(|e| self.identity.not_saved(&e))?;
@@ -307,7 +218,7 @@ impl Ctx {
     }
 
     /// ADD TERMINAL at the card, `POST /pair` at the server.
-    pub(super) async fn join(
+    async fn join(
         &self,
         reader: &str,
         pin: &mut CardPin,
@@ -316,7 +227,7 @@ impl Ctx {
         key: &Arc<SecretKey>,
         label: &str,
     ) -> Result<Pairing, Failure> {
-        let place = self.where_to_pair(&info.subscriber, place_on(info)?).await;
+        let place = where_to_pair(&self.identity, &info.subscriber, place_on(info)?).await;
         let (place, conn, nonce) = place.map_err(|e| server_reason(&e))?;
         let csr = certificate_request(key, &info.subscriber).map_err(|e| {
             Failure::new(
@@ -370,17 +281,6 @@ impl Ctx {
             told_cards: None,
         })
     }
-
-    /// A revoked key is never accepted again: the next pairing makes a new one.
-    pub(super) fn discard_revoked(&self) -> Failure {
-        if let Err(failure) = self.forget_pairing() {
-            return failure;
-        }
-        Failure::new(
-            Code::TerminalRevoked,
-            "this terminal's key was revoked and is discarded now; run `simsync pair` once more to pair with a new one",
-        )
-    }
 }
 
 /// Where a card says that the server is.
@@ -409,13 +309,4 @@ fn card_full(there: &[ListedTerminal]) -> Failure {
             names.join(", ")
         ),
     )
-}
-
-/// Eight digits.
-pub(super) fn new_puk() -> String {
-    use rand::RngExt;
-    let mut rng = fresh_rng();
-    (0..8)
-        .map(|_| char::from(b'0' + rng.random_range(0..10u8)))
-        .collect()
 }

@@ -1,17 +1,7 @@
 //! A terminal enters the vault: the first key object, or the next one with this terminal in it (flow 3, from step 5).
 
-use super::Ctx;
-use super::key_objects::{next, next_epoch};
-use super::pairing::random;
-use crate::api::{Failure, PadPurpose, Secret};
-use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
-use crate::identity::Pairing;
-use crate::reasons::failure;
-use crate::reasons::server_reason;
-use crate::recovery::RecoveryCode;
-use crate::session::card_ops::{Opened, Opening};
-use crate::session::{CardPin, PinError};
-use crate::session::{Known, Prepared};
+use std::sync::Arc;
+
 use simsync_card::ids::{Hash, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_card::status::Status;
@@ -26,13 +16,39 @@ use simsync_vault::keyobject::{
     TerminalEntry, Wrap,
 };
 use simsync_vault::keys::{KeyRing, VaultKey};
-use std::sync::Arc;
 
-impl Ctx {
+use super::key_objects::{next, next_epoch};
+use super::signing::Signing;
+use crate::api::{Failure, PadPurpose, Secret};
+use crate::database::Database;
+use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
+use crate::engines::Engines;
+use crate::identity::Pairing;
+use crate::link::ServerLink;
+use crate::person::Person;
+use crate::reasons::{failure, server_reason};
+use crate::recovery::RecoveryCode;
+use crate::session::card_ops::{Opened, Opening};
+use crate::session::{CardPin, CardPins, CardSessions, Known, PinError, Prepared, random};
+use crate::works::Syncs;
+
+/// Takes this terminal into the vault of a card, or makes the card's first.
+pub struct Entering {
+    pub(crate) database: Arc<Database>,
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) pins: Arc<CardPins>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) syncs: Arc<Syncs>,
+}
+
+impl Entering {
     /// Makes the vault, or enters it: key object with this terminal, and the commit that first names it. Answers whether the
     /// vault is new.
-    pub(super) async fn enter_vault(
-        self: &Arc<Self>,
+    pub async fn enter_vault(
+        &self,
         reader: &str,
         pin: &mut CardPin,
         pairing: &Pairing,
@@ -40,7 +56,7 @@ impl Ctx {
         label: &str,
     ) -> Result<bool, Failure> {
         // Also where the server moved to, if the owner agreed to that.
-        let conn = self.connect_anew(pairing).await;
+        let conn = self.link.connect_anew(pairing).await;
         let conn = conn.map_err(|e| server_reason(&e))?;
         let engine = self
             .engines
@@ -116,7 +132,12 @@ impl Ctx {
             }
         };
         let signed = match body {
-            Some(body) => Some(self.sign_list(reader, body, Some(pin.clone())).await?.0),
+            Some(body) => Some(
+                self.signing
+                    .sign_list(reader, body, Some(pin.clone()))
+                    .await?
+                    .0,
+            ),
             None => None,
         };
         let mut objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
@@ -134,12 +155,12 @@ impl Ctx {
             ..SyncOptions::default()
         };
         tracing::debug!(known = head.is_some(), "committing the key object");
-        self.run_sync(options, None).await.map_err(failure)?;
+        self.syncs.run_sync(options, None).await.map_err(failure)?;
         Ok(new_vault)
     }
 
     /// The vault that the server shows, against the card's record and signature: a server cannot invent one for a card.
-    pub(super) async fn judge_vault(
+    async fn judge_vault(
         &self,
         engine: &crate::engine::Engine,
         conn: &Connection,
@@ -189,7 +210,7 @@ impl Ctx {
     }
 
     /// VK_1, wraps for this card and the recovery code, and a key object that waits for the card's signature.
-    pub(super) async fn first_key_object(
+    async fn first_key_object(
         &self,
         card: &TrustedCard,
         key: &Arc<SecretKey>,
@@ -248,7 +269,7 @@ impl Ctx {
         })
     }
 
-    pub(super) async fn open_for_pairing(
+    async fn open_for_pairing(
         &self,
         reader: &str,
         pin: &mut CardPin,
@@ -306,7 +327,7 @@ impl Ctx {
     }
 }
 
-pub(super) struct VaultDraft {
+struct VaultDraft {
     object: KeyObject,
     wraps: Vec<Wrap>,
     wrap: Wrap,

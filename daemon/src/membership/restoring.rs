@@ -1,28 +1,37 @@
 //! The end of a card's record that nobody can prove: the owner's card signs that the vault goes on from what the server shows,
 //! with a new key, one above the record.
 
-use simsync_codes::Code;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use simsync_card::client::{HeadWriter, SignDomain};
 use simsync_card::ids::Hash;
+use simsync_codes::Code;
 use simsync_protocol::api::Revoked;
 use simsync_vault::head::Verdict;
 use simsync_vault::restore::Restore;
 
-use super::Ctx;
-use super::opening::Opens;
-use super::orders::Done;
+use super::epochs::Epochs;
+use super::signing::Signing;
 use crate::api::{Failure, PadPurpose, Reason};
-use crate::core::{Event, OpenFailure};
+use crate::database::Database;
 use crate::engine::EngineError;
+use crate::identity::Identity;
 use crate::reasons::failure;
-use crate::session::CardPin;
+use crate::session::{CardHead, CardPin, CardSessions};
 
-impl Ctx {
+/// Tells the owner of a record that nothing proves, and ends it on their word.
+pub struct Restoring {
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) head: Arc<CardHead>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) epochs: Arc<Epochs>,
+}
+
+impl Restoring {
     /// What the owner reads where the card's record is one that nothing proves.
-    pub(super) fn unproven(&self, verdict: &Verdict, writer: Option<HeadWriter>) -> Reason {
+    pub fn unproven(&self, verdict: &Verdict, writer: Option<HeadWriter>) -> Reason {
         let who = match writer {
             Some(w) => format!("{} wrote it there", self.name_of(&w)),
             None => "the card does not say who wrote it there".to_owned(),
@@ -58,41 +67,9 @@ impl Ctx {
         }
     }
 
-    /// Opens a session that goes on from what the server shows, and tells the card.
-    pub(super) async fn accept_restored(self: &Arc<Self>) -> Done {
-        let Ok((reader, card)) = self.sessions.session_card() else {
-            return Err(failure(EngineError::Cancelled));
-        };
-        let had_keys = self.sessions.keys().with(|_| ()).is_ok();
-        let opened = self.try_open(&reader, card, Opens::AndEnds).await;
-        let read_only = match opened {
-            Ok(read_only) => read_only,
-            Err(why) => {
-                if !had_keys {
-                    // No key of the vault stays behind where nothing may be written.
-                    self.sessions.keys().wipe();
-                }
-                return Err(match why {
-                    OpenFailure::Gone => failure(EngineError::Cancelled),
-                    OpenFailure::Refused(r)
-                    | OpenFailure::NotGiven(r)
-                    | OpenFailure::Offline(r) => r.into(),
-                });
-            }
-        };
-        self.events.emit(Event::Opened {
-            reader,
-            read_only: read_only.clone(),
-        });
-        match read_only {
-            Some(reason) => Err(reason.into()),
-            None => Ok(BTreeMap::new()),
-        }
-    }
-
     /// After a session was opened for it.
-    pub(super) async fn end_record(
-        self: &Arc<Self>,
+    pub async fn end_record(
+        &self,
         reader: &str,
         pin: Option<CardPin>,
         verdict: &Verdict,
@@ -102,14 +79,15 @@ impl Ctx {
             // The vault goes on already; the card was pulled before it heard of that, or could not take it.
             Verdict::Ended => {
                 let ended = self.newest_end().map_err(failure)?;
-                self.sign_on_card(
-                    reader,
-                    SignDomain::Restore,
-                    PadPurpose::EndRecord,
-                    &ended,
-                    pin,
-                )
-                .await?;
+                self.signing
+                    .sign_on_card(
+                        reader,
+                        SignDomain::Restore,
+                        PadPurpose::EndRecord,
+                        &ended,
+                        pin,
+                    )
+                    .await?;
                 self.tell().await
             }
             // The card could not be told of the newest state for another reason.
@@ -124,11 +102,7 @@ impl Ctx {
         }
     }
 
-    async fn commit_end(
-        self: &Arc<Self>,
-        reader: &str,
-        pin: Option<CardPin>,
-    ) -> Result<(), Failure> {
+    async fn commit_end(&self, reader: &str, pin: Option<CardPin>) -> Result<(), Failure> {
         let record = self.sessions.live().and_then(|l| l.record);
         let (_, pairing) = self.identity.pairing()?;
         let head = self
@@ -143,6 +117,7 @@ impl Ctx {
         let epoch = head.body.epoch + 1;
         let hash = Restore::to_sign(&pairing.server_id, &record.head, sequence, &from, epoch);
         let (sig, pin) = self
+            .signing
             .sign_on_card(
                 reader,
                 SignDomain::Restore,
@@ -157,13 +132,14 @@ impl Ctx {
             sequence,
             sig,
         };
-        self.new_epoch_after(
-            reader,
-            Some(pin),
-            &Revoked::default(),
-            Some((restore, from)),
-        )
-        .await?;
+        self.epochs
+            .new_epoch_after(
+                reader,
+                Some(pin),
+                &Revoked::default(),
+                Some((restore, from)),
+            )
+            .await?;
         tracing::info!(
             sequence,
             "the card's record is ended; the vault goes on above it"

@@ -7,27 +7,35 @@ use simsync_card::ids::Hash;
 use simsync_protocol::api::Revoked;
 use simsync_vault::restore::Restore;
 
-use super::Ctx;
 use super::key_objects::next_epoch;
+use super::signing::Signing;
+use super::slots::Slots;
 use crate::api::Failure;
+use crate::database::Database;
 use crate::engine::{EngineError, SyncOptions};
 use crate::reasons::{failure, server_reason};
-use crate::session::CardPin;
+use crate::session::{CardPin, CardSessions};
+use crate::works::Syncs;
 
-impl Ctx {
+/// Gives the vault a new key, which those who are out never see.
+pub struct Epochs {
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) syncs: Arc<Syncs>,
+}
+
+impl Epochs {
     /// Makes epoch + 1, without what was revoked at the server.
-    pub(super) async fn rekey(
-        self: &Arc<Self>,
-        reader: &str,
-        pin: Option<CardPin>,
-    ) -> Result<(), Failure> {
+    pub async fn rekey(&self, reader: &str, pin: Option<CardPin>) -> Result<(), Failure> {
         self.new_epoch(reader, pin, &Revoked::default()).await
     }
 
     /// Makes epoch + 1: a new vault key, wrapped anew for every recipient of the list but those that were revoked or are
     /// named here, signed by the card, committed. Answers when the card carries the new head.
-    pub(super) async fn new_epoch(
-        self: &Arc<Self>,
+    pub async fn new_epoch(
+        &self,
         reader: &str,
         pin: Option<CardPin>,
         without: &Revoked,
@@ -36,8 +44,8 @@ impl Ctx {
     }
 
     /// The same; where a record of the card is ended, in the commit that says so.
-    pub(super) async fn new_epoch_after(
-        self: &Arc<Self>,
+    pub async fn new_epoch_after(
+        &self,
         reader: &str,
         pin: Option<CardPin>,
         without: &Revoked,
@@ -61,7 +69,7 @@ impl Ctx {
             .keys()
             .draw_next(|old, new| next_epoch(&newest, card, &revoked, old, new));
         let (body, wraps) = drawn.map_err(failure)??;
-        let signed = self.sign_list(reader, body, pin).await;
+        let signed = self.signing.sign_list(reader, body, pin).await;
         let (object, pin) = signed.inspect_err(|_| self.sessions.keys().settle(false))?;
         objects.push(object.clone());
         self.sessions.keys().advance(&objects).map_err(failure)?;
@@ -70,12 +78,12 @@ impl Ctx {
             restore,
             ..SyncOptions::default()
         };
-        let result = self.run_sync(options, None).await;
+        let result = self.syncs.run_sync(options, None).await;
         // Where it failed the old epoch is in force still.
         self.sessions.keys().settle(result.is_ok());
         result.map_err(failure)?;
         tracing::info!("the vault has a new key");
-        self.tidy_slots(reader, &card, Some(&pin)).await;
+        self.slots.tidy_slots(reader, &card, Some(&pin)).await;
         Ok(())
     }
 }
