@@ -74,3 +74,22 @@ impl Notes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_of_what_happened_since_a_card_came() {
+        let notes = Notes::default();
+        assert_eq!(notes.last_sync(), None);
+        notes.synced();
+        notes.note(&Event::Card(CardEvent::CardInserted("reader".to_owned())));
+        let marks: Vec<String> = notes.marks().into_keys().collect();
+        assert_eq!(marks, ["inserted"]);
+        // That a sync ended well is no mark: it is told for as long as the daemon runs.
+        assert!(notes.last_sync().is_some());
+        notes.note(&Event::Card(CardEvent::CardRemoved("reader".to_owned())));
+        assert!(notes.marks().contains_key("removed"));
+    }
+}

@@ -169,3 +169,32 @@ impl Identity {
         *lock(&self.key) = key.map(Arc::new);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fresh_rng;
+
+    #[test]
+    fn of_two_who_change_the_file_at_once_none_undoes_the_other() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("terminal.json");
+        let identity = Identity::open(file.clone(), "desk".to_owned()).unwrap();
+        assert_eq!(identity.label_by(None), "desk");
+        assert!(identity.pairing().is_err());
+        let (terminal, _) = Terminal::create("correct horse", &mut fresh_rng()).unwrap();
+        let before = terminal.key.passes;
+        identity.set_terminal(Some(terminal)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| identity.update_terminal(|t| t.key.passes += 1).unwrap());
+            }
+        });
+        let kept = Terminal::load(&file).unwrap();
+        assert_eq!(kept.as_ref().unwrap().key.passes, before + 8);
+        assert_eq!(kept, identity.terminal());
+        identity.set_terminal(None).unwrap();
+        assert!(!file.exists());
+        assert_eq!(identity.terminal_id(), None);
+    }
+}

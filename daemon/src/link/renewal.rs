@@ -18,28 +18,13 @@ use crate::session::card_ops::{self, CARD_DEADLINE};
 
 /// Renews the grant of the open session.
 pub struct Renewal {
-    link: Arc<ServerLink>,
-    sessions: Arc<CardSessions>,
-    identity: Arc<Identity>,
-    events: Events,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) events: Events,
 }
 
 impl Renewal {
-    /// For the session that is open.
-    pub fn new(
-        link: Arc<ServerLink>,
-        sessions: Arc<CardSessions>,
-        identity: Arc<Identity>,
-        events: Events,
-    ) -> Self {
-        Self {
-            link,
-            sessions,
-            identity,
-            events,
-        }
-    }
-
     /// RENEW: the card is still there.
     pub fn renew(self: Arc<Self>) {
         tokio::spawn(async move {

@@ -51,6 +51,13 @@ pub enum StartError {
     Config(#[from] ConfigError),
 }
 
+/// A room with those that it uses, and after the semicolon with what is its own.
+macro_rules! room {
+    ($room:ident { $($used:ident),* $(; $($own:ident: $value:expr),*)? }) => {
+        Arc::new($room { $($used: $used.clone(),)* $($($own: $value),*)? })
+    };
+}
+
 /// The rooms that the loop speaks to.
 #[derive(Clone)]
 pub struct Rooms {
@@ -113,13 +120,10 @@ impl Rooms {
         let sessions = Arc::new(sessions);
         let pins = CardPins::new(sessions.clone(), person.clone(), config.pin_pad);
         let pins = Arc::new(pins);
-        let head = Arc::new(CardHead::new(
-            sessions.clone(),
-            engines.clone(),
-            database.clone(),
-            events.clone(),
-            Duration::from_secs(config.put_head_interval_s),
-        ));
+        let head = room!(CardHead {
+            sessions, engines, database, events;
+            interval: Duration::from_secs(config.put_head_interval_s)
+        });
         let link = Arc::new(ServerLink::new(identity.clone(), events.clone()));
         let listener = Arc::new(Listener::new(
             link.clone(),
@@ -130,189 +134,147 @@ impl Rooms {
             events.clone(),
             config.prefetch.then(|| paths.packs.clone()),
         ));
-        let renewal = Arc::new(Renewal::new(
-            link.clone(),
-            sessions.clone(),
-            identity.clone(),
-            events.clone(),
-        ));
-        let syncs = Arc::new(Syncs {
-            works: works.clone(),
-            engines: engines.clone(),
-            sessions: sessions.clone(),
-            head: head.clone(),
-            renewal: renewal.clone(),
-            folders: folders.clone(),
-            notes: notes.clone(),
-            events: events.clone(),
+        let renewal = room!(Renewal {
+            link,
+            sessions,
+            identity,
+            events
         });
-        let tails = Arc::new(Tails {
-            works: works.clone(),
-            engines: engines.clone(),
-            sessions: sessions.clone(),
-            head: head.clone(),
-            link: link.clone(),
-            folders: folders.clone(),
-            database: database.clone(),
-            identity: identity.clone(),
-            notes: notes.clone(),
-            events: events.clone(),
-            outbox: paths.outbox.clone(),
+        let syncs = room!(Syncs {
+            works,
+            engines,
+            sessions,
+            head,
+            renewal,
+            folders,
+            notes,
+            events
         });
-        let access = Arc::new(CardAccess {
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            person: person.clone(),
+        let tails = room!(Tails {
+            works, engines, sessions, head, link, folders, database, identity, notes, events;
+            outbox: paths.outbox.clone()
         });
-        let signing = Arc::new(Signing {
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            database: database.clone(),
-            syncs: syncs.clone(),
+        let access = room!(CardAccess {
+            sessions,
+            pins,
+            person
         });
-        let slots = Arc::new(Slots {
-            identity: identity.clone(),
-            database: database.clone(),
-            engines: engines.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            events: events.clone(),
+        let signing = room!(Signing {
+            sessions,
+            pins,
+            database,
+            syncs
         });
-        let epochs = Arc::new(Epochs {
-            sessions: sessions.clone(),
-            database: database.clone(),
-            signing: signing.clone(),
-            slots: slots.clone(),
-            syncs: syncs.clone(),
+        let slots = room!(Slots {
+            identity,
+            database,
+            engines,
+            sessions,
+            pins,
+            events
         });
-        let restoring = Arc::new(Restoring {
-            sessions: sessions.clone(),
-            database: database.clone(),
-            identity: identity.clone(),
-            head: head.clone(),
-            signing: signing.clone(),
-            epochs: epochs.clone(),
+        let epochs = room!(Epochs {
+            sessions,
+            database,
+            signing,
+            slots,
+            syncs
         });
-        let entering = Arc::new(Entering {
-            database: database.clone(),
-            engines: engines.clone(),
-            link: link.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            person: person.clone(),
-            signing: signing.clone(),
-            syncs: syncs.clone(),
+        let restoring = room!(Restoring {
+            sessions,
+            database,
+            identity,
+            head,
+            signing,
+            epochs
         });
-        let forgetting = Arc::new(Forgetting {
-            identity: identity.clone(),
-            link: link.clone(),
-            database: database.clone(),
-            folders: folders.clone(),
-            events: events.clone(),
+        let entering = room!(Entering {
+            database,
+            engines,
+            link,
+            sessions,
+            pins,
+            person,
+            signing,
+            syncs
+        });
+        let forgetting = room!(Forgetting {
+            identity, link, database, folders, events;
             spare: paths.spare.clone(),
-            sealed: [paths.outbox.clone(), paths.packs.clone()],
+            sealed: [paths.outbox.clone(), paths.packs.clone()]
         });
-        let leaving = Arc::new(Leaving {
-            identity: identity.clone(),
-            database: database.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            person: person.clone(),
-            link: link.clone(),
-            works: works.clone(),
-            slots: slots.clone(),
-            signing: signing.clone(),
-            syncs: syncs.clone(),
-            forgetting: forgetting.clone(),
-            events: events.clone(),
+        let leaving = room!(Leaving {
+            identity,
+            database,
+            sessions,
+            pins,
+            person,
+            link,
+            works,
+            slots,
+            signing,
+            syncs,
+            forgetting,
+            events
         });
-        let pairings = Arc::new(Pairings {
-            identity: identity.clone(),
-            database: database.clone(),
-            person: person.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            link: link.clone(),
-            access: access.clone(),
+        let pairings = room!(Pairings {
+            identity,
+            database,
+            person,
+            sessions,
+            pins,
+            link,
+            access,
             entering,
             forgetting,
-            events: events.clone(),
+            events
         });
-        let spares = Arc::new(Spares {
-            identity: identity.clone(),
-            database: database.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            access: access.clone(),
-            slots: slots.clone(),
-            signing: signing.clone(),
-            epochs: epochs.clone(),
-            file: paths.spare.clone(),
+        let spares = room!(Spares {
+            identity, database, sessions, pins, access, slots, signing, epochs;
+            file: paths.spare.clone()
         });
         let own_files = paths.database.parent().unwrap_or(Path::new("/"));
-        let collections = Arc::new(Collections {
-            identity: identity.clone(),
-            database: database.clone(),
-            sessions: sessions.clone(),
-            signing,
-            syncs: syncs.clone(),
-            folders: folders.clone(),
-            own_files: own_files.to_owned(),
+        let collections = room!(Collections {
+            identity, database, sessions, signing, syncs, folders;
+            own_files: own_files.to_owned()
         });
-        let looking = Arc::new(Looking {
-            identity: identity.clone(),
-            person: person.clone(),
-            sessions: sessions.clone(),
-            slots: slots.clone(),
-            events: events.clone(),
-            sim_trigger: config.sim_trigger,
+        let looking = room!(Looking {
+            identity, person, sessions, slots, events;
+            sim_trigger: config.sim_trigger
         });
-        let news = Arc::new(CardNews {
-            identity: identity.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
-            link: link.clone(),
+        let news = room!(CardNews {
+            identity,
+            sessions,
+            pins,
+            link
         });
-        let opening = Arc::new(Openings {
-            identity: identity.clone(),
-            person: person.clone(),
-            sessions: sessions.clone(),
-            pins: pins.clone(),
+        let opening = room!(Openings {
+            identity,
+            person,
+            sessions,
+            pins,
             head,
-            link: link.clone(),
-            database: database.clone(),
+            link,
+            database,
             engines,
             slots,
             epochs,
             restoring,
             news,
-            notes: notes.clone(),
-            events: events.clone(),
+            notes,
+            events
         });
-        let orders = Arc::new(Orders {
-            works: works.clone(),
-            identity: identity.clone(),
-            person: person.clone(),
-            sessions: sessions.clone(),
-            access,
-            link,
-            database: database.clone(),
-            syncs: syncs.clone(),
-            tails: tails.clone(),
-            pairings,
-            leaving,
-            spares: spares.clone(),
-            collections,
-            opening: opening.clone(),
-            events: events.clone(),
-            confirm_downloads: config.confirm_downloads,
+        let orders = room!(Orders {
+            works, identity, person, sessions, access, link, database, syncs, tails, pairings,
+            leaving, spares, collections, opening, events;
+            confirm_downloads: config.confirm_downloads
         });
-        let overview = Arc::new(Overview {
-            database: database.clone(),
-            identity: identity.clone(),
-            sessions: sessions.clone(),
-            works: works.clone(),
-            notes: notes.clone(),
+        let overview = room!(Overview {
+            database,
+            identity,
+            sessions,
+            works,
+            notes
         });
         Ok(Self {
             events,

@@ -42,32 +42,15 @@ pub fn witness_of(record: Option<&HeadRecord>) -> Witness {
 
 /// Tells the card of the session about the vault's newest state.
 pub struct CardHead {
-    sessions: Arc<CardSessions>,
-    engines: Arc<Engines>,
-    database: Arc<Database>,
-    events: Events,
-    /// The card is told no oftener, but for what must not wait.
-    interval: Duration,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) events: Events,
+    /// The card is told no oftener, but for what must not wait: its memory wears out.
+    pub(crate) interval: Duration,
 }
 
 impl CardHead {
-    /// Of the card that a session is open on. `interval` spares the card's memory, which wears out.
-    pub fn new(
-        sessions: Arc<CardSessions>,
-        engines: Arc<Engines>,
-        database: Arc<Database>,
-        events: Events,
-        interval: Duration,
-    ) -> Self {
-        Self {
-            sessions,
-            engines,
-            database,
-            events,
-            interval,
-        }
-    }
-
     /// Whether the card is to be told now: it does not know the newest list, or has waited long enough, or slots are to be settled.
     pub fn is_due(&self) -> bool {
         let Ok(witness) = self.database.stored(|s| s.witness()) else {

@@ -199,8 +199,7 @@ impl CardPins {
     }
 
     /// VERIFY and OPEN SESSION, in the transaction of the first look if that still holds the card; without a PIN where it was
-    /// verified before. What is opened counts only as long as no removal
-    /// wiped the keys since this began.
+    /// verified before. What is opened counts only as long as no removal wiped the keys since this began.
     pub async fn open(
         &self,
         reader: &str,

@@ -66,3 +66,26 @@ impl Works {
         self.stopped.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_is_for_the_work_that_runs_and_for_none_after_it() {
+        let works = Works::default();
+        let first = works.begin();
+        let (mut given_up, mut stops) = (works.given_up(), works.stops());
+        works.stop();
+        assert!(first.is_cancelled());
+        // Whoever stands at a prompt is waited for no longer; the work itself is waited for until it ends.
+        stops.changed().await.unwrap();
+        assert!(!given_up.has_changed().unwrap());
+        works.abandon();
+        given_up.changed().await.unwrap();
+        let second = works.begin();
+        assert!(!second.is_cancelled());
+        assert!(!works.given_up().has_changed().unwrap());
+        assert!(!works.stops().has_changed().unwrap());
+    }
+}
