@@ -1,5 +1,7 @@
 //! What pairing made: the terminal's key, sealed under the terminal PIN, its certificate, subscriber and server.
 
+mod own;
+
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -16,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::config::{ConfigError, read_json};
 use crate::engine::TrustedCard;
 use crate::paths::write_atomically;
+pub use own::Identity;
 
 /// Newest version of `terminal.json`.
 pub const TERMINAL_VERSION: u32 = 1;

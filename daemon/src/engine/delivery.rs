@@ -100,8 +100,11 @@ impl Engine {
     }
 }
 
+/// Packs and what is in their files.
+type Packs = Vec<(PackRef, Vec<u8>)>;
+
 /// A tail with its packs, if they are what was signed, to the last byte.
-fn read_sealed(signed: &[u8], outbox: &Path) -> Option<(Tail, Vec<(PackRef, Vec<u8>)>)> {
+fn read_sealed(signed: &[u8], outbox: &Path) -> Option<(Tail, Packs)> {
     let tail = Tail::from_bytes(signed).ok()?;
     let mut packs = Vec::new();
     let mut hashes = tail.body.items.iter();

@@ -1,55 +1,35 @@
 //! The running daemon: events in, decisions by [`crate::core`], effects out.
 
-mod asking;
+mod admissible;
 mod backoff;
-mod card_ops;
-mod card_pin;
-mod collections;
-mod connecting;
-mod ctx;
-mod entering;
-mod jobs;
-mod keeping;
-mod key_objects;
-mod leaving;
-mod link;
-mod lists;
-mod looking;
-mod moving;
-mod opening;
 mod orders;
-mod pairing;
 mod parts;
-mod pin;
 mod quiet;
-mod reasons;
-mod refused;
-mod refused_pins;
-mod rekey;
-mod restoring;
-mod secrets;
-mod slots;
-mod spare;
-mod status;
-mod view;
-mod work;
+mod rooms;
+mod unlocking;
 
-use simsync_codes::Code;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use simsync_codes::Code;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use ctx::{Ctx, StartError};
 pub use parts::Parts;
 use quiet::Quiet;
-use view::View;
+use rooms::Rooms;
+pub use rooms::StartError;
 
 use crate::api::{Caller, Handle, Order, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
+use crate::config::Config;
 use crate::core::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
+use crate::database::View;
+use crate::engine::SyncOptions;
+use crate::events::Events;
+use crate::status;
 use crate::watch::data::Roots;
+use crate::works::JobHandle;
 
 /// What is not where it should be is looked at again after this time, and after twice as long each time that it did not help.
 const MEND: Duration = Duration::from_secs(30);
@@ -76,7 +56,7 @@ pub struct Running {
 /// Starts a daemon: opens its files, watches readers, decides.
 pub fn start(parts: Parts) -> Result<Running, StartError> {
     let (service, handle) = Service::open(parts)?;
-    let (events, roots) = (service.ctx.events.clone(), service.ctx.roots.subscribe());
+    let (events, roots) = (service.rooms.events.sender(), service.rooms.folders.roots());
     // On a thread of its own: whatever the tasks of others wait for, the loop hears of a card that is pulled.
     let runtime = tokio::runtime::Handle::current();
     let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
@@ -90,13 +70,14 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
 
 struct Service {
     state: State,
-    ctx: Arc<Ctx>,
+    config: Config,
+    rooms: Rooms,
     readers: Watcher,
     events: mpsc::UnboundedReceiver<Event>,
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
     /// Orders that wait or run, by number.
-    orders: HashMap<u64, (Order, jobs::JobHandle, Option<Caller>)>,
+    orders: HashMap<u64, (Order, JobHandle, Option<Caller>)>,
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
     quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
@@ -108,56 +89,63 @@ struct Service {
 impl Service {
     /// Opens the files and watches readers.
     fn open(parts: Parts) -> Result<(Self, Handle), StartError> {
-        let (events_tx, events_rx) = mpsc::unbounded_channel();
+        let (events_tx, events_rx) = Events::channel();
         let (requests_tx, requests_rx) = mpsc::channel(64);
         let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
+        let Parts {
+            paths,
+            config,
+            agents,
+        } = parts;
         let card = CardHandle::new(Modems {
-            devices: parts.config.modems.clone(),
-            notes: parts.paths.channels.clone(),
+            devices: config.modems.clone(),
+            notes: paths.channels.clone(),
         });
         let policy = Policy {
-            login: parts.config.login_session,
-            on_insertion: parts.config.sync_on_insertion,
-            on_change: parts.config.sync_on_change,
-            on_head_moved: parts.config.sync_on_head_moved,
-            sim_trigger: parts.config.sim_trigger,
-            presence_sims: parts.config.presence_sims.clone(),
+            login: config.login_session,
+            on_insertion: config.sync_on_insertion,
+            on_change: config.sync_on_change,
+            on_head_moved: config.sync_on_head_moved,
+            sim_trigger: config.sim_trigger,
+            presence_sims: config.presence_sims.clone(),
         };
-        let ctx = Ctx::open(parts, card, events_tx.clone())?;
-        ctx.collections_changed();
+        let rooms = Rooms::open(&paths, &config, agents, card.clone(), events_tx.clone())?;
+        rooms.folders.changed();
         let emit = events_tx.clone();
         let readers =
-            watch_cards(move |e| emit.send(Event::Card(e)).is_ok()).map_err(StartError::Thread)?;
-        for device in ctx.card.modems().devices.clone() {
+            watch_cards(move |e| emit.is_heard(Event::Card(e))).map_err(StartError::Thread)?;
+        for device in card.modems().devices.clone() {
             let emit = events_tx.clone();
-            let emit = move |e| emit.send(Event::Card(e)).is_ok();
-            tokio::spawn(watch_modem(ctx.card.clone(), device, emit));
+            let emit = move |e| emit.is_heard(Event::Card(e));
+            tokio::spawn(watch_modem(card.clone(), device, emit));
         }
-        let (mut held, emit) = (ctx.card.held(), events_tx.clone());
+        let (mut held, emit) = (card.held(), events_tx.clone());
         tokio::spawn(async move {
             while held.changed().await.is_ok() {
                 let readers = held.borrow_and_update().clone();
-                if emit.send(Event::CardsHeld(readers)).is_err() {
+                if !emit.is_heard(Event::CardsHeld(readers)) {
                     return;
                 }
             }
         });
         let mut state = State::new(policy);
-        state.paired = ctx.is_paired();
-        state.leaving = ctx.pairing().is_ok_and(|(_, p)| p.leaving);
+        state.paired = rooms.identity.is_paired();
+        state.leaving = rooms.identity.pairing().is_ok_and(|(_, p)| p.leaving);
         let unreadable = |source| StartError::Store {
-            path: ctx.paths.database.display().to_string(),
+            path: paths.database.display().to_string(),
             source,
         };
-        state.tails_waiting = ctx.tails_waiting().map_err(unreadable)?;
-        state.outstanding = ctx
+        state.tails_waiting = rooms.database.tails_waiting().map_err(unreadable)?;
+        state.outstanding = rooms
+            .database
             .stored(crate::store::Store::outstanding_summary)
             .map_err(unreadable)?;
-        ctx.prefetching.send_replace(state.may_prefetch());
+        rooms.listener.may_prefetch(state.may_prefetch());
         let service = Self {
             state,
-            view: ctx.view.clone(),
-            ctx,
+            view: rooms.database.view().clone(),
+            config,
+            rooms,
             readers,
             events: events_rx,
             requests: requests_rx,
@@ -212,12 +200,12 @@ impl Service {
         {
             task.abort();
         }
-        self.ctx.card.close_channels(CHANNELS).await;
+        self.rooms.sessions.card().close_channels(CHANNELS).await;
         self.publish();
     }
 
     fn publish(&self) {
-        let status = Arc::new(self.ctx.status(&self.state));
+        let status = Arc::new(self.rooms.overview.status(&self.state));
         self.status.send_if_modified(|old| {
             let changed = **old != *status;
             *old = status;
@@ -231,7 +219,9 @@ impl Service {
         if event == Event::Timer(Timer::Quiet) {
             self.quiet = Quiet::default();
         }
-        self.ctx.note(&event);
+        self.rooms.pins.note(&event);
+        self.rooms.sessions.note(&event);
+        self.rooms.notes.note(&event);
         if let Event::WorkEnded {
             work: Work::Order(id),
             ..
@@ -242,12 +232,7 @@ impl Service {
         let mut exit = false;
         let actions = reduce(&mut self.state, event);
         // Before what follows from it: an opening that begins asks by this.
-        let now = &self.state.unlocks;
-        self.ctx.unlocks.send_if_modified(|known| {
-            let changed = known != now;
-            known.clone_from(now);
-            changed
-        });
+        self.rooms.person.note_unlocks(&self.state.unlocks);
         for action in actions {
             tracing::debug!(?action);
             exit |= self.act(action);
@@ -258,38 +243,38 @@ impl Service {
     fn act(&mut self, action: Action) -> bool {
         match action {
             Action::LookForReaders => self.readers.look_now(),
-            Action::Look(reader) => self.ctx.clone().look(reader),
+            Action::Look(reader) => self.rooms.looking.clone().look(reader),
             Action::Open {
                 reader,
                 card,
                 again,
             } => {
-                let ctx = self.ctx.clone();
+                let opening = self.rooms.opening.clone();
                 self.opening = Some(tokio::spawn(async move {
-                    ctx.open_session(reader, card, again).await
+                    opening.open_session(reader, card, again).await
                 }));
             }
             Action::StopOpening => {
                 if let Some(task) = self.opening.take() {
                     task.abort();
-                    let events = self.ctx.events.clone();
+                    let events = self.rooms.events.clone();
                     tokio::spawn(async move {
                         // Stopped at its next pause: only then is it certain what it left.
                         let _ = task.await;
-                        let _ = events.send(Event::OpeningStopped);
+                        events.emit(Event::OpeningStopped);
                     });
                 }
             }
             Action::Start(work) => self.start(work),
-            Action::StopWork => self.ctx.stop_work(),
-            Action::AbandonWork => self.ctx.abandon_work(),
-            Action::Wipe => self.ctx.wipe(),
-            Action::DeliverTails => self.ctx.clone().deliver_tails(),
+            Action::StopWork => self.rooms.works.stop(),
+            Action::AbandonWork => self.rooms.works.abandon(),
+            Action::Wipe => self.rooms.sessions.wipe(),
+            Action::DeliverTails => self.rooms.tails.clone().deliver(),
             Action::Prefetch(may) => {
-                self.ctx.prefetching.send_replace(may);
+                self.rooms.listener.may_prefetch(may);
             }
-            Action::Forget(reader) => self.ctx.card.disconnect(&reader),
-            Action::Renew => self.ctx.clone().renew(),
+            Action::Forget(reader) => self.rooms.sessions.card().disconnect(&reader),
+            Action::Renew => self.rooms.renewal.clone().renew(),
             Action::After(timer) => self.after(timer),
             Action::Exit => return true,
         }
@@ -298,24 +283,31 @@ impl Service {
 
     fn start(&mut self, work: Work) {
         match work {
-            Work::Sync => self.ctx.clone().start_sync(work),
-            Work::Tail => self.ctx.clone().start_tail(),
-            Work::Compare => self.ctx.clone().start_compare(),
+            Work::Sync => {
+                let options = SyncOptions {
+                    // Nobody ordered this one, so nobody is there to review it: give only, and say so.
+                    upload_only: self.config.confirm_downloads,
+                    ..SyncOptions::default()
+                };
+                self.rooms.syncs.clone().start(work, options);
+            }
+            Work::Tail => self.rooms.tails.clone().start(),
+            Work::Compare => self.rooms.syncs.clone().start_compare(),
             Work::Order(id) => match self.orders.get(&id) {
                 Some((order, job, by)) => {
-                    let ctx = self.ctx.clone();
-                    ctx.start_order(id, order.clone(), job.clone(), by.clone());
+                    let orders = self.rooms.orders.clone();
+                    orders.start(id, order.clone(), job.clone(), by.clone());
                 }
                 None => {
                     let outcome = crate::core::Outcome::Cancelled;
-                    let _ = self.ctx.events.send(Event::WorkEnded { work, outcome });
+                    self.rooms.events.emit(Event::WorkEnded { work, outcome });
                 }
             },
         }
     }
 
     fn after(&mut self, timer: Timer) {
-        let config = &self.ctx.config;
+        let config = &self.config;
         let rescan = Duration::from_secs(config.rescan_interval_s);
         let delay = match timer {
             Timer::Quiet => self.quiet.wait(Instant::now(), config.change_delay()),
@@ -331,10 +323,10 @@ impl Service {
             Timer::Look => Duration::from_secs(2),
             Timer::Renew => Duration::from_secs(simsync_protocol::api::GRANT_SECONDS / 2),
         };
-        let events = self.ctx.events.clone();
+        let events = self.rooms.events.clone();
         let task = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            let _ = events.send(Event::Timer(timer));
+            events.emit(Event::Timer(timer));
         });
         // The newest one counts: that is what makes a debounce.
         if let Some(old) = self.timers.insert(timer, task) {
@@ -355,10 +347,11 @@ impl Service {
 
     /// One connection waits on the server's events while the key is unsealed.
     fn keep_link(&mut self) {
-        let wanted = self.state.paired && !self.state.revoked && self.ctx.key().is_some();
+        let wanted =
+            self.state.paired && !self.state.revoked && self.rooms.identity.key().is_some();
         let running = self.link.as_ref().is_some_and(|t| !t.is_finished());
         if wanted && !running {
-            self.link = Some(tokio::spawn(link::keep(self.ctx.clone())));
+            self.link = Some(tokio::spawn(self.rooms.listener.clone().keep()));
         } else if !wanted && let Some(task) = self.link.take() {
             task.abort();
         }
@@ -370,15 +363,21 @@ impl Service {
             Request::Order(order, by, reply) => {
                 let _ = reply.send(self.order(order, by));
             }
-            Request::Log(limit, reply) => self.answer(reply, move |ctx| ctx.log(limit)),
-            Request::Conflicts(reply) => self.answer(reply, Ctx::conflicts),
-            Request::Outstanding(reply) => self.answer(reply, Ctx::outstanding),
+            Request::Log(limit, reply) => {
+                self.answer(reply, move |rooms| status::log(&rooms.database, limit));
+            }
+            Request::Conflicts(reply) => {
+                self.answer(reply, |rooms| status::conflicts(&rooms.database));
+            }
+            Request::Outstanding(reply) => {
+                self.answer(reply, |rooms| status::outstanding(&rooms.database));
+            }
             Request::Job(id, reply) => {
-                let _ = reply.send(self.ctx.jobs.job(id).ok_or_else(|| {
+                let _ = reply.send(self.rooms.works.jobs().job(id).ok_or_else(|| {
                     crate::api::Failure::new(Code::NoSuchJob, format!("the job {id} has ended"))
                 }));
             }
-            Request::Cards(reply) => self.answer(reply, Ctx::vault_cards),
+            Request::Cards(reply) => self.answer(reply, |rooms| rooms.spares.vault_cards()),
             Request::Stop => return self.handle(Event::Stop),
         }
         false
@@ -388,12 +387,12 @@ impl Service {
     fn answer<T: Send + 'static>(
         &self,
         reply: oneshot::Sender<T>,
-        look: impl FnOnce(&Ctx) -> T + Send + 'static,
+        look: impl FnOnce(&Rooms) -> T + Send + 'static,
     ) {
         self.view.look_again();
-        let ctx = self.ctx.clone();
+        let rooms = self.rooms.clone();
         // Whoever asked may be gone.
-        tokio::task::spawn_blocking(move || reply.send(look(&ctx)).is_ok());
+        tokio::task::spawn_blocking(move || reply.send(look(&rooms)).is_ok());
     }
 
     fn order(
@@ -401,13 +400,17 @@ impl Service {
         order: Order,
         by: Option<Caller>,
     ) -> Result<crate::api::Job, crate::api::Failure> {
-        orders::admissible(&order, &self.state)?;
-        let job = self.ctx.jobs.order(orders::kind(&order), by.as_ref())?;
+        admissible::admissible(&order, &self.state)?;
+        let job = self
+            .rooms
+            .works
+            .jobs()
+            .order(admissible::kind(&order), by.as_ref())?;
         let public = job.public();
         let id = job.id();
         if order == Order::Unlock {
             // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
-            let agent = by.as_ref().and_then(|by| self.ctx.agents.first(Some(by)));
+            let agent = by.as_ref().and_then(|by| self.rooms.person.agent_of(by));
             let order = Unlock {
                 job: id,
                 has_agent: agent.is_some() && agent == by,
@@ -415,7 +418,8 @@ impl Service {
             };
             self.handle(Event::UserUnlock(order));
             self.publish();
-            self.ctx.clone().watch_unlock(job, self.status.subscribe());
+            let (orders, status) = (self.rooms.person.unlocks(), self.status.subscribe());
+            unlocking::watch_unlock(job, orders, status, self.rooms.events.clone());
         } else {
             let event = match order {
                 Order::ForgetPairing => Event::UserForgets(id),

@@ -1,157 +1,24 @@
 //! What the user orders, run as work.
 
-use simsync_codes::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simsync_vault::commit::SessionRef;
+use simsync_codes::Code;
 
-use super::asking::on_behalf;
-use super::card_ops::CARD_DEADLINE;
-use super::jobs::JobHandle;
-use super::reasons::{card_reason, server_reason};
-use super::reasons::{engine_reason, outcome_of};
-use super::{Ctx, card_ops, card_pin};
-use crate::api::{Caller, Failure, JobControl, Order, SecretKind};
-use crate::core::{CardPhase, Event, Outcome, SessionPhase, State, Work, leaving};
+use crate::api::{Caller, Failure, JobControl, Order};
+use crate::collections::Collections;
+use crate::core::{Event, Outcome, Work};
+use crate::database::Database;
 use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
-
-pub(super) type Done = Result<BTreeMap<String, String>, Failure>;
-
-/// The job's kind.
-pub fn kind(order: &Order) -> &'static str {
-    match order {
-        Order::Unlock => "unlock",
-        Order::Pair { .. } => "pair",
-        Order::Unpair => "unpair",
-        Order::ForgetPairing => "forget-pairing",
-        Order::Sync { .. } => "sync",
-        Order::Eject => "eject",
-        Order::AddCollection { .. } => "add-collection",
-        Order::AnswerCollection { .. } => "answer-collection",
-        Order::RemoveCollection { .. } => "remove-collection",
-        Order::ChangeCardPin => "change-card-pin",
-        Order::ChangeTerminalPin => "change-terminal-pin",
-        Order::Forget { .. } => "forget",
-        Order::AddCard => "add-card",
-        Order::ConfirmServer { .. } => "confirm-server",
-        Order::AcceptRestored => "accept-restored",
-        Order::RemoveCard { .. } => "remove-card",
-        Order::RemoveTerminal { .. } => "remove-terminal",
-    }
-}
-
-/// What can be refused before anything starts.
-pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
-    let has_card = state.readers.values().any(Option::is_some);
-    let need_card = || {
-        if has_card {
-            Ok(())
-        } else if state.readers.is_empty() {
-            Err(Failure::new(
-                Code::NoReader,
-                "no card reader is connected; plug one in",
-            ))
-        } else {
-            Err(Failure::new(Code::NoCard, "no card is in; put it in"))
-        }
-    };
-    let need_pairing = || {
-        if state.paired {
-            Ok(())
-        } else {
-            Err(Failure::new(
-                Code::NotPaired,
-                "this terminal is not paired; put a card in and run `simsync pair`",
-            ))
-        }
-    };
-    let need_session = || match &state.session {
-        SessionPhase::Open {
-            read_only: Some(r), ..
-        } => Err(Failure::from(r.clone())),
-        SessionPhase::Open { .. } => Ok(()),
-        _ => {
-            need_pairing()?;
-            need_card()?;
-            let foreign = !state
-                .readers
-                .values()
-                .flatten()
-                .any(|c| matches!(c, CardPhase::Paired { .. }));
-            Err(if foreign {
-                Failure::new(
-                    Code::CardNotPaired,
-                    "not paired with this card; put yours in",
-                )
-            } else {
-                Failure::new(
-                    Code::Locked,
-                    "no session is open; run `simsync unlock` and give the PIN",
-                )
-            })
-        }
-    };
-    match order {
-        Order::Unlock if state.leaving => Err(leaving().into()),
-        Order::Unlock => {
-            need_pairing()?;
-            need_card()
-        }
-        Order::ForgetPairing => need_pairing(),
-        // Begun before: no session opens any more, and none is needed.
-        Order::Unpair if state.leaving => need_card(),
-        // The new card is read; or, if all cards in are known, one of them signs.
-        Order::AddCard => {
-            need_pairing()?;
-            need_card()?;
-            let cards = state.readers.values().flatten();
-            if cards.into_iter().any(|c| *c == CardPhase::Unpaired) {
-                Ok(())
-            } else {
-                need_session()
-            }
-        }
-        Order::Pair { .. } | Order::ChangeCardPin => need_card(),
-        Order::ChangeTerminalPin => need_pairing(),
-        Order::ConfirmServer { to } => {
-            need_pairing()?;
-            if state.server_moves.as_ref() == Some(to) {
-                Ok(())
-            } else {
-                Err(Failure::new(
-                    Code::NoServerMove,
-                    "the server announces no such move; `simsync server show` tells what it announces",
-                ))
-            }
-        }
-        Order::AcceptRestored => match &state.session {
-            SessionPhase::Open {
-                read_only: Some(r), ..
-            } if r.code != Code::RecordUnproven => Err(Failure::from(r.clone())),
-            SessionPhase::Open { read_only, .. } => {
-                if read_only.is_some() || state.card_untold.is_some() {
-                    Ok(())
-                } else {
-                    Err(Failure::new(
-                        Code::NothingToAccept,
-                        "the card's record and the server agree; there is nothing to accept",
-                    ))
-                }
-            }
-            _ => need_session(),
-        },
-        Order::Unpair
-        | Order::Sync { .. }
-        | Order::Eject
-        | Order::AddCollection { .. }
-        | Order::AnswerCollection { .. }
-        | Order::RemoveCollection { .. }
-        | Order::RemoveCard { .. }
-        | Order::RemoveTerminal { .. }
-        | Order::Forget { .. } => need_session(),
-    }
-}
+use crate::events::Events;
+use crate::identity::Identity;
+use crate::link::ServerLink;
+use crate::membership::{Leaving, Pairings, Spares};
+use crate::opening::Openings;
+use crate::person::{Person, on_behalf};
+use crate::reasons::{engine_reason, outcome_of};
+use crate::session::{CardAccess, CardSessions};
+use crate::works::{Done, JobHandle, Syncs, Tails, Works, report_values};
 
 /// Orders that can be cancelled where they wait for a person, and go on to their end otherwise.
 fn waits_for_persons_only(order: &Order) -> bool {
@@ -176,12 +43,33 @@ fn waits_for_persons_only(order: &Order) -> bool {
     }
 }
 
-impl Ctx {
+/// Runs orders, each by the room that it is for. What all of them share is here: their caller, their end, how they are stopped.
+pub struct Orders {
+    pub(crate) works: Arc<Works>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) sessions: Arc<CardSessions>,
+    pub(crate) access: Arc<CardAccess>,
+    pub(crate) link: Arc<ServerLink>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) syncs: Arc<Syncs>,
+    pub(crate) tails: Arc<Tails>,
+    pub(crate) pairings: Arc<Pairings>,
+    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) spares: Arc<Spares>,
+    pub(crate) collections: Arc<Collections>,
+    pub(crate) opening: Arc<Openings>,
+    pub(crate) events: Events,
+    /// What others wrote is written here only after a review.
+    pub(crate) confirm_downloads: bool,
+}
+
+impl Orders {
     /// Runs an order as work.
-    pub fn start_order(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
-        let mut given_up = self.abandoned.subscribe();
+    pub fn start(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
+        let mut given_up = self.works.given_up();
         // From here on: a removal before the first question counts, too.
-        let stops = self.stopped.subscribe();
+        let stops = self.works.stops();
         tokio::spawn(async move {
             let syncs = matches!(
                 order,
@@ -189,7 +77,7 @@ impl Ctx {
             );
             // The others listen themselves, where they sync.
             let mut is_steered = waits_for_persons_only(&order);
-            let work = on_behalf(by, stops, self.run_order(order, &job));
+            let work = on_behalf(by, stops, self.run(order, &job));
             tokio::pin!(work);
             let result = loop {
                 tokio::select! {
@@ -200,7 +88,7 @@ impl Ctx {
                     )),
                     control = job.next_control(), if is_steered => match control {
                         Some(JobControl::Cancel) => {
-                            self.stopped.send_replace(());
+                            self.works.wait_for_no_person();
                         }
                         Some(JobControl::Confirm) => {}
                         None => is_steered = false,
@@ -213,20 +101,20 @@ impl Ctx {
                 Err((_, outcome)) => outcome.clone(),
             };
             // Whoever hears of the end and looks at the status finds there what was done.
-            self.status_catches_up().await;
+            self.database.status_catches_up().await;
             match result {
                 Ok(values) => job.done(values),
                 Err((failure, _)) => job.failed(failure),
             }
-            self.emit(Event::WorkEnded {
+            self.events.emit(Event::WorkEnded {
                 work: Work::Order(id),
                 outcome,
             });
         });
     }
 
-    pub(super) async fn run_order(
-        self: &Arc<Self>,
+    async fn run(
+        &self,
         order: Order,
         job: &JobHandle,
     ) -> Result<BTreeMap<String, String>, (Failure, Outcome)> {
@@ -239,12 +127,12 @@ impl Ctx {
         };
         match order {
             Order::Unlock => Ok(BTreeMap::new()),
-            Order::Pair { label } => plain(match self.any_card() {
-                Ok(reader) => self.pair(&reader, &label).await,
+            Order::Pair { label } => plain(match self.sessions.any_card() {
+                Ok(reader) => self.pairings.pair(&reader, &label).await,
                 Err(f) => Err(f),
             }),
-            Order::Unpair => plain(self.unpair(job).await),
-            Order::ForgetPairing => plain(self.forget_here().await),
+            Order::Unpair => plain(self.leaving.unpair(job).await),
+            Order::ForgetPairing => plain(self.leaving.forget_here().await),
             Order::Sync {
                 review,
                 allow_deletions,
@@ -257,31 +145,35 @@ impl Ctx {
                     },
                     ..SyncOptions::default()
                 };
-                engine(self.run_sync(options, Some(job)).await)
+                engine(self.syncs.run_sync(options, Some(job)).await)
             }
             Order::Eject => {
                 let options = SyncOptions {
                     closing: true,
                     // What was not reviewed is not taken; it is there at the next session.
-                    upload_only: self.config.confirm_downloads,
+                    upload_only: self.confirm_downloads,
                     ..SyncOptions::default()
                 };
-                self.mend_card_session().await;
-                let result = engine(self.run_sync(options, Some(job)).await)?;
-                self.emit(Event::SessionClosed);
+                self.opening.mend_card_session().await;
+                let result = engine(self.syncs.run_sync(options, Some(job)).await)?;
+                self.events.emit(Event::SessionClosed);
                 Ok(result)
             }
             Order::AddCollection {
                 attribute,
                 name,
                 path,
-            } => plain(self.add_collection(&attribute, &name, &path, job).await),
+            } => plain(
+                self.collections
+                    .add_collection(&attribute, &name, &path, job)
+                    .await,
+            ),
             Order::AnswerCollection {
                 collection,
                 deleted,
                 question,
             } => {
-                let (id, asked) = match self.asked(&collection, deleted, &question) {
+                let (id, asked) = match self.collections.asked(&collection, deleted, &question) {
                     Ok(found) => found,
                     Err(f) => return Err((f, Outcome::Aside)),
                 };
@@ -298,173 +190,32 @@ impl Ctx {
                     },
                     ..SyncOptions::default()
                 };
-                engine(self.run_sync(options, Some(job)).await)
+                engine(self.syncs.run_sync(options, Some(job)).await)
             }
             Order::RemoveCollection { collection } => {
-                plain(self.remove_collection(&collection, job).await)
+                plain(self.collections.remove_collection(&collection, job).await)
             }
-            Order::ChangeCardPin => plain(self.change_card_pin().await),
-            Order::ChangeTerminalPin => plain(self.change_terminal_pin().await),
-            Order::Forget { terminal } => plain(self.forget(&terminal).await),
-            Order::AddCard => plain(self.add_card().await),
-            Order::ConfirmServer { to } => plain(self.confirm_server(&to)),
-            Order::AcceptRestored => plain(self.accept_restored().await),
-            Order::RemoveCard { card } => plain(self.remove_card(&card).await),
-            Order::RemoveTerminal { terminal } => plain(self.remove_terminal(&terminal).await),
-        }
-    }
-
-    /// The reader of the session's card, or the first with any card of ours.
-    pub(super) fn any_card(&self) -> Result<String, Failure> {
-        if let Some(live) = &*self.live() {
-            return Ok(live.reader.clone());
-        }
-        self.card_readers()
-            .into_iter()
-            .next()
-            .ok_or_else(|| Failure::new(Code::NoCard, "no card is in; put it in"))
-    }
-
-    pub(super) async fn change_card_pin(&self) -> Done {
-        let reader = self.any_card()?;
-        let (due, tries) = if self.is_in_session(&reader) {
-            // A PIN that opened it is not due.
-            (false, None)
-        } else {
-            let selected = self
-                .card
-                .run(&reader, CARD_DEADLINE, card_ops::look)
-                .await
-                .map_err(|e| card_reason(&e))?
-                .ok_or_else(|| {
-                    Failure::new(
-                        Code::NoApplet,
-                        "the card in this reader is not a simsync card",
-                    )
-                })?;
-            (selected.pin_due, Some(selected.pin_tries))
-        };
-        let pad = self.pin_pad(&reader);
-        if !due
-            && let Some(pad) = pad
-            && self.change_on_pad(&reader, pad, tries).await?
-        {
-            return Ok(BTreeMap::new());
-        }
-        let hint = pad.and_then(|pad| card_pin::hint(&pad, due));
-        let old = self.right_card_pin(&reader, tries, hint).await?;
-        if due {
-            self.first_pin_change(&reader, old).await?;
-        } else {
-            let new = self
-                .ask_card_pin(SecretKind::NewCardPin, None, false, &reader)
-                .await?;
-            self.card
-                .run(&reader, CARD_DEADLINE, move |card| {
-                    let mut applet = card_ops::ours(card)?;
-                    Ok(applet.change_pin(&old, &new)?)
-                })
-                .await
-                .map_err(|e| card_reason(&e))?;
-        }
-        Ok(BTreeMap::new())
-    }
-
-    pub(super) async fn change_terminal_pin(&self) -> Done {
-        let mut terminal = self
-            .terminal()
-            .ok_or_else(|| Failure::new(Code::NotPaired, "this terminal is not paired"))?;
-        let key = self.unseal_asking(&terminal).await?;
-        let new = self
-            .ask(SecretKind::NewTerminalPin, None, false, None)
-            .await?;
-        let (resealed, result) = tokio::task::spawn_blocking(move || {
-            let r = terminal.reseal(&key, &new, &mut crate::engine::fresh_rng());
-            (terminal, r)
-        })
-        .await
-        .map_err(|_| Failure::new(Code::Internal, "sealing failed"))?;
-        result.map_err(|e| Failure::new(Code::TerminalPinShort, e.to_string()))?;
-        self.update_terminal(|t| t.key = resealed.key)
-            .map_err(|e| Failure::new(Code::CannotWrite, e.to_string()))?;
-        Ok(BTreeMap::new())
-    }
-
-    /// Stops waiting for what a terminal had not uploaded.
-    pub(super) async fn forget(&self, which: &str) -> Done {
-        let (statement, unsettled, conn) = match &*self.live() {
-            Some(l) => (
-                l.session.statement.clone(),
-                l.unsettled.clone(),
-                l.session.conn.clone(),
+            Order::ChangeCardPin => plain(
+                self.access
+                    .change_card_pin()
+                    .await
+                    .map(|()| BTreeMap::new()),
             ),
-            None => {
-                return Err(Failure::new(
-                    Code::Locked,
-                    "no session is open; run `simsync unlock`",
-                ));
+            Order::ChangeTerminalPin => {
+                let changed = self.person.change_terminal_pin(&self.identity).await;
+                plain(changed.map(|()| BTreeMap::new()))
             }
-        };
-        let objects = self
-            .stored(|s| s.key_objects())
-            .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
-        let matches = |t: &simsync_vault::keyobject::TerminalEntry| {
-            t.label == which || (which.len() >= 4 && t.id().to_string().starts_with(which))
-        };
-        let found: Vec<_> = unsettled
-            .iter()
-            .filter(|u| {
-                objects
-                    .iter()
-                    .flat_map(|o| &o.body.terminals)
-                    .any(|t| t.id().0[..8] == u.terminal && matches(t))
-            })
-            .copied()
-            .collect();
-        if found.is_empty() {
-            return Err(Failure::new(
-                Code::NoSuchTerminal,
-                format!(
-                    "no unfinished upload of {which} is waited for; `simsync terminals list` shows which are"
-                ),
-            ));
+            Order::Forget { terminal } => plain(self.tails.forget(&terminal).await),
+            Order::AddCard => plain(self.spares.add_card().await),
+            Order::ConfirmServer { to } => {
+                let values = BTreeMap::from([("server".to_owned(), to.address.to_string())]);
+                plain(self.link.agree_to_move(&to).map(|()| values))
+            }
+            Order::AcceptRestored => plain(self.opening.accept_restored().await),
+            Order::RemoveCard { card } => plain(self.spares.remove_card(&card).await),
+            Order::RemoveTerminal { terminal } => {
+                plain(self.spares.remove_terminal(&terminal).await)
+            }
         }
-        let sessions: Vec<SessionRef> = found
-            .iter()
-            .map(|u| SessionRef {
-                card: statement.card,
-                n: u.n,
-            })
-            .collect();
-        conn.forget(sessions.clone())
-            .await
-            .map_err(|e| server_reason(&e))?;
-        for s in &sessions {
-            self.stored(|store| store.set_forgotten(s))
-                .map_err(|e| Failure::new(Code::Store, e.to_string()))?;
-        }
-        self.put_head(false).await;
-        Ok(BTreeMap::from([(
-            "sessions".to_owned(),
-            sessions.len().to_string(),
-        )]))
     }
-}
-
-pub(super) fn report_values(r: &SyncReport) -> BTreeMap<String, String> {
-    let mut out = BTreeMap::from([
-        ("applied".to_owned(), r.applied.to_string()),
-        ("bytes-applied".to_owned(), r.bytes_applied.to_string()),
-        ("published".to_owned(), r.published.to_string()),
-        ("conflicts".to_owned(), r.conflicts.to_string()),
-        ("tails".to_owned(), r.tails.to_string()),
-        ("outstanding".to_owned(), r.outstanding.all().to_string()),
-    ]);
-    if let Some(why) = &r.card_untold {
-        out.insert("card-not-told".to_owned(), why.clone());
-    }
-    if let Some(sequence) = r.commit {
-        out.insert("commit".to_owned(), sequence.to_string());
-    }
-    out
 }

@@ -73,28 +73,32 @@ async fn b4_a_removal_waits_for_nothing() {
         read_only: None,
     };
     service.state.work = Some(Work::Sync);
-    let ctx = service.ctx.clone();
-    ctx.keys.put(some_keys(), ctx.keys.generation()).unwrap();
+    let rooms = service.rooms.clone();
+    rooms
+        .sessions
+        .keys()
+        .put(some_keys(), rooms.sessions.keys().generation())
+        .unwrap();
     let runtime = tokio::runtime::Handle::current();
     let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
 
     // The database hangs, this terminal's file hangs in the middle of being written, and so do all who want something of them.
     let (let_go, hangs) = mpsc::channel::<()>();
     let (is_held, held) = oneshot::channel();
-    let holder = ctx.clone();
+    let holder = rooms.clone();
     let disk = std::thread::spawn(move || {
-        holder.stored(|store| {
+        holder.database.stored(|store| {
             let _database = store.hang();
-            let _file = holder.hang_terminal_file();
+            let _file = holder.identity.hang();
             is_held.send(()).unwrap();
             let _ = hangs.recv();
         });
     });
     held.await.unwrap();
     for _ in 0..16 {
-        let (a, b) = (ctx.clone(), ctx.clone());
-        tokio::spawn(async move { a.label() });
-        tokio::spawn(async move { b.update_terminal(|_| ()) });
+        let (a, b) = (rooms.clone(), rooms.clone());
+        tokio::spawn(async move { a.identity.label(&a.database) });
+        tokio::spawn(async move { b.identity.update_terminal(|_| ()) });
     }
     let (reply, log) = oneshot::channel();
     handle.requests.send(Request::Log(10, reply)).await.unwrap();
@@ -104,10 +108,10 @@ async fn b4_a_removal_waits_for_nothing() {
         Event::Server(true),
         Event::Card(CardEvent::CardRemoved(READER.to_owned())),
     ] {
-        ctx.events.send(event).unwrap();
+        rooms.events.emit(event);
     }
     let began = Instant::now();
-    while ctx.keys.with(|_| ()).is_ok() {
+    while rooms.sessions.keys().with(|_| ()).is_ok() {
         assert!(began.elapsed() < DEADLINE, "the keys are here still");
         std::thread::yield_now();
     }
@@ -122,7 +126,7 @@ async fn b4_a_removal_waits_for_nothing() {
 
     // The sync that was stopped ends, and so does the daemon.
     let (work, outcome) = (Work::Sync, crate::core::Outcome::Cancelled);
-    ctx.events.send(Event::WorkEnded { work, outcome }).unwrap();
-    ctx.events.send(Event::Stop).unwrap();
+    rooms.events.emit(Event::WorkEnded { work, outcome });
+    rooms.events.emit(Event::Stop);
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
 }

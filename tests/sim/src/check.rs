@@ -159,7 +159,9 @@ fn one_shown(thing: Option<&Thing>) -> String {
 
 /// A tree for people.
 pub fn shown(tree: &Tree) -> Vec<(&Path, String)> {
-    tree.iter().map(|(p, t)| (p.as_path(), one_shown(Some(t)))).collect()
+    tree.iter()
+        .map(|(p, t)| (p.as_path(), one_shown(Some(t))))
+        .collect()
 }
 
 fn differences<'a>(one: &'a Tree, other: &'a Tree) -> Vec<(&'a Path, String)> {
@@ -183,7 +185,10 @@ fn nothing_is_left(place: &Place) -> Result<(), Broken> {
     })?;
     let sessions = store.own_sessions().unwrap();
     require(sessions.is_empty(), || {
-        format!("{} sessions are not closed on {label} at peace", sessions.len())
+        format!(
+            "{} sessions are not closed on {label} at peace",
+            sessions.len()
+        )
     })?;
     for collection in store.collections().unwrap() {
         require(collection.applying.is_none(), || {
@@ -235,7 +240,11 @@ fn nothing_is_made_up(world: &World, tree: &Tree) -> Result<(), Broken> {
         _ if world.is_unheard => Ok(()),
         [only] => {
             let tree = without_links_that_came_back(only, tree);
-            all_equal(only, &tree, "one terminal was edited, but it and everybody now")
+            all_equal(
+                only,
+                &tree,
+                "one terminal was edited, but it and everybody now",
+            )
         }
         _ => Ok(()),
     }

@@ -171,7 +171,9 @@ impl World {
                 self.insert(at, is_disturbed).await?;
             }
         }
-        Err(Broken::new("a question is asked again and again".to_owned()))
+        Err(Broken::new(
+            "a question is asked again and again".to_owned(),
+        ))
     }
 
     /// After `simsync eject`.

@@ -1,0 +1,7 @@
+//! The person: who asks them and is shown what, for whose order, by agents.
+
+mod asking;
+mod secrets;
+
+pub use asking::{asking, on_behalf};
+pub use secrets::Person;

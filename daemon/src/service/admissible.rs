@@ -1,0 +1,141 @@
+//! Orders before they run: what they are called, and what can be refused before anything starts.
+
+use simsync_codes::Code;
+
+use crate::api::{Failure, Order};
+use crate::core::{CardPhase, SessionPhase, State, leaving};
+
+/// The job's kind.
+pub fn kind(order: &Order) -> &'static str {
+    match order {
+        Order::Unlock => "unlock",
+        Order::Pair { .. } => "pair",
+        Order::Unpair => "unpair",
+        Order::ForgetPairing => "forget-pairing",
+        Order::Sync { .. } => "sync",
+        Order::Eject => "eject",
+        Order::AddCollection { .. } => "add-collection",
+        Order::AnswerCollection { .. } => "answer-collection",
+        Order::RemoveCollection { .. } => "remove-collection",
+        Order::ChangeCardPin => "change-card-pin",
+        Order::ChangeTerminalPin => "change-terminal-pin",
+        Order::Forget { .. } => "forget",
+        Order::AddCard => "add-card",
+        Order::ConfirmServer { .. } => "confirm-server",
+        Order::AcceptRestored => "accept-restored",
+        Order::RemoveCard { .. } => "remove-card",
+        Order::RemoveTerminal { .. } => "remove-terminal",
+    }
+}
+
+/// What can be refused before anything starts.
+pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
+    let has_card = state.readers.values().any(Option::is_some);
+    let need_card = || {
+        if has_card {
+            Ok(())
+        } else if state.readers.is_empty() {
+            Err(Failure::new(
+                Code::NoReader,
+                "no card reader is connected; plug one in",
+            ))
+        } else {
+            Err(Failure::new(Code::NoCard, "no card is in; put it in"))
+        }
+    };
+    let need_pairing = || {
+        if state.paired {
+            Ok(())
+        } else {
+            Err(Failure::new(
+                Code::NotPaired,
+                "this terminal is not paired; put a card in and run `simsync pair`",
+            ))
+        }
+    };
+    let need_session = || match &state.session {
+        SessionPhase::Open {
+            read_only: Some(r), ..
+        } => Err(Failure::from(r.clone())),
+        SessionPhase::Open { .. } => Ok(()),
+        _ => {
+            need_pairing()?;
+            need_card()?;
+            let foreign = !state
+                .readers
+                .values()
+                .flatten()
+                .any(|c| matches!(c, CardPhase::Paired { .. }));
+            Err(if foreign {
+                Failure::new(
+                    Code::CardNotPaired,
+                    "not paired with this card; put yours in",
+                )
+            } else {
+                Failure::new(
+                    Code::Locked,
+                    "no session is open; run `simsync unlock` and give the PIN",
+                )
+            })
+        }
+    };
+    match order {
+        Order::Unlock if state.leaving => Err(leaving().into()),
+        Order::Unlock => {
+            need_pairing()?;
+            need_card()
+        }
+        Order::ForgetPairing => need_pairing(),
+        // Begun before: no session opens any more, and none is needed.
+        Order::Unpair if state.leaving => need_card(),
+        // The new card is read; or, if all cards in are known, one of them signs.
+        Order::AddCard => {
+            need_pairing()?;
+            need_card()?;
+            let cards = state.readers.values().flatten();
+            if cards.into_iter().any(|c| *c == CardPhase::Unpaired) {
+                Ok(())
+            } else {
+                need_session()
+            }
+        }
+        Order::Pair { .. } | Order::ChangeCardPin => need_card(),
+        Order::ChangeTerminalPin => need_pairing(),
+        Order::ConfirmServer { to } => {
+            need_pairing()?;
+            if state.server_moves.as_ref() == Some(to) {
+                Ok(())
+            } else {
+                Err(Failure::new(
+                    Code::NoServerMove,
+                    "the server announces no such move; `simsync server show` tells what it announces",
+                ))
+            }
+        }
+        Order::AcceptRestored => match &state.session {
+            SessionPhase::Open {
+                read_only: Some(r), ..
+            } if r.code != Code::RecordUnproven => Err(Failure::from(r.clone())),
+            SessionPhase::Open { read_only, .. } => {
+                if read_only.is_some() || state.card_untold.is_some() {
+                    Ok(())
+                } else {
+                    Err(Failure::new(
+                        Code::NothingToAccept,
+                        "the card's record and the server agree; there is nothing to accept",
+                    ))
+                }
+            }
+            _ => need_session(),
+        },
+        Order::Unpair
+        | Order::Sync { .. }
+        | Order::Eject
+        | Order::AddCollection { .. }
+        | Order::AnswerCollection { .. }
+        | Order::RemoveCollection { .. }
+        | Order::RemoveCard { .. }
+        | Order::RemoveTerminal { .. }
+        | Order::Forget { .. } => need_session(),
+    }
+}

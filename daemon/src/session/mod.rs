@@ -1,0 +1,17 @@
+//! Cards, and sessions on them: what is done with a card, with which PIN, and what of it lives while a session is open.
+
+mod access;
+pub mod card_ops;
+mod heads;
+mod opening;
+mod pin;
+mod pins;
+mod refused_pins;
+mod sessions;
+
+pub use access::{CardAccess, CardView, random};
+pub use heads::{CardHead, witness_of};
+pub use opening::{Known, Prepared};
+pub use pin::{CardPin, PinError};
+pub use pins::CardPins;
+pub use sessions::{CardSessions, Live};
