@@ -136,7 +136,8 @@ pub(super) fn is_settled(stat: &Stat) -> bool {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
-    let settling = i64::try_from(simsync_failpoint::settling(SETTLING).as_nanos()).unwrap_or(i64::MAX);
+    let settling =
+        i64::try_from(simsync_failpoint::settling(SETTLING).as_nanos()).unwrap_or(i64::MAX);
     now.saturating_sub(stat.mtime.max(stat.ctime)) >= settling
 }
 

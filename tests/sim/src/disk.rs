@@ -12,7 +12,14 @@ const PAGE: u64 = 4096;
 pub fn mount_own() -> bool {
     let folder = std::env::temp_dir();
     let size = std::ffi::CString::new(ROOMY).unwrap();
-    mount("sim", &folder, "tmpfs", MountFlags::empty(), size.as_c_str()).is_ok()
+    mount(
+        "sim",
+        &folder,
+        "tmpfs",
+        MountFlags::empty(),
+        size.as_c_str(),
+    )
+    .is_ok()
 }
 
 /// From now on it has room for so many pages more.

@@ -17,7 +17,9 @@ impl World {
         check::at_peace(self)?;
         let now = tree(&self.places[0].desk.root);
         let is_messy = now.len() > ENTRIES
-            || now.keys().any(|p| p.to_string_lossy().contains("(conflict"));
+            || now
+                .keys()
+                .any(|p| p.to_string_lossy().contains("(conflict"));
         self.begin_phase();
         if is_messy {
             self.places[0].desk.tidy();
@@ -32,6 +34,7 @@ impl World {
     fn begin_phase(&mut self) {
         self.at_peace = tree(&self.places[0].desk.root);
         self.edited.fill(None);
+        self.is_sealed = false;
         self.has_new_disk = false;
         self.is_unheard = false;
     }

@@ -94,7 +94,10 @@ pub fn world(seed: u64) -> Result<(), Failure> {
         return Ok(());
     };
     println!("SIMSYNC_TEST_SEED={seed}");
-    println!("broken after {} operations: {}", failure.after, failure.what);
+    println!(
+        "broken after {} operations: {}",
+        failure.after, failure.what
+    );
     let begun = Instant::now();
     let needed = shrink::shrink(&ops[..=failure.after], |ops| {
         begun.elapsed() < shrink::TIME && play(seed, ops).is_err()
@@ -105,7 +108,9 @@ pub fn world(seed: u64) -> Result<(), Failure> {
     }
     TOLD.store(true, Ordering::Relaxed);
     if is_told() {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .init();
     }
     if let Err(still) = play(seed, &needed) {
         println!("then: {}", still.what);
@@ -165,6 +170,9 @@ pub fn many(operations: u64) -> bool {
         all &= sim.wait().unwrap().success();
     }
     let (done, seconds) = (worlds * OPERATIONS as u64, begun.elapsed().as_secs_f64());
-    println!("{done} operations in {seconds:.1} s, {:.0} a second", done as f64 / seconds);
+    println!(
+        "{done} operations in {seconds:.1} s, {:.0} a second",
+        done as f64 / seconds
+    );
     all
 }

@@ -10,8 +10,8 @@ use simsyncd::engine::{Cancel, Session};
 use simsyncd::store::Store;
 
 use crate::check::{self, Broken};
-use crate::disk;
 use crate::desk::{Desk, Tree, Values, tree};
+use crate::disk;
 use crate::ops::{Event, Op, TERMINALS, Work};
 use crate::rig::{FILES, Person, Terminal, engine_in};
 use crate::wire::Wire;
@@ -49,6 +49,8 @@ pub struct World {
     pub edited: Vec<Option<Tree>>,
     /// Since then the server took a commit of a terminal that could not write down that it did.
     pub is_unheard: bool,
+    /// Since then a tail was sealed that holds something.
+    pub is_sealed: bool,
     /// A terminal began with an empty disk since then: what it makes comes to what others have.
     pub has_new_disk: bool,
     /// The last thing was a peace: a disk may be lost now.
@@ -89,6 +91,7 @@ impl World {
             at_peace: Tree::new(),
             edited,
             is_unheard: false,
+            is_sealed: false,
             has_new_disk: false,
             is_peace: false,
         }
@@ -107,7 +110,10 @@ impl World {
 
     /// A client that goes over a terminal's wire.
     pub fn client(&self, at: u8) -> Client {
-        self.person.server.client().with_socket(self.at(at).wire.address)
+        self.person
+            .server
+            .client()
+            .with_socket(self.at(at).wire.address)
     }
 
     /// Lets one event happen.
@@ -157,7 +163,11 @@ impl World {
         for place in &self.places {
             let label = &place.terminal.engine.config.label;
             let files = tree(&place.desk.root);
-            let card = if place.session.is_some() { " (card)" } else { "" };
+            let card = if place.session.is_some() {
+                " (card)"
+            } else {
+                ""
+            };
             println!("    {label}{card}: {:?}", check::shown(&files));
         }
     }
@@ -177,7 +187,10 @@ impl World {
         let left = u64::from(left);
         let place = self.at(at);
         let (wire, desk) = (place.wire.clone(), place.desk.clone());
-        let (keys, cancel) = (place.terminal.engine.keys.clone(), place.terminal.engine.cancel.clone());
+        let (keys, cancel) = (
+            place.terminal.engine.keys.clone(),
+            place.terminal.engine.cancel.clone(),
+        );
         match event {
             Event::KillDaemon => failpoint::arm("daemon", left, None),
             Event::KillServer => failpoint::arm("server", left, None),
@@ -191,7 +204,9 @@ impl World {
             ),
             Event::Cut => failpoint::arm("daemon", left, Some(Box::new(move || wire.cut()))),
             Event::LoseAnswer => failpoint::arm("server", left, Some(Box::new(move || wire.cut()))),
-            Event::Edit(edit) => failpoint::arm("daemon", left, Some(Box::new(move || desk.edit(edit)))),
+            Event::Edit(edit) => {
+                failpoint::arm("daemon", left, Some(Box::new(move || desk.edit(edit))))
+            }
         }
         let ended = self.work(at, work, true).await;
         let happened = failpoint::disarm();
@@ -220,7 +235,8 @@ impl World {
         self.person.server.stop().await;
         failpoint::revive("server");
         self.person.server.restart().await;
-        self.port.store(self.person.server.socket().port(), Ordering::SeqCst);
+        self.port
+            .store(self.person.server.socket().port(), Ordering::SeqCst);
         for place in &mut self.places {
             place.is_stale = true;
         }

@@ -7,7 +7,11 @@ use simsync_sim::{disk, run};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |n: usize| arguments.get(n).map(|a| a.parse::<u64>().expect("a number"));
+    let number = |n: usize| {
+        arguments
+            .get(n)
+            .map(|a| a.parse::<u64>().expect("a number"))
+    };
     let seed = std::env::var("SIMSYNC_TEST_SEED").ok();
     let ended = match (seed, arguments.first().map(String::as_str)) {
         (Some(seed), None) => run::alone(seed.parse().expect("a number")),
