@@ -1,6 +1,6 @@
 //! Everything there is, and what happens to it.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
 use simsync_failpoint as failpoint;
@@ -42,7 +42,7 @@ pub struct World {
     /// What became of every value.
     pub values: Arc<Mutex<Values>>,
     /// Where the server listens.
-    port: Arc<AtomicU16>,
+    pub port: Arc<AtomicU16>,
     /// How everything looked at the last peace.
     pub at_peace: Tree,
     /// Terminals on which somebody edited since then, with how their files looked after the last edit.
@@ -145,6 +145,8 @@ impl World {
                 // What could not be written down at the removal is sealed now.
                 self.restart(at).await?;
             }
+            Op::KeepCopy => self.keep_copy().await,
+            Op::Restored { at } => self.restored(at).await?,
             Op::RestartServer => self.restart_server().await,
             Op::NewDisk { at } if was_peace => self.new_disk(at),
             Op::NewDisk { .. } => {}
@@ -235,8 +237,7 @@ impl World {
         self.person.server.stop().await;
         failpoint::revive("server");
         self.person.server.restart().await;
-        self.port
-            .store(self.person.server.socket().port(), Ordering::SeqCst);
+        self.find_server();
         for place in &mut self.places {
             place.is_stale = true;
         }
