@@ -141,7 +141,7 @@ fn meet(moment: Moment) {
     let then = with(|s| {
         *s.hits.entry(moment).or_default() += 1;
         let whose = moment.step.split('.').next().unwrap_or_default();
-        if s.dead.iter().any(|d| *d == whose) {
+        if s.dead.contains(&whose) {
             return Then::Die;
         }
         match &mut s.armed {

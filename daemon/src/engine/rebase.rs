@@ -57,8 +57,16 @@ impl Engine {
                     rows.push((path.clone(), None));
                 }
             }
+            // A folder's times move with what is put into it.
+            let is_same = |path: &RelPath, node: &Node<Content>, now: &Stat| match node {
+                Node::Dir { .. } => {
+                    let then = sealed.get(path).copied().flatten();
+                    then.is_some_and(|t| t.ino == now.ino)
+                }
+                _ => as_sealed(path, now),
+            };
             for (path, node, stat) in &local.nodes {
-                if sealed.get(path).is_some_and(Option::is_some) {
+                if is_same(path, node, stat) {
                     rows.push((
                         path.clone(),
                         Some(FileRow {

@@ -159,6 +159,27 @@ async fn b4_a_version_of_a_tail_that_is_kept_aside_replaces_none_that_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b4_a_link_that_changes_after_a_tail_is_kept() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    std::os::unix::fs::symlink("sealed", a.data().join("link")).unwrap();
+    a.write("becomes", "sealed");
+    person.yank(&a, &s, true).await;
+    std::fs::remove_file(a.data().join("link")).unwrap();
+    std::os::unix::fs::symlink("changed", a.data().join("link")).unwrap();
+    std::fs::remove_file(a.data().join("becomes")).unwrap();
+    a.write("becomes/folder", "changed");
+    let s = person.open(&b).await;
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    close(&a, &s).await;
+    let links = ["link", "link (conflict, A)"].map(|n| std::fs::read_link(a.data().join(n)).ok());
+    assert!(links.contains(&Some("changed".into())), "{links:?}");
+    assert_eq!(a.read("becomes/folder").as_deref(), Some("changed"));
+    assert_eq!(a.read("becomes (conflict, vault)"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b4_what_changes_after_a_tail_goes_on_from_there() {
     let (person, a, b) = Person::new().await;
     let s = person.open(&a).await;

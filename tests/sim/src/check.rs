@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::{Directory, chunk_id};
@@ -213,20 +213,24 @@ fn nothing_is_lost(world: &World, tree: &Tree) -> Result<(), Broken> {
     require(lost.is_empty(), || format!("lost: values {lost:?}"))
 }
 
-/// Known: a link that was sealed, and deleted before others merged the tail, comes back, and its folders with it: of links a
-/// terminal does not remember what it sealed.
-fn without_links_that_came_back(expected: &Tree, now: &Tree) -> Tree {
-    let is_new = |path: &Path| !expected.contains_key(path);
-    let came_back = |path: &Path, thing: &Thing| match thing {
-        Thing::Link { .. } => is_new(path),
-        Thing::Folder { .. } => {
-            let mut inside = now.iter().filter(|(p, _)| p.starts_with(path));
-            is_new(path) && inside.all(|(p, t)| is_new(p) && !matches!(t, Thing::File { .. }))
-        }
-        Thing::File { .. } => false,
+/// Known: of what it sealed a terminal remembers size, time and inode only. So once others merged the tail, links that were
+/// deleted after they were sealed come back (and their folders), links that were changed are kept aside, and permission bits
+/// that were changed are those that were sealed.
+fn what_a_tail_remembers(tree: &Tree) -> Tree {
+    let holds_files = |path: &Path| {
+        let mut inside = tree.iter().filter(|(p, _)| p.starts_with(path));
+        inside.any(|(_, t)| matches!(t, Thing::File { .. }))
     };
-    let kept = now.iter().filter(|(p, t)| !came_back(p, t));
-    kept.map(|(p, t)| (p.clone(), t.clone())).collect()
+    let plain = |(path, thing): (&PathBuf, &Thing)| match thing {
+        Thing::Link { .. } => None,
+        Thing::Folder { .. } if !holds_files(path) => None,
+        Thing::Folder { .. } => Some((path.clone(), Thing::Folder { mode: 0 })),
+        Thing::File { bytes, .. } => {
+            let bytes = bytes.clone();
+            Some((path.clone(), Thing::File { mode: 0, bytes }))
+        }
+    };
+    tree.iter().filter_map(plain).collect()
 }
 
 fn nothing_is_made_up(world: &World, tree: &Tree) -> Result<(), Broken> {
@@ -239,9 +243,13 @@ fn nothing_is_made_up(world: &World, tree: &Tree) -> Result<(), Broken> {
         // deletions since then are undone.
         _ if world.is_unheard => Ok(()),
         [only] => {
-            let tree = without_links_that_came_back(only, tree);
+            let (only, tree) = if world.is_sealed {
+                (what_a_tail_remembers(only), what_a_tail_remembers(tree))
+            } else {
+                (only.clone(), tree.clone())
+            };
             all_equal(
-                only,
+                &only,
                 &tree,
                 "one terminal was edited, but it and everybody now",
             )

@@ -48,11 +48,22 @@ pub fn values_in(bytes: &[u8]) -> Vec<u64> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thing {
     /// A folder.
-    Folder { mode: u32 },
+    Folder {
+        /// Permission bits.
+        mode: u32,
+    },
     /// A file.
-    File { mode: u32, bytes: Vec<u8> },
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Content.
+        bytes: Vec<u8>,
+    },
     /// A link.
-    Link { target: Vec<u8> },
+    Link {
+        /// Where it points to: nowhere.
+        target: Vec<u8>,
+    },
 }
 
 impl Thing {

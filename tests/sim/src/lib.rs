@@ -15,6 +15,7 @@ pub mod desk;
 pub mod disk;
 pub mod ops;
 pub mod peace;
+pub mod restored;
 pub mod run;
 pub mod shrink;
 pub mod wire;

@@ -1,5 +1,10 @@
 //! Operations, and how they are drawn. They are drawn before anything happens, so that leaving some out changes no other.
 
+#![allow(
+    missing_docs,
+    reason = "the fields are the nouns of what is told of their variant"
+)]
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -93,6 +98,10 @@ pub enum Op {
     RestartServer,
     /// Every disk is full but for so many pages, during this work.
     Full { at: u8, work: Work, pages: u8 },
+    /// The operator copies the server's folder.
+    KeepCopy,
+    /// That copy serves instead of the newest folder, for one session of this terminal.
+    Restored { at: u8 },
     /// The disk of a terminal is lost, right after a peace: it begins with nothing.
     NewDisk { at: u8 },
     /// Everything is delivered, every terminal is opened and closed until nothing changes.
@@ -195,6 +204,7 @@ impl Draw {
             },
             98 => Op::Restart { at },
             _ if self.below(3) == 0 => Op::RestartServer,
+            _ if self.below(3) == 0 => Op::Restored { at },
             _ => Op::Mend { at },
         }
     }
@@ -216,7 +226,9 @@ pub fn draw(seed: u64, count: usize) -> Vec<Op> {
         }
         if out.len() + 1 < count {
             out.push(Op::Peace);
-            if draw.below(3) == 0 {
+            if draw.below(4) == 0 {
+                out.push(Op::KeepCopy);
+            } else if draw.below(3) == 0 {
                 let at = draw.below(TERMINALS);
                 out.push(Op::NewDisk { at });
             }

@@ -34,6 +34,7 @@ impl World {
     fn begin_phase(&mut self) {
         self.at_peace = tree(&self.places[0].desk.root);
         self.edited.fill(None);
+        self.is_sealed = false;
         self.has_new_disk = false;
         self.is_unheard = false;
     }

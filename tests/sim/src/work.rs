@@ -211,11 +211,13 @@ impl World {
             let sessions = engine.store.own_sessions()?;
             let newest = sessions.iter().max_by_key(|s| s.statement.n);
             match newest.filter(|s| s.tail.is_none()) {
-                Some(s) => engine.make_tail(&s.statement, &outbox).map(drop),
-                None => Ok(()),
+                Some(s) => Ok(engine.make_tail(&s.statement, &outbox)?.items),
+                None => Ok(0),
             }
         });
-        judge(sealed.await, is_disturbed, "a tail is not sealed").map(drop)
+        let items = judge(sealed.await, is_disturbed, "a tail is not sealed")?;
+        self.is_sealed |= items != Some(0);
+        Ok(())
     }
 
     /// Tails that wait go to the server.

@@ -1,6 +1,6 @@
 //! Everything there is, and what happens to it.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
 use simsync_failpoint as failpoint;
@@ -42,13 +42,15 @@ pub struct World {
     /// What became of every value.
     pub values: Arc<Mutex<Values>>,
     /// Where the server listens.
-    port: Arc<AtomicU16>,
+    pub port: Arc<AtomicU16>,
     /// How everything looked at the last peace.
     pub at_peace: Tree,
     /// Terminals on which somebody edited since then, with how their files looked after the last edit.
     pub edited: Vec<Option<Tree>>,
     /// Since then the server took a commit of a terminal that could not write down that it did.
     pub is_unheard: bool,
+    /// Since then a tail was sealed that holds something.
+    pub is_sealed: bool,
     /// A terminal began with an empty disk since then: what it makes comes to what others have.
     pub has_new_disk: bool,
     /// The last thing was a peace: a disk may be lost now.
@@ -89,6 +91,7 @@ impl World {
             at_peace: Tree::new(),
             edited,
             is_unheard: false,
+            is_sealed: false,
             has_new_disk: false,
             is_peace: false,
         }
@@ -142,6 +145,8 @@ impl World {
                 // What could not be written down at the removal is sealed now.
                 self.restart(at).await?;
             }
+            Op::KeepCopy => self.keep_copy().await,
+            Op::Restored { at } => self.restored(at).await?,
             Op::RestartServer => self.restart_server().await,
             Op::NewDisk { at } if was_peace => self.new_disk(at),
             Op::NewDisk { .. } => {}
@@ -232,8 +237,7 @@ impl World {
         self.person.server.stop().await;
         failpoint::revive("server");
         self.person.server.restart().await;
-        self.port
-            .store(self.person.server.socket().port(), Ordering::SeqCst);
+        self.find_server();
         for place in &mut self.places {
             place.is_stale = true;
         }

@@ -118,6 +118,13 @@ impl<'a> Work<'a, '_> {
             let _step = simsync_failpoint::step("daemon.apply.moved");
             match self.attempt(&from, |applier| applier.rename(&from, &to)) {
                 Ok(stat) => {
+                    // What was written to it meanwhile moved along: then it is to be read again.
+                    let looked = self.disk.stat(&from);
+                    let is_as_read = looked.is_some_and(|l| {
+                        (l.size, l.mtime, l.ino) == (stat.size, stat.mtime, stat.ino)
+                    });
+                    let ctime = if is_as_read { stat.ctime } else { 0 };
+                    let stat = Stat { ctime, ..stat };
                     self.out.stats.insert(to.clone(), stat);
                     self.sources.moved(&from, &to, stat);
                     self.moved.insert(from.clone());
