@@ -27,6 +27,7 @@ mod read;
 mod rebase;
 mod scan;
 mod sources;
+mod stack;
 mod sync;
 mod tail;
 mod taking;
@@ -51,6 +52,7 @@ pub use options::{Review, SyncOptions, SyncReport};
 pub use pack_cache::PackCache;
 pub use planned::ReviewEntry;
 pub use pull::TrustedCard;
+pub use stack::{key_ring, leaving_nothing};
 pub use tail::TailReport;
 pub use upload::fresh_rng;
 
