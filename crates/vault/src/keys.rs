@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::hpke::{self, HpkeError, KemSecret};
 use crate::ids::VaultId;
 use crate::keyobject::{KeyObject, KeyObjectBody, Wrap};
-use crate::seal::{self, Forgets, Kind, SealError, SealKey};
+use crate::seal::{self, Kind, SealError, SealKey};
 use crate::secret::Secret32;
 
 /// VK_e: 32 random bytes per epoch. Everything else is derived from it.
@@ -142,7 +142,6 @@ impl VaultKey {
     ///
     /// The wrap's hash is checked against the signed key object before, the check value after.
     pub fn unwrap_with_card(object: &KeyObject, wrap: &Wrap, dh: &[u8]) -> Result<Self, KeyError> {
-        let _forgets = Forgets;
         let recipient = object
             .body
             .recipient(&wrap.recipient)
@@ -166,7 +165,6 @@ impl VaultKey {
         wrap: &Wrap,
         key: &KemSecret,
     ) -> Result<Self, KeyError> {
-        let _forgets = Forgets;
         if !object.names(wrap) {
             return Err(KeyError::ForeignWrap);
         }
@@ -222,7 +220,6 @@ impl std::fmt::Debug for KeyRing {
 impl KeyRing {
     /// From the newest epoch's key, reaching back to VK_1 through the key objects at hand (any order).
     pub fn new(newest: VaultKey, objects: &[KeyObject]) -> Result<Self, KeyError> {
-        let _forgets = Forgets;
         let last = objects
             .iter()
             .max_by_key(|o| o.body.list_number)

@@ -10,7 +10,7 @@ use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand_core::CryptoRng;
 use simsync_card::text::fields;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::chunker::CHUNK_MAX;
 use crate::ids::VaultId;
@@ -224,28 +224,15 @@ thread_local! {
         const { std::cell::RefCell::new(None) };
 }
 
-/// Held by a piece of work that uses keys: when it is dropped, its thread keeps nothing of what it compressed, and nothing of
-/// keys that hash functions and ciphers copied onto its stack. The thread may live on for long.
+/// Held by a piece of work that seals: when it is dropped, its thread keeps nothing of what it compressed. The thread may
+/// live on for long.
 #[derive(Debug)]
-pub struct Forgets;
+pub struct ForgetsPlaintext;
 
-impl Drop for Forgets {
+impl Drop for ForgetsPlaintext {
     fn drop(&mut self) {
         COMPRESSOR.set(None);
-        overwrite_stack();
     }
-}
-
-/// As deep as functions below may have gone, in bytes.
-const STACK: usize = 256 << 10;
-
-/// Overwrites what returned functions left below the caller's frame.
-#[inline(never)]
-fn overwrite_stack() {
-    let mut dead = [0u8; STACK];
-    // Written one by one for certain, although nobody reads it.
-    dead.zeroize();
-    std::hint::black_box(&dead);
 }
 
 /// zstd, if it saves anything.

@@ -6,6 +6,7 @@ use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyRing, VaultKey};
 use tokio::sync::watch;
 
+use super::stack::key_ring;
 use super::{EngineError, fresh_rng};
 
 /// Tells running work to stop.
@@ -126,8 +127,8 @@ impl KeyCell {
     pub fn advance(&self, objects: &[KeyObject]) -> Result<(), EngineError> {
         let mut held = self.write();
         let next = held.next.take().ok_or(EngineError::Cancelled)?;
-        let ring = KeyRing::new(next, objects)?;
-        held.before = held.keys.replace(Box::new(ring));
+        let ring = key_ring(next, objects)?;
+        held.before = held.keys.replace(ring);
         Ok(())
     }
 

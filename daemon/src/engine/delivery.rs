@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use simsync_protocol::client::Connection;
+use simsync_protocol::problem::Code;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::item::{item_hash, split_items};
@@ -59,8 +60,13 @@ impl Engine {
         conn.set_statement(Some(own.statement.clone()));
         for (p, bytes) in packs {
             let state = self.net(conn.pack_state(p.id)).ok();
-            if !state.is_some_and(|s| s.complete) {
-                self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0))?;
+            if state.is_some_and(|s| s.complete) {
+                continue;
+            }
+            match self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0)) {
+                // A session that is settled takes no pack: the server may have this very tail, and its answer was lost.
+                Err(error) if error.code() == Some(Code::GrantRequired) => break,
+                other => drop(other?),
             }
         }
         let _step = simsync_failpoint::step("daemon.tail.sent");

@@ -28,6 +28,7 @@ mod rebase;
 mod scan;
 mod seen;
 mod sources;
+mod stack;
 mod sync;
 mod tail;
 mod taking;
@@ -53,6 +54,7 @@ pub use options::{Review, SyncOptions, SyncReport};
 pub use pack_cache::PackCache;
 pub use planned::ReviewEntry;
 pub use pull::TrustedCard;
+pub use stack::{key_ring, leaving_nothing};
 pub use tail::TailReport;
 pub use upload::fresh_rng;
 

@@ -13,11 +13,11 @@ use simsync_sync::dir::{Stat, open_beneath};
 use simsync_sync::node::RelPath;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::{CollectionId, ObjectId};
-use simsync_vault::seal::Forgets;
 use simsync_vault::tree::chunk_id;
 
 use super::content::Content;
 use super::scan::{Candidate, if_settled};
+use super::stack::leaving_nothing;
 use super::upload::{Uploader, fresh_rng};
 use super::{Engine, EngineError};
 use crate::outstanding::{Report, Unsynced};
@@ -137,7 +137,7 @@ impl Engine {
         let workers = if candidates.len() < 64 { 1 } else { workers };
         let results: Vec<Result<Reading, EngineError>> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..workers)
-                .map(|_| scope.spawn(|| shared.work()))
+                .map(|_| scope.spawn(|| leaving_nothing(|| shared.work())))
                 .collect();
             handles
                 .into_iter()
@@ -156,7 +156,6 @@ impl Engine {
 
 impl Shared<'_> {
     fn work(&self) -> Result<Reading, EngineError> {
-        let _forgets = Forgets;
         let (mut out, mut unwritten) = (Reading::default(), Vec::new());
         let result = self.work_through(&mut out, &mut unwritten);
         // After a yank, too: what was sent need not travel in the tail a second time.

@@ -5,7 +5,7 @@ use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::Commit;
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::metadata::Metadata;
-use simsync_vault::seal::Forgets;
+use simsync_vault::seal::ForgetsPlaintext;
 
 use super::options::{Review, SyncOptions, SyncReport};
 use super::planned::{Planned, review_entries};
@@ -27,7 +27,7 @@ impl Engine {
         mut options: SyncOptions,
         review: Option<Review<'_>>,
     ) -> Result<SyncReport, EngineError> {
-        let _forgets = Forgets;
+        let _forgets = ForgetsPlaintext;
         let mut report = SyncReport::default();
         for _ in 0..ATTEMPTS {
             let tails = match options.tails.take() {

@@ -16,7 +16,7 @@ use simsync_vault::item::{
     Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, PART, item_hash,
 };
 use simsync_vault::keyobject::KeyObject;
-use simsync_vault::seal::Forgets;
+use simsync_vault::seal::ForgetsPlaintext;
 use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
 use simsync_vault::tree::{Entry, FileEntry};
 
@@ -72,7 +72,7 @@ impl Engine {
         statement: &simsync_vault::statement::SessionStatement,
         outbox: &Path,
     ) -> Result<TailReport, EngineError> {
-        let _forgets = Forgets;
+        let _forgets = ForgetsPlaintext;
         let session = SessionRef {
             card: statement.card,
             n: statement.n,

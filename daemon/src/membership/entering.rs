@@ -15,13 +15,13 @@ use simsync_vault::keyobject::{
     FLAG_REKEY_REQUIRED, KEY_OBJECT_VERSION, KeyObject, KeyObjectBody, RECOVERY_ID, Recipient,
     TerminalEntry, Wrap,
 };
-use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::keys::VaultKey;
 
 use super::key_objects::{next, next_epoch};
 use super::signing::Signing;
 use crate::api::{Failure, PadPurpose, Secret};
 use crate::database::Database;
-use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng};
+use crate::engine::{EngineError, Session, SyncOptions, TrustedCard, fresh_rng, key_ring};
 use crate::engines::Engines;
 use crate::identity::Pairing;
 use crate::link::ServerLink;
@@ -142,10 +142,10 @@ impl Entering {
         };
         let mut objects = self.database.stored(|s| s.key_objects()).map_err(failure)?;
         objects.extend(signed.clone());
-        let ring = KeyRing::new(vk, &objects).map_err(failure)?;
+        let ring = key_ring(vk, &objects).map_err(failure)?;
         self.sessions
             .keys()
-            .put(Box::new(ring), opened.generation)
+            .put(ring, opened.generation)
             .map_err(failure)?;
         let head = opened.session.head;
         self.sessions.keep(reader, session, opened);

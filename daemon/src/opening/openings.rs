@@ -11,13 +11,13 @@ use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::commit::Commit;
 use simsync_vault::head::{Verdict, Witness};
 use simsync_vault::keyobject::{KeyObject, Wrap};
-use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::keys::VaultKey;
 
 use super::news::CardNews;
 use crate::api::{PadPurpose, Reason};
 use crate::core::{Event, OpenFailure};
 use crate::database::Database;
-use crate::engine::{Engine, EngineError, Session};
+use crate::engine::{Engine, EngineError, Session, key_ring};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::identity::Identity;
@@ -390,10 +390,10 @@ impl Openings {
         }
         let vk = VaultKey::unwrap_with_card(used.0, used.1, &opened.session.secret)
             .map_err(|e| fail(e.into()))?;
-        let ring = KeyRing::new(vk, &objects).map_err(|e| fail(e.into()))?;
+        let ring = key_ring(vk, &objects).map_err(|e| fail(e.into()))?;
         self.sessions
             .keys()
-            .put(Box::new(ring), opened.generation)
+            .put(ring, opened.generation)
             .map_err(|_| OpenFailure::Gone)?;
         self.sessions.keep(reader, session, opened);
         Ok(Taken::Open(verdict))

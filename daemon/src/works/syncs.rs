@@ -9,7 +9,7 @@ use super::jobs::JobHandle;
 use super::running::Works;
 use crate::api::JobControl;
 use crate::core::{Event, Outcome, Work};
-use crate::engine::{EngineError, ReviewEntry, SyncOptions, SyncReport};
+use crate::engine::{EngineError, Review, ReviewEntry, SyncOptions, SyncReport, leaving_nothing};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::link::Renewal;
@@ -85,7 +85,8 @@ impl Syncs {
                 let (tx, rx) = std::sync::mpsc::channel();
                 ask_tx.blocking_send((entries.to_vec(), tx)).is_ok() && rx.recv() == Ok(true)
             };
-            let done = engine.sync(&session, options, if review { Some(&ask) } else { None });
+            let ask = review.then_some(&ask as Review<'_>);
+            let done = leaving_nothing(|| engine.sync(&session, options, ask));
             drop(works);
             done
         });
@@ -133,7 +134,9 @@ impl Syncs {
             let work = Work::Compare;
             let engine = self.engines.engine(self.works.begin());
             let differs = match engine {
-                Some(engine) => tokio::task::spawn_blocking(move || engine.differs()).await,
+                Some(engine) => {
+                    tokio::task::spawn_blocking(move || leaving_nothing(|| engine.differs())).await
+                }
                 None => Ok(Ok(true)),
             };
             let (differs, outcome) = match differs {

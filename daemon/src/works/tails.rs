@@ -13,7 +13,7 @@ use super::running::Works;
 use crate::api::{Failure, Reason};
 use crate::core::{Event, Outcome, Work};
 use crate::database::Database;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, leaving_nothing};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::identity::Identity;
@@ -50,7 +50,9 @@ impl Tails {
                 });
             };
             let tails = self.clone();
-            let result = tokio::task::spawn_blocking(move || tails.make_tails(&engine)).await;
+            let result =
+                tokio::task::spawn_blocking(move || leaving_nothing(|| tails.make_tails(&engine)))
+                    .await;
             let outcome = match result {
                 Ok(Ok(())) => Outcome::Done,
                 Ok(Err(e)) => {

@@ -174,6 +174,35 @@ async fn w_1_what_was_sealed_and_is_not_as_it_was_signed_is_named_and_holds_up_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b4_a_tail_that_the_server_has_and_did_not_say_so_is_delivered() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    a.write("sealed", "x");
+    person.yank(&a, &s, false).await;
+    let packs = files_in(&a.dir.path().join("outbox"));
+    let kept: Vec<Vec<u8>> = packs.iter().map(|p| std::fs::read(p).unwrap()).collect();
+    let database = rusqlite::Connection::open(a.dir.path().join("state.db")).unwrap();
+    person.deliver(&a).await;
+    // Also when another terminal merged it meanwhile, and the server needs the packs no more.
+    for merged in [false, true] {
+        if merged {
+            let s = person.open(&b).await;
+            close(&b, &s).await;
+            assert_eq!(b.read("sealed").as_deref(), Some("x"));
+        }
+        // The server's answer was lost: all is here as before.
+        for (path, bytes) in packs.iter().zip(&kept) {
+            std::fs::write(path, bytes).unwrap();
+        }
+        let again = database.execute("UPDATE sessions SET delivered = 0", []);
+        assert!(again.unwrap() > 0);
+        person.deliver(&a).await;
+        assert_eq!(a.engine.store.sealed_changes().unwrap(), 0, "{merged}");
+        assert_eq!(a.outstanding(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w_1_a_later_tail_goes_although_an_earlier_one_is_damaged() {
     let (person, a, b) = Person::new().await;
     let s = person.open(&a).await;
