@@ -55,7 +55,7 @@ fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
     work(state.get_or_insert_default())
 }
 
-/// At the moment of `whose` (what stands before the first dot) after `left` others: a kill, or, if there is one, an event.
+/// At the moment of steps whose names begin with `whose`, after `left` others of them: a kill, or, if there is one, an event.
 pub fn arm(whose: &'static str, left: u64, event: Option<Event>) {
     with(|s| {
         s.armed = Some(Armed { whose, left, event });
@@ -145,11 +145,12 @@ fn meet(moment: Moment) {
             return Then::Die;
         }
         match &mut s.armed {
-            Some(armed) if armed.whose == whose && armed.left > 0 => {
+            Some(armed) if !moment.step.starts_with(armed.whose) => Then::GoOn,
+            Some(armed) if armed.left > 0 => {
                 armed.left -= 1;
                 Then::GoOn
             }
-            Some(armed) if armed.whose == whose => {
+            Some(_) => {
                 s.happened = Some(moment);
                 match s.armed.take().and_then(|a| a.event) {
                     Some(event) => Then::Run(event),
@@ -159,7 +160,7 @@ fn meet(moment: Moment) {
                     }
                 }
             }
-            _ => Then::GoOn,
+            None => Then::GoOn,
         }
     });
     match then {

@@ -419,7 +419,8 @@ impl Service {
             self.handle(Event::UserUnlock(order));
             self.publish();
             let (orders, status) = (self.rooms.person.unlocks(), self.status.subscribe());
-            unlocking::watch_unlock(job, orders, status, self.rooms.events.clone());
+            let (database, events) = (self.rooms.database.clone(), self.rooms.events.clone());
+            unlocking::watch_unlock(job, orders, status, database, events);
         } else {
             let event = match order {
                 Order::ForgetPairing => Event::UserForgets(id),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::api::{Failure, JobControl, Reason, Status};
 use crate::core::{Event, Unlocks};
+use crate::database::Database;
 use crate::events::Events;
 use crate::works::JobHandle;
 
@@ -16,11 +17,12 @@ pub fn watch_unlock(
     job: JobHandle,
     orders: watch::Receiver<Unlocks>,
     mut status: watch::Receiver<Arc<Status>>,
+    database: Arc<Database>,
     events: Events,
 ) {
     tokio::spawn(async move {
         let id = job.id();
-        tell_opening(job, orders, &mut status).await;
+        tell_opening(job, orders, &mut status, &database).await;
         events.emit(Event::UnlockEnded(id));
     });
 }
@@ -29,6 +31,7 @@ async fn tell_opening(
     job: JobHandle,
     mut orders: watch::Receiver<Unlocks>,
     status: &mut watch::Receiver<Arc<Status>>,
+    database: &Database,
 ) {
     loop {
         // What another caller answered is no end for this one.
@@ -54,6 +57,8 @@ async fn tell_opening(
                 return job.failed(Failure::new(why.code, sentence));
             }
             _ if now.session.is_some() => {
+                // Whoever hears of it and looks at the status finds there what came with the session.
+                database.status_catches_up().await;
                 return job.done(BTreeMap::new());
             }
             _ => {

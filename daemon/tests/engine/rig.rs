@@ -23,6 +23,10 @@ pub const NOTES: CollectionId = CollectionId([8; 16]);
 
 pub struct Person {
     pub server: TestServer,
+    #[allow(
+        dead_code,
+        reason = "the worlds of tests/sim restore their server by it"
+    )]
     pub subscriber: SubscriberId,
     pub card: SoftCard,
     pub vk: VaultKey,

@@ -81,8 +81,9 @@ pub enum Op {
     Edit { at: u8, edit: Edit },
     /// A terminal works.
     Work { at: u8, work: Work },
-    /// A terminal works, and something happens after `left` moments.
+    /// A terminal works, and something happens after `left` moments of steps whose names begin with `steps`.
     During {
+        steps: &'static str,
         at: u8,
         work: Work,
         event: Event,
@@ -169,12 +170,19 @@ impl Draw {
             Event::Pull | Event::Edit(_) => Work::Sync,
             _ => self.work(),
         };
-        let most = match event {
-            Event::KillServer | Event::LoseAnswer => 16,
-            _ => 60,
+        let (steps, most) = match (event, work) {
+            (Event::KillServer | Event::LoseAnswer, _) => ("server", 16),
+            (_, Work::Yank | Work::Deliver) => ("daemon", 20),
+            _ => [
+                ("daemon", 60),
+                ("daemon.apply", 8),
+                ("daemon.store.synced", 4),
+                ("daemon.commit", 2),
+            ][usize::from(self.below(4))],
         };
         let left = self.rng.random_range(0..most);
         Op::During {
+            steps,
             at,
             work,
             event,

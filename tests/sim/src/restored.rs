@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use simsyncd::engine::{EngineError, SyncOptions};
 
@@ -11,13 +12,30 @@ use crate::desk::tree;
 use crate::work::{Ended, on_thread};
 use crate::world::World;
 
+/// A server whose files are open longer than this is left as it is.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 impl World {
+    /// The server ends, and every file of its folder is closed. Whether that came to be soon.
+    async fn stopped(&mut self) -> bool {
+        self.person.server.stop().await;
+        let (dir, begun) = (self.person.server.dir(), Instant::now());
+        while has_open(&dir) {
+            if begun.elapsed() > PATIENCE {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
+    }
+
     /// The operator copies the server's folder while it is stopped.
     pub async fn keep_copy(&mut self) {
-        self.person.server.stop().await;
         let copy = self.person.server.scratch().join("copy");
         let _ = fs::remove_dir_all(&copy);
-        copy_folder(&self.person.server.dir(), &copy);
+        if self.stopped().await {
+            copy_folder(&self.person.server.dir(), &copy);
+        }
         self.restart_server().await;
     }
 
@@ -33,15 +51,27 @@ impl World {
             self.person.server.dir(),
             self.person.server.scratch().join("newest"),
         );
-        self.person.server.stop().await;
+        if !self.stopped().await {
+            self.restart_server().await;
+            return Ok(());
+        }
         fs::rename(&dir, &newest).unwrap();
         fs::rename(&copy, &dir).unwrap();
         self.restart_server().await;
         let noticed = self.meets_restored(at).await;
         self.at_mut(at).is_stale = true;
         self.pulled(at, true).await?;
-        self.person.server.stop().await;
-        fs::remove_dir_all(&dir).unwrap();
+        // The copy is not needed any more, whoever has it open.
+        self.stopped().await;
+        fs::rename(
+            &dir,
+            self.person
+                .server
+                .scratch()
+                .join(format!("old-{}", self.served)),
+        )
+        .unwrap();
+        self.served += 1;
         fs::rename(&newest, &dir).unwrap();
         self.restart_server().await;
         noticed
@@ -77,6 +107,13 @@ impl World {
         let port = self.person.server.socket().port();
         self.port.store(port, Ordering::SeqCst);
     }
+}
+
+/// Whether this process has a file of this folder open.
+fn has_open(dir: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut targets = open.filter_map(|e| fs::read_link(e.path()).ok());
+    targets.any(|t| t.starts_with(dir))
 }
 
 /// Sockets stay where they are.

@@ -43,6 +43,8 @@ pub struct World {
     pub values: Arc<Mutex<Values>>,
     /// Where the server listens.
     pub port: Arc<AtomicU16>,
+    /// Names of folders that served before.
+    pub served: u64,
     /// How everything looked at the last peace.
     pub at_peace: Tree,
     /// Terminals on which somebody edited since then, with how their files looked after the last edit.
@@ -88,6 +90,7 @@ impl World {
             places,
             values,
             port,
+            served: 0,
             at_peace: Tree::new(),
             edited,
             is_unheard: false,
@@ -126,11 +129,12 @@ impl World {
                 self.work(at, work, is_disturbed).await?;
             }
             Op::During {
+                steps,
                 at,
                 work,
                 event,
                 left,
-            } => self.during(at, work, event, left).await?,
+            } => self.during(at, work, event, (steps, left)).await?,
             Op::Cut { at } => {
                 self.at(at).wire.cut();
                 self.at_mut(at).is_stale = true;
@@ -182,7 +186,13 @@ impl World {
         }
     }
 
-    async fn during(&mut self, at: u8, work: Work, event: Event, left: u16) -> Result<(), Broken> {
+    async fn during(
+        &mut self,
+        at: u8,
+        work: Work,
+        event: Event,
+        (steps, left): (&'static str, u16),
+    ) -> Result<(), Broken> {
         if matches!(work, Work::Insert | Work::Sync | Work::Eject) {
             self.take_card_from_others(at).await?;
         }
@@ -194,20 +204,20 @@ impl World {
             place.terminal.engine.cancel.clone(),
         );
         match event {
-            Event::KillDaemon => failpoint::arm("daemon", left, None),
-            Event::KillServer => failpoint::arm("server", left, None),
+            Event::KillDaemon => failpoint::arm(steps, left, None),
+            Event::KillServer => failpoint::arm(steps, left, None),
             Event::Pull => failpoint::arm(
-                "daemon",
+                steps,
                 left,
                 Some(Box::new(move || {
                     keys.wipe();
                     cancel.cancel();
                 })),
             ),
-            Event::Cut => failpoint::arm("daemon", left, Some(Box::new(move || wire.cut()))),
-            Event::LoseAnswer => failpoint::arm("server", left, Some(Box::new(move || wire.cut()))),
+            Event::Cut => failpoint::arm(steps, left, Some(Box::new(move || wire.cut()))),
+            Event::LoseAnswer => failpoint::arm(steps, left, Some(Box::new(move || wire.cut()))),
             Event::Edit(edit) => {
-                failpoint::arm("daemon", left, Some(Box::new(move || desk.edit(edit))))
+                failpoint::arm(steps, left, Some(Box::new(move || desk.edit(edit))))
             }
         }
         let ended = self.work(at, work, true).await;
@@ -223,6 +233,8 @@ impl World {
             match event {
                 Event::Pull => self.pulled(at, true).await?,
                 Event::Cut | Event::LoseAnswer => {
+                    // The server may go on with what it has, after the terminal gave up.
+                    self.is_unheard = true;
                     self.at(at).wire.mend();
                     self.at_mut(at).is_stale = true;
                 }

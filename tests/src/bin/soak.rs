@@ -1,5 +1,5 @@
 //! `make soak`: very many commands, cuts, yanks and other programs. Exits 0 only if nothing failed. Arguments name the
-//! parts that are wanted: `yanks`, `foreign`, `issuing`, `fuzz`, `applet`; without any, all of them.
+//! parts that are wanted: `yanks`, `foreign`, `issuing`, `fuzz`, `sim`, `applet`; without any, all of them.
 #![forbid(unsafe_code)]
 
 #[path = "../soak/mod.rs"]
