@@ -23,10 +23,7 @@ pub const NOTES: CollectionId = CollectionId([8; 16]);
 
 pub struct Person {
     pub server: TestServer,
-    #[allow(
-        dead_code,
-        reason = "the worlds of tests/sim restore their server by it"
-    )]
+    #[allow(dead_code, reason = "the simulator asks the server about them")]
     pub subscriber: SubscriberId,
     pub card: SoftCard,
     pub vk: VaultKey,
