@@ -35,6 +35,7 @@ mod taking;
 mod unseen;
 mod upload;
 mod uploading;
+mod uploads;
 mod written;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::apply::Applied;
 use super::content::Content;
 use super::on_disk::OnDisk;
 use super::scan::LocalState;
-use super::uploading::Upload;
+use super::uploads::Upload;
 use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;

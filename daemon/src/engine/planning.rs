@@ -22,7 +22,7 @@ use super::planned::Planned;
 use super::scan::{Candidate, LocalState};
 use super::seen::{Seen, all_read, all_seen, seen};
 use super::upload::Uploader;
-use super::uploading;
+use super::uploads;
 use super::{Engine, EngineError, Session, now_ms};
 use crate::outstanding::{Producer, Report};
 use crate::store::{Collection, FileRow, RowChange};
@@ -153,7 +153,7 @@ impl Engine {
             let here = here.and_then(|path| local.changes.get(path)?.as_ref());
             matches!(here, Some(Node::File { content: Seen::Read(c), .. }) if c == content)
         };
-        let (publish, mut uploads) = uploading::split(publish, &source, &is_local);
+        let (publish, mut uploads) = uploads::split(publish, &source, &is_local);
         for (path, here) in &local.changes {
             if let Some(Node::File {
                 content: Seen::Read(content),

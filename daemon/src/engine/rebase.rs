@@ -6,7 +6,7 @@ use simsync_sync::dir::Stat;
 use simsync_sync::node::{Node, RelPath};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::SessionRef;
-use simsync_vault::treeops;
+use simsync_vault::treeops::{self, Leaf};
 
 use super::content::Content;
 use super::leaves::node_of;
@@ -57,11 +57,22 @@ impl Engine {
                     rows.push((path.clone(), None));
                 }
             }
-            // A folder's times move with what is put into it.
+            let mut objects = Objects::new(self, session, c.id);
+            let found = match head.as_ref().and_then(|h| h.root(&c.id)) {
+                Some(root) => {
+                    let sealed = sealed.iter().filter(|(_, stat)| stat.is_some());
+                    let paths = sealed.map(|(path, _)| path.as_bytes());
+                    treeops::lookup(&root, paths, &mut objects)?
+                }
+                None => BTreeMap::new(),
+            };
+            let in_vault = |path: &RelPath| found.get(path.as_bytes()).and_then(Option::as_ref);
+            // A folder's times move with what is put into it, and its inode may have been a file's when that was sealed.
             let is_same = |path: &RelPath, node: &Node<Content>, now: &Stat| match node {
                 Node::Dir { .. } => {
                     let then = sealed.get(path).copied().flatten();
-                    then.is_some_and(|t| t.ino == now.ino)
+                    let was_folder = matches!(in_vault(path), Some(Leaf::Dir(_)));
+                    was_folder && then.is_some_and(|t| t.ino == now.ino)
                 }
                 _ => as_sealed(path, now),
             };
@@ -91,25 +102,16 @@ impl Engine {
                 };
                 rows.push((f.path, Some(FileRow { node, stat: f.stat })));
             }
-            if let Some(root) = head.as_ref().and_then(|h| h.root(&c.id)) {
-                let mut objects = Objects::new(self, session, c.id);
-                let known: BTreeSet<RelPath> = rows.iter().map(|(path, _)| path.clone()).collect();
-                let asked: BTreeMap<&RelPath, &Stat> = sealed
-                    .iter()
-                    .filter_map(|(path, stat)| Some((*path, (*stat)?)))
-                    .filter(|(path, _)| !known.contains(*path))
-                    .collect();
-                let paths = asked.keys().map(|p| p.as_bytes());
-                let found = treeops::lookup(&root, paths, &mut objects)?;
-                for (path, stat) in asked {
-                    let leaf = found.get(path.as_bytes()).and_then(Option::as_ref);
-                    if let Some(node) = leaf.map(node_of).filter(|n| is_as_sealed(n, stat)) {
-                        let stat = Stat {
-                            mode: mode_of(&node),
-                            ..*stat
-                        };
-                        rows.push((path.clone(), Some(FileRow { node, stat })));
-                    }
+            let known: BTreeSet<RelPath> = rows.iter().map(|(path, _)| path.clone()).collect();
+            for (path, stat) in &sealed {
+                let (Some(stat), false) = (stat, known.contains(*path)) else {
+                    continue;
+                };
+                let node = in_vault(path).map(node_of);
+                if let Some(node) = node.filter(|n| is_as_sealed(n, stat)) {
+                    let mode = mode_of(&node);
+                    let stat = Stat { mode, ..**stat };
+                    rows.push(((*path).clone(), Some(FileRow { node, stat })));
                 }
             }
             // These rows are newer than the base's root: a difference between roots would not tell what became of these

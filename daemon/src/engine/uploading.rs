@@ -1,98 +1,18 @@
 //! Files that go to the vault are read, once, and uploaded. After the plan: what is not to be given is not read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 
-use simsync_sync::node::{Changes, Node, RelPath};
-use simsync_vault::ids::CollectionId;
+use simsync_sync::node::{Node, RelPath};
 
-use super::content::Content;
 use super::planned::Planned;
 use super::planning::Round;
 use super::read::ReadFile;
-use super::seen::{Seen, read};
 use super::{Engine, EngineError, now_ms};
 use crate::outstanding::{Producer, Report, Unsynced};
 use crate::store::FileRow;
 
-/// A file of this terminal that the vault is to have.
-#[derive(Debug, Clone)]
-pub(super) struct Upload {
-    /// Its number among the candidates of the scan.
-    candidate: usize,
-    /// Permission bits that it is to have there; none where the vault names it already, and lacks what it holds.
-    mode: Option<u16>,
-    /// What it held when the plan was made, if that was looked at.
-    planned: Option<Content>,
-}
-
-/// Splits what is to be published: what is known, and what has to be read and uploaded first. `source` tells which candidate a
-/// path's content comes from, if from any.
-pub(super) fn split(
-    publish: Changes<Seen>,
-    source: &dyn Fn(&RelPath) -> Option<usize>,
-    is_local: &dyn Fn(usize, &Content) -> bool,
-) -> (Changes<Content>, BTreeMap<RelPath, Upload>) {
-    let (mut known, mut uploads) = (Changes::new(), BTreeMap::new());
-    for (path, node) in publish {
-        let Some(node) = node else {
-            known.insert(path, None);
-            continue;
-        };
-        let upload = match &node {
-            Node::File {
-                mode,
-                content: Seen::Unread(candidate),
-            } => Some(Upload {
-                candidate: *candidate,
-                mode: Some(*mode),
-                planned: None,
-            }),
-            Node::File {
-                mode,
-                content: Seen::Read(content),
-            } => source(&path)
-                .filter(|candidate| is_local(*candidate, content))
-                .map(|candidate| Upload {
-                    candidate,
-                    mode: Some(*mode),
-                    planned: Some(content.clone()),
-                }),
-            _ => None,
-        };
-        match upload {
-            Some(upload) => {
-                uploads.insert(path, upload);
-            }
-            None => {
-                known.extend(read(node).map(|node| (path, Some(node))));
-            }
-        }
-    }
-    (known, uploads)
-}
-
 impl Engine {
-    /// What both sides have alike is not given, unless the vault names it and no pack of it has it: then whoever has the file
-    /// heals it.
-    pub(super) fn heals(
-        &self,
-        collection: &CollectionId,
-        candidate: usize,
-        content: &Content,
-    ) -> Result<Option<Upload>, EngineError> {
-        for chunk in &content.chunks {
-            if !self.store.has_object(collection, chunk)? {
-                return Ok(Some(Upload {
-                    candidate,
-                    mode: None,
-                    planned: Some(content.clone()),
-                }));
-            }
-        }
-        Ok(None)
-    }
-
     /// Reads and uploads what the plan gives. A file that cannot be read, or that is another one than the plan was made for, is
     /// not given now, and named.
     pub(super) fn upload(&self, round: &Round<'_>, p: &mut Planned) -> Result<(), EngineError> {

