@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
+use simsync_protocol::api::SessionState;
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
 use simsync_vault::commit::PackRef;
@@ -58,6 +59,7 @@ impl Engine {
         packs: Vec<(PackRef, Vec<u8>)>,
     ) -> Result<(), EngineError> {
         conn.set_statement(Some(own.statement.clone()));
+        let mut refused = None;
         for (p, bytes) in packs {
             let state = self.net(conn.pack_state(p.id)).ok();
             if state.is_some_and(|s| s.complete) {
@@ -65,13 +67,20 @@ impl Engine {
             }
             match self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0)) {
                 // A session that is settled takes no pack: the server may have this very tail, and its answer was lost.
-                Err(error) if error.code() == Some(Code::GrantRequired) => break,
+                Err(error) if error.code() == Some(Code::GrantRequired) => {
+                    refused = Some(error);
+                    break;
+                }
                 other => drop(other?),
             }
         }
         let _step = simsync_failpoint::step("daemon.tail.sent");
-        self.net(conn.put_tail(signed.to_vec()))?;
-        Ok(self.store.set_delivered(&own.session())?)
+        let answer = self.net(conn.put_tail(signed.to_vec()))?;
+        match refused {
+            // It was closed by a commit perhaps, of which this terminal did not hear, and the tail was never looked at.
+            Some(error) if answer.state == SessionState::Closed => Err(error),
+            _ => Ok(self.store.set_delivered(&own.session())?),
+        }
     }
 
     /// What was sealed is not on this disk any more as it was signed: it would be taken by nobody, and the files that it held
