@@ -71,8 +71,9 @@ impl Engine {
             let is_same = |path: &RelPath, node: &Node<Content>, now: &Stat| match node {
                 Node::Dir { .. } => {
                     let then = sealed.get(path).copied().flatten();
-                    let was_folder = matches!(in_vault(path), Some(Leaf::Dir(_)));
-                    was_folder && then.is_some_and(|t| t.ino == now.ino)
+                    // Gone from the vault, others deleted it since: it was sealed all the same.
+                    let was_other = in_vault(path).is_some_and(|l| !matches!(l, Leaf::Dir(_)));
+                    !was_other && then.is_some_and(|t| t.ino == now.ino)
                 }
                 _ => as_sealed(path, now),
             };

@@ -180,6 +180,23 @@ async fn b4_a_link_that_changes_after_a_tail_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b4_a_folder_of_a_merged_tail_that_others_deleted_since_does_not_come_back() {
+    let (person, a, b) = Person::new().await;
+    let s = person.open(&a).await;
+    a.write("folder/in/it", "1");
+    person.yank(&a, &s, true).await;
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    std::fs::rename(b.data().join("folder"), b.data().join("moved")).unwrap();
+    close(&b, &s).await;
+    let s = person.open(&a).await;
+    let report = close(&a, &s).await;
+    assert_eq!(report.conflicts, 0, "{report:?}");
+    assert_eq!(a.tree(), b.tree());
+    assert!(!a.data().join("folder").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b4_what_changes_after_a_tail_goes_on_from_there() {
     let (person, a, b) = Person::new().await;
     let s = person.open(&a).await;
