@@ -1,11 +1,9 @@
 //! Sealed tails go to the server.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
-use rustix::fs::{Mode, OFlags};
 use simsync_protocol::api::SessionState;
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
@@ -14,6 +12,7 @@ use simsync_vault::ids::CollectionId;
 use simsync_vault::item::{item_hash, split_items};
 use simsync_vault::tail::Tail;
 
+use super::pack_cache::read_whole;
 use super::tail::pack_file;
 use super::{Engine, EngineError, now_ms};
 use crate::outstanding::{Producer, Report, Unsynced};
@@ -29,11 +28,11 @@ impl Engine {
             let Some(signed) = own.tail.as_ref().filter(|_| !own.delivered) else {
                 continue;
             };
-            let Some((tail, packs)) = read_sealed(signed, outbox) else {
+            let Some(tail) = read_sealed(signed, outbox) else {
                 self.give_up_tail(&own, outbox)?;
                 continue;
             };
-            match self.deliver_tail(conn, &own, signed, packs) {
+            match self.deliver_tail(conn, &own, signed, &tail, outbox) {
                 Ok(()) => {
                     remove_packs(&tail, outbox);
                     delivered += 1;
@@ -56,15 +55,18 @@ impl Engine {
         conn: &Connection,
         own: &OwnSession,
         signed: &[u8],
-        packs: Vec<(PackRef, Vec<u8>)>,
+        tail: &Tail,
+        outbox: &Path,
     ) -> Result<(), EngineError> {
         conn.set_statement(Some(own.statement.clone()));
         let mut refused = None;
-        for (p, bytes) in packs {
+        for p in outbox_packs(tail) {
             let state = self.net(conn.pack_state(p.id)).ok();
             if state.is_some_and(|s| s.complete) {
                 continue;
             }
+            let gone = || EngineError::TailDamaged("this terminal".to_owned());
+            let bytes = read_whole(&pack_file(outbox, &p.id), p.size).ok_or_else(gone)?;
             match self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0)) {
                 // A session that is settled takes no pack: the server may have this very tail, and its answer was lost.
                 Err(error) if error.code() == Some(Code::GrantRequired) => {
@@ -115,40 +117,24 @@ impl Engine {
     }
 }
 
-/// Packs and what is in their files.
-type Packs = Vec<(PackRef, Vec<u8>)>;
+fn outbox_packs(tail: &Tail) -> impl Iterator<Item = &PackRef> {
+    let packs = tail.body.packs.iter();
+    packs.filter(|p| p.collection == CollectionId::OUTBOX)
+}
 
-/// A tail with its packs, if they are what was signed, to the last byte.
-fn read_sealed(signed: &[u8], outbox: &Path) -> Option<(Tail, Packs)> {
+/// A tail, if its packs are what was signed, to the last byte. One is in memory at a time.
+fn read_sealed(signed: &[u8], outbox: &Path) -> Option<Tail> {
     let tail = Tail::from_bytes(signed).ok()?;
-    let mut packs = Vec::new();
     let mut hashes = tail.body.items.iter();
-    for p in &tail.body.packs {
-        if p.collection != CollectionId::OUTBOX {
-            continue;
-        }
-        let bytes = read_exactly(&pack_file(outbox, &p.id), p.size)?;
+    for p in outbox_packs(&tail) {
+        let bytes = read_whole(&pack_file(outbox, &p.id), p.size)?;
         for sealed in split_items(&bytes).ok()? {
             if hashes.next() != Some(&item_hash(sealed)) {
                 return None;
             }
         }
-        packs.push((*p, bytes));
     }
-    hashes.next().is_none().then_some((tail, packs))
-}
-
-/// A file of this very size; nothing else that may stand in its place is waited for.
-fn read_exactly(path: &Path, size: u64) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    let meta = file.metadata().ok()?;
-    if !meta.is_file() || meta.len() != size {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
-    file.take(size).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 == size).then_some(bytes)
+    hashes.next().is_none().then_some(tail)
 }
 
 fn remove_packs(tail: &Tail, outbox: &Path) {

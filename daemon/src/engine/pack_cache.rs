@@ -26,20 +26,12 @@ impl PackCache {
 
     /// A pack that is here, to be read from. Its content is not checked.
     pub fn open(&self, pack: &PackRef) -> Option<File> {
-        // A FIFO that stands there is not waited for.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(self.path(&pack.id), flags, Mode::empty()).ok()?;
-        let file = File::from(fd);
-        let meta = file.metadata().ok()?;
-        (meta.is_file() && meta.len() == pack.size).then_some(file)
+        open_whole(&self.path(&pack.id), pack.size)
     }
 
     /// The bytes of a pack that is here.
     pub fn read(&self, pack: &PackRef) -> Option<Vec<u8>> {
-        let file = self.open(pack)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(pack.size).ok()?);
-        file.take(pack.size).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        read_whole(&self.path(&pack.id), pack.size)
     }
 
     fn make(&self) -> std::io::Result<()> {
@@ -102,6 +94,22 @@ impl PackCache {
             clear_away(&entry.path());
         }
     }
+}
+
+/// A file of this very size. Whatever else stands there, a FIFO for example, is not waited for.
+fn open_whole(path: &Path, size: u64) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let meta = file.metadata().ok()?;
+    (meta.is_file() && meta.len() == size).then_some(file)
+}
+
+/// What is in a file of this very size.
+pub(super) fn read_whole(path: &Path, size: u64) -> Option<Vec<u8>> {
+    let file = open_whole(path, size)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
+    file.take(size).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 == size).then_some(bytes)
 }
 
 /// Removes what stands there, a folder with what is in it. Links are not followed.

@@ -146,8 +146,12 @@ impl Engine {
                 aside_name(p, label, attempt)
             },
         });
-        let came_from = |to: &RelPath| moves.iter().find(|(_, t)| t == to).map(|(from, _)| from);
-        let source = |path: &RelPath| local.numbers.get(came_from(path).unwrap_or(path)).copied();
+        let moved: HashMap<&RelPath, &RelPath> =
+            moves.iter().map(|(from, to)| (to, from)).collect();
+        let source = |path: &RelPath| {
+            let from = moved.get(path).copied().unwrap_or(path);
+            local.numbers.get(from).copied()
+        };
         let is_local = |number: usize, content: &Content| {
             let here = state.candidates.get(number).map(|c| &c.path);
             let here = here.and_then(|path| local.changes.get(path)?.as_ref());

@@ -1,13 +1,13 @@
 //! Copies of one object: some are junk, some are lost, one is good.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use simsync_server::testing::Seed;
 use simsync_sync::node::{Node, RelPath};
 use simsync_vault::ids::ObjectId;
 
 use crate::forger::Forger;
+use crate::hostile::largest_pack;
 use crate::rig::{FILES, Person, Terminal, close, sync};
 
 /// The first chunk of a file that a terminal has.
@@ -75,24 +75,6 @@ async fn w_2_very_much_junk_hides_it_for_a_few_syncs_at_most() {
     assert_eq!(b.outstanding(), []);
 }
 
-/// The files in which the server keeps packs, the largest first.
-fn packs_by_size(dir: PathBuf) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut stack = vec![dir.join("blobs/packs")];
-    while let Some(dir) = stack.pop() {
-        for e in std::fs::read_dir(dir).unwrap().flatten() {
-            let meta = e.metadata().unwrap();
-            if meta.is_dir() {
-                stack.push(e.path());
-            } else {
-                found.push((meta.len(), e.path()));
-            }
-        }
-    }
-    found.sort();
-    found.into_iter().rev().map(|(_, path)| path).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn w_1_a_pack_that_the_server_lost_or_spoilt_is_healed_by_whoever_has_the_file() {
     for what in ["lost", "spoilt", "cut"] {
@@ -103,7 +85,7 @@ async fn w_1_a_pack_that_the_server_lost_or_spoilt_is_healed_by_whoever_has_the_
         sync(&a, &s).await;
         std::fs::write(a.data().join("large"), &blob).unwrap();
         close(&a, &s).await;
-        let path = packs_by_size(person.server.dir()).remove(0);
+        let path = largest_pack(person.server.dir());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         match what {
             "lost" => std::fs::remove_file(&path).unwrap(),

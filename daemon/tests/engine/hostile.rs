@@ -350,7 +350,7 @@ async fn w_2_nothing_comes_under_a_session_that_was_closed_or_overtaken() {
 }
 
 /// The largest pack on the server's disk.
-fn largest_pack(dir: PathBuf) -> PathBuf {
+pub fn largest_pack(dir: PathBuf) -> PathBuf {
     let mut found = (0, PathBuf::new());
     let mut stack = vec![dir.join("blobs/packs")];
     while let Some(dir) = stack.pop() {
