@@ -8,7 +8,7 @@ JAVA := $(shell find javacard-applet/src javacard-applet/pom.xml -type f)
 help:
 	@echo "make demo   set up, build, and show a handover as a timeline (DEMO_DATA=DIR for your own files)"
 	@echo "make test   set up, build, and run every test"
-	@echo "make bench  compare with rsync (BENCH_FILES=100000)"
+	@echo "make bench  compare with rsync and tar (BENCH_FILES=100000, BENCH_BESIDE=2000,100000)"
 	@echo "make soak   very many commands, power cuts, yanks and other programs (SOAK=quick: a hundredth, a seventh of the yanks)"
 	@echo "make fuzz   every decoder of foreign bytes, a minute each (FUZZ_SECONDS=60, FUZZ_TARGETS=\"commit tail\")"
 	@echo "make mutants  take checks away one at a time and see whether a test notices: hours (SHARD=0/4: a quarter)"
@@ -49,8 +49,10 @@ lint:
 bench: release
 	tests/enter target/release/bench
 
+# The simulator has a profile of its own: it is to play two million operations.
 soak: build
 	@scripts/setup opensc pcsc-tools
+	cargo build --locked --package simsync-sim --bin sim --profile sim
 	tests/enter target/debug/soak
 
 fuzz:

@@ -43,7 +43,7 @@ pub struct Holder<'a> {
 pub struct Introduction<'a> {
     /// Whose it becomes.
     pub holder: Holder<'a>,
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
     /// Its public keys.
     pub keys: CardKeys,

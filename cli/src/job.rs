@@ -35,7 +35,7 @@ pub struct ReviewLine {
 /// A job as the bus shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobView {
-    /// Number.
+    /// Number of the job, counted from the daemon's start.
     pub id: u64,
     /// Kind.
     pub kind: String,

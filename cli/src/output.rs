@@ -31,7 +31,7 @@ pub enum Look {
     Good,
     /// Look here.
     Warn,
-    /// Wrong.
+    /// Something is wrong.
     Bad,
     /// Less important.
     Dim,

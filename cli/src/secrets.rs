@@ -81,7 +81,7 @@ fn tries(left: Option<u32>) -> String {
 pub enum Refusal {
     /// Somebody else may be asked.
     NotMine,
-    /// No.
+    /// The person said no.
     Declined,
 }
 

@@ -76,7 +76,7 @@ pub struct Collection {
 pub struct Terminal {
     /// ID.
     pub id: String,
-    /// Label.
+    /// Label, as its owner chose it.
     pub label: String,
     /// This one.
     pub own: bool,
@@ -89,7 +89,7 @@ pub struct Terminal {
 /// A job that runs, or ended a short while ago.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobLine {
-    /// Number.
+    /// Number of the job, counted from the daemon's start.
     pub id: u64,
     /// Kind.
     pub kind: String,

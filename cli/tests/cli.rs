@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use bus_support::{Bus, Fake, Plan, card};
 use serde_json::Value;
-use simsyncd::api::{Failure, Order, SecretKind};
-use simsyncd::bus::Face;
+use simsyncd::api::{self, Failure, SecretKind};
+use simsyncd::bus::BusService;
 
 /// What a command printed and ended with.
 #[derive(Debug)]
@@ -31,18 +31,18 @@ impl Run {
 struct Rig {
     bus: Bus,
     fake: Fake,
-    _face: Face,
+    _offered: BusService,
 }
 
 impl Rig {
     async fn start() -> Self {
         let bus = Bus::start();
         let fake = Fake::new();
-        let face = fake.on(&bus).await;
+        let offered = fake.on(&bus).await;
         Self {
             bus,
             fake,
-            _face: face,
+            _offered: offered,
         }
     }
 
@@ -280,31 +280,31 @@ tests! {
     orders_are_what_was_typed: |rig| {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().to_str().unwrap();
-        for (args, order) in [
-            (vec!["unlock"], Order::Unlock),
-            (vec!["pair", "--label", "desk"], Order::Pair { label: "desk".to_owned() }),
-            (vec!["unpair", "--yes"], Order::Unpair),
-            (vec!["sync", "--allow-deletions"], Order::Sync { review: false, allow_deletions: true }),
-            (vec!["eject"], Order::Eject),
-            (vec!["collections", "add", "n", folder], Order::AddCollection {
+        for (args, given) in [
+            (vec!["unlock"], api::Command::Unlock),
+            (vec!["pair", "--label", "desk"], api::Command::Pair { label: "desk".to_owned() }),
+            (vec!["unpair", "--yes"], api::Command::Unpair),
+            (vec!["sync", "--allow-deletions"], api::Command::Sync { review: false, allow_deletions: true }),
+            (vec!["eject"], api::Command::Eject),
+            (vec!["collections", "add", "n", folder], api::Command::AddCollection {
                 attribute: "files".to_owned(), name: "n".to_owned(), path: folder.to_owned(),
             }),
-            (vec!["collections", "answer", "n", "deleted"], Order::AnswerCollection {
+            (vec!["collections", "answer", "n", "deleted"], api::Command::AnswerCollection {
                 collection: "n".to_owned(), deleted: true, question: String::new(),
             }),
-            (vec!["collections", "answer", "n", "give-back"], Order::AnswerCollection {
+            (vec!["collections", "answer", "n", "give-back"], api::Command::AnswerCollection {
                 collection: "n".to_owned(), deleted: false, question: String::new(),
             }),
-            (vec!["collections", "answer", "n", "stop"], Order::RemoveCollection { collection: "n".to_owned() }),
-            (vec!["collections", "remove", "n"], Order::RemoveCollection { collection: "n".to_owned() }),
-            (vec!["forget", "desk"], Order::Forget { terminal: "desk".to_owned() }),
-            (vec!["pin", "change"], Order::ChangeCardPin),
-            (vec!["pin", "change", "--terminal"], Order::ChangeTerminalPin),
+            (vec!["collections", "answer", "n", "stop"], api::Command::RemoveCollection { collection: "n".to_owned() }),
+            (vec!["collections", "remove", "n"], api::Command::RemoveCollection { collection: "n".to_owned() }),
+            (vec!["forget", "desk"], api::Command::Forget { terminal: "desk".to_owned() }),
+            (vec!["pin", "change"], api::Command::ChangeCardPin),
+            (vec!["pin", "change", "--terminal"], api::Command::ChangeTerminalPin),
         ] {
             let run = rig.run(&args).await;
             assert_eq!(run.code, 0, "{args:?}: {run:?}");
             assert!(!run.out.is_empty(), "{args:?}");
-            assert_eq!(rig.fake.last_order(), Some(order));
+            assert_eq!(rig.fake.last_command(), Some(given));
         }
         let run = rig.run(&["unpair"]).await;
         assert_eq!(run.code, 9, "nobody was there to be asked: {run:?}");
@@ -359,9 +359,9 @@ tests! {
         rig.fake.plan(Plan::Ask(vec![(SecretKind::CardPin, "4711")]));
         let run = rig.run_with(&["sync", "--pin-fd", "0"], "4711").await;
         assert_eq!(run.code, 0, "{run:?}");
-        let orders = rig.fake.orders.lock().unwrap().clone();
-        let sync = Order::Sync { review: false, allow_deletions: false };
-        assert_eq!(orders, [sync.clone(), Order::Unlock, sync]);
+        let commands = rig.fake.commands.lock().unwrap().clone();
+        let sync = api::Command::Sync { review: false, allow_deletions: false };
+        assert_eq!(commands, [sync.clone(), api::Command::Unlock, sync]);
     }
 
     a_review_waits_for_an_answer: |rig| {

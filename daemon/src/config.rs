@@ -45,7 +45,7 @@ pub enum PinPadPolicy {
     Off,
 }
 
-/// The file.
+/// What stands in the settings file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -114,7 +114,7 @@ pub enum ConfigError {
     Io {
         /// Which file.
         path: String,
-        /// Why.
+        /// What the system answered.
         source: std::io::Error,
     },
     /// Not what it should be.

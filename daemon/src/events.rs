@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use crate::core::Event;
+use crate::rules::Event;
 
 /// Sends events to the loop, which never makes the sender wait.
 #[derive(Clone)]

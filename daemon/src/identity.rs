@@ -38,9 +38,9 @@ const CIPHERTEXT: usize = 32 + 16;
 pub struct SealedKey {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes.
+    /// Passes over the memory.
     pub passes: u32,
-    /// Lanes.
+    /// Lanes that are computed side by side.
     pub lanes: u32,
     /// 16 bytes.
     pub salt: B64,
@@ -117,7 +117,7 @@ pub struct Pairing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownCard {
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
     /// Number of the key object with which its slots were last compared.
     pub list_number: u32,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::Parser;
 use sd_notify::NotifyState;
 use simsyncd::api::Status;
-use simsyncd::bus::{self, BusAgents, Face};
+use simsyncd::bus::{self, BusAgents, BusService};
 use simsyncd::config::Config;
-use simsyncd::core::Event;
 use simsyncd::paths::Paths;
-use simsyncd::service::{self, Parts, Running};
+use simsyncd::rules::Event;
+use simsyncd::service::{self, Running, Setup};
 use simsyncd::watch;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -138,11 +138,11 @@ async fn run(args: &Args) -> Result<(), Failure> {
     // Before any file of ours is opened: another daemon may be at work in them.
     match bus::name_is_taken(&conn).await {
         Ok(false) => {}
-        Ok(true) => return Err(failure(NO_BUS)(&bus::FaceError::NameTaken)),
+        Ok(true) => return Err(failure(NO_BUS)(&bus::BusServiceError::NameTaken)),
         Err(e) => return Err(failure(NO_BUS)(&e)),
     }
     let agents = BusAgents::default();
-    let running = service::start(Parts {
+    let running = service::start(Setup {
         paths,
         config,
         agents: Arc::new(agents.clone()),
@@ -153,15 +153,15 @@ async fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let events = running.events.clone();
     agents.on_appear(move || send(&events, Event::AgentAppeared));
-    let face = match bus::run_with_connection(conn, running.handle.clone(), agents).await {
-        Ok(face) => face,
+    let offered = match bus::run_with_connection(conn, running.handle.clone(), agents).await {
+        Ok(offered) => offered,
         Err(e) => {
             stop(running).await?;
             return Err(failure(NO_BUS)(&e));
         }
     };
     start_watchers(&running);
-    until_the_end(running, face).await
+    until_the_end(running, offered).await
 }
 
 async fn connect(address: Option<&str>) -> Result<zbus::Connection, Failure> {
@@ -186,7 +186,8 @@ fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {
 fn start_watchers(running: &Running) {
     let events = running.events.clone();
     let roots = running.roots.clone();
-    tokio::spawn(watch::data::run(roots, move |e| send(&events, e)));
+    let vouches = running.vouches.clone();
+    tokio::spawn(watch::data::run(roots, vouches, move |e| send(&events, e)));
     let events = running.events.clone();
     tokio::spawn(watch::reader::run(move |e| send(&events, e)));
     let events = running.events.clone();
@@ -212,7 +213,7 @@ fn status_line(status: &Status) -> String {
 }
 
 /// Runs until a signal, the service's own end, or the bus's.
-async fn until_the_end(mut running: Running, mut face: Face) -> Result<(), Failure> {
+async fn until_the_end(mut running: Running, mut offered: BusService) -> Result<(), Failure> {
     let no_signals =
         |e: std::io::Error| failure(FAILED)(&format!("signals cannot be awaited: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
@@ -232,7 +233,7 @@ async fn until_the_end(mut running: Running, mut face: Face) -> Result<(), Failu
                     Err(e) => Err(failure(FAILED)(&format!("simsyncd failed: {e}"))),
                 };
             }
-            _ = &mut face.task => {
+            _ = &mut offered.task => {
                 stop(running).await?;
                 return Err(failure(NO_BUS)(&"the bus ended; simsyncd starts again with it"));
             }

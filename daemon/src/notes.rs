@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::card::CardEvent;
-use crate::core::Event;
 use crate::engine::{TailReport, now_ms};
+use crate::rules::Event;
 
 /// Times and numbers, in memory only.
 #[derive(Debug, Default)]

@@ -29,12 +29,14 @@ pub enum Producer {
     Collection = 5,
     /// Merging what other terminals sealed.
     Merge = 6,
+    /// Tails of other terminals that wait, since they cannot be merged as they came.
+    Waiting = 7,
 }
 
 /// One thing that a producer reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Why.
+    /// The reason, as D-Bus and JSON name it.
     pub code: Unsynced,
     /// Where, below the collection's root; empty is the collection itself. Bytes, since it may be longer than a path.
     pub path: Vec<u8>,
@@ -65,7 +67,7 @@ impl Report {
 /// One row of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outstanding {
-    /// Why.
+    /// The reason, as D-Bus and JSON name it.
     pub code: Unsynced,
     /// Who found out.
     pub producer: Producer,

@@ -9,8 +9,8 @@ use simsync_vault::head::Verdict;
 
 use crate::api::{AgentError, Failure, Reason};
 use crate::card::CardError;
-use crate::core::{OpenFailure, Outcome};
 use crate::engine::EngineError;
+use crate::rules::{OpenFailure, Outcome};
 
 /// A reason for an agent that gave nothing.
 pub fn agent_reason(e: AgentError) -> Reason {
@@ -182,7 +182,7 @@ pub fn engine_reason(e: &EngineError) -> Reason {
     Reason::new(code, e.to_string())
 }
 
-/// The same, as an order's failure.
+/// The same, as a command's failure.
 pub fn failure(e: impl Into<EngineError>) -> Failure {
     engine_reason(&e.into()).into()
 }

@@ -9,7 +9,7 @@ use std::future::Future;
 
 use bus_support::{Bus, DEADLINE, Fake, Plan, card};
 use futures_util::StreamExt;
-use simsyncd::api::{Failure, Job, JobControl, Order, Reason};
+use simsyncd::api::{Command, Failure, Job, JobControl, Reason};
 use simsyncd::bus::names::{BUS_NAME, ROOT};
 use zbus::fdo::ManagedObjects;
 use zbus::{Connection, DynamicType, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
@@ -61,7 +61,7 @@ impl Client {
         self.call(ROOT, MANAGER, method, body).await
     }
 
-    async fn order<B>(&self, method: &str, body: &B) -> String
+    async fn command<B>(&self, method: &str, body: &B) -> String
     where
         B: serde::Serialize + DynamicType + Sync,
     {
@@ -133,64 +133,64 @@ fn no_options() -> HashMap<&'static str, Variant<'static>> {
     HashMap::new()
 }
 
-/// Every method that starts a job, and the order that it gives.
+/// Every method that starts a job, and the command that it gives.
 async fn every_order(client: &Client, fake: &Fake) {
     let label = HashMap::from([("label", Variant::from("desk"))]);
     let sync = HashMap::from([
         ("review", Variant::from(true)),
         ("allow_deletions", Variant::from(true)),
     ]);
-    let expect = |order: Order| assert_eq!(fake.last_order(), Some(order));
-    client.order("Unlock", &()).await;
-    expect(Order::Unlock);
-    client.order("Pair", &(label,)).await;
-    expect(Order::Pair {
+    let expect = |command: Command| assert_eq!(fake.last_command(), Some(command));
+    client.command("Unlock", &()).await;
+    expect(Command::Unlock);
+    client.command("Pair", &(label,)).await;
+    expect(Command::Pair {
         label: "desk".to_owned(),
     });
-    client.order("Unpair", &()).await;
-    expect(Order::Unpair);
-    client.order("ForgetPairing", &()).await;
-    assert_eq!(fake.last_order(), Some(Order::ForgetPairing));
-    client.order("AcceptRestored", &()).await;
-    assert_eq!(fake.last_order(), Some(Order::AcceptRestored));
-    client.order("Sync", &(sync,)).await;
-    expect(Order::Sync {
+    client.command("Unpair", &()).await;
+    expect(Command::Unpair);
+    client.command("ForgetPairing", &()).await;
+    assert_eq!(fake.last_command(), Some(Command::ForgetPairing));
+    client.command("AcceptRestored", &()).await;
+    assert_eq!(fake.last_command(), Some(Command::AcceptRestored));
+    client.command("Sync", &(sync,)).await;
+    expect(Command::Sync {
         review: true,
         allow_deletions: true,
     });
-    client.order("Sync", &(no_options(),)).await;
-    expect(Order::Sync {
+    client.command("Sync", &(no_options(),)).await;
+    expect(Command::Sync {
         review: false,
         allow_deletions: false,
     });
-    client.order("Eject", &()).await;
-    expect(Order::Eject);
+    client.command("Eject", &()).await;
+    expect(Command::Eject);
     client
-        .order("AddCollection", &("files", "notes", "/home/me/notes"))
+        .command("AddCollection", &("files", "notes", "/home/me/notes"))
         .await;
-    expect(Order::AddCollection {
+    expect(Command::AddCollection {
         attribute: "files".to_owned(),
         name: "notes".to_owned(),
         path: "/home/me/notes".to_owned(),
     });
     client
-        .order("AnswerCollection", &("notes", "give-back", "fedc"))
+        .command("AnswerCollection", &("notes", "give-back", "fedc"))
         .await;
-    expect(Order::AnswerCollection {
+    expect(Command::AnswerCollection {
         collection: "notes".to_owned(),
         deleted: false,
         question: "fedc".to_owned(),
     });
-    client.order("RemoveCollection", &("notes",)).await;
-    expect(Order::RemoveCollection {
+    client.command("RemoveCollection", &("notes",)).await;
+    expect(Command::RemoveCollection {
         collection: "notes".to_owned(),
     });
-    client.order("ChangeCardPin", &()).await;
-    expect(Order::ChangeCardPin);
-    client.order("ChangeTerminalPin", &()).await;
-    expect(Order::ChangeTerminalPin);
-    let job = client.order("Forget", &("desk",)).await;
-    expect(Order::Forget {
+    client.command("ChangeCardPin", &()).await;
+    expect(Command::ChangeCardPin);
+    client.command("ChangeTerminalPin", &()).await;
+    expect(Command::ChangeTerminalPin);
+    let job = client.command("Forget", &("desk",)).await;
+    expect(Command::Forget {
         terminal: "desk".to_owned(),
     });
     let done = client.job(&job, "done").await;
@@ -402,7 +402,7 @@ async fn bad_arguments_reach_nobody() {
     for result in bad {
         assert_eq!(error_name(result), "BadArgument");
     }
-    assert_eq!(fake.last_order(), None);
+    assert_eq!(fake.last_command(), None);
 }
 
 #[tokio::test]
@@ -412,7 +412,7 @@ async fn a_job_shows_progress_and_can_be_cancelled() {
     let _face = fake.on(&bus).await;
     let client = Client::on(&bus).await;
     fake.plan(Plan::Endless);
-    let path = client.order("Sync", &(no_options(),)).await;
+    let path = client.command("Sync", &(no_options(),)).await;
     let refused = client.call(&path, JOB, "Confirm", &()).await;
     assert_eq!(error_name(refused), "BadArgument");
     let job = fake.job.lock().unwrap().clone().unwrap();
@@ -449,7 +449,7 @@ async fn a_review_is_shown_and_confirmed() {
         line.3,
     );
     fake.plan(Plan::Review(vec![owned.clone()]));
-    let path = client.order("Sync", &(no_options(),)).await;
+    let path = client.command("Sync", &(no_options(),)).await;
     let job = client.job(&path, "waiting").await;
     let review = Vec::<(String, String, String, u64)>::try_from(job["Review"].clone()).unwrap();
     assert_eq!(review, [owned]);
@@ -473,7 +473,7 @@ async fn the_name_is_had_once() {
 async fn the_face_ends_with_the_service() {
     let bus = Bus::start();
     let fake = Fake::new();
-    let face = fake.on(&bus).await;
+    let offered = fake.on(&bus).await;
     drop(fake);
-    within(face.task).await.unwrap();
+    within(offered.task).await.unwrap();
 }

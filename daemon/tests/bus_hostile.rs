@@ -194,7 +194,7 @@ fn refused(result: zbus::Result<Message>, tried: &str) -> String {
 struct World {
     bus: Bus,
     fake: Fake,
-    _face: simsyncd::bus::Face,
+    _offered: simsyncd::bus::BusService,
     conn: Connection,
     /// Interfaces and the paths of the objects that have them.
     objects: Vec<(Interface, Option<String>)>,
@@ -205,7 +205,7 @@ impl World {
         let bus = Bus::start();
         let fake = Fake::new();
         fake.change(|s| s.cards.push(card()));
-        let face = fake.on(&bus).await;
+        let offered = fake.on(&bus).await;
         let conn = bus.connect().await;
         // It waits: both words to it would be heard.
         fake.plan(Plan::Review(Vec::new()));
@@ -215,7 +215,7 @@ impl World {
             .await
             .unwrap();
         let job: zbus::OwnedObjectPath = reply.body().deserialize().unwrap();
-        fake.orders.lock().unwrap().clear();
+        fake.commands.lock().unwrap().clear();
         let place = |interface: &str| match interface.strip_prefix(PREFIX).unwrap() {
             ".Manager" => Some(ROOT.to_owned()),
             ".Reader" => Some(Kind::Reader.path("Reader 00").to_string()),
@@ -237,7 +237,7 @@ impl World {
         Self {
             bus,
             fake,
-            _face: face,
+            _offered: offered,
             conn,
             objects,
         }
@@ -292,8 +292,8 @@ impl World {
             let all: HashMap<String, OwnedVariant> = reply.body().deserialize().unwrap();
             assert_eq!(all.len(), interface.properties.len(), "{}", interface.name);
         }
-        let orders = self.fake.orders.lock().unwrap();
-        assert!(orders.is_empty(), "ordered: {orders:?}");
+        let commands = self.fake.commands.lock().unwrap();
+        assert!(commands.is_empty(), "ordered: {commands:?}");
     }
 }
 
@@ -500,6 +500,6 @@ async fn m19_words_that_the_bus_cannot_carry_do_not_silence_the_status() {
     let manager = format!("{PREFIX}.Manager");
     let result = world.call(ROOT, &manager, "Unlock", &()).await;
     refused(result, "a refusal");
-    world.fake.orders.lock().unwrap().clear();
+    world.fake.commands.lock().unwrap().clear();
     world.goes_on().await;
 }

@@ -4,7 +4,7 @@
 mod bus_support;
 
 use bus_support::{Bus, DEADLINE};
-use simsyncd::core::Event;
+use simsyncd::rules::Event;
 use simsyncd::watch::login;
 use tokio::sync::mpsc;
 use zbus::{Connection, OwnedObjectPath, interface};

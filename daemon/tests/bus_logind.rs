@@ -7,7 +7,7 @@ mod bus_support;
 use std::process::{Child, Command, Stdio};
 
 use bus_support::{Bus, DEADLINE};
-use simsyncd::core::Event;
+use simsyncd::rules::Event;
 use simsyncd::watch::login;
 use tokio::sync::mpsc;
 use zbus::{Connection, DynamicType, ObjectPath, Variant};

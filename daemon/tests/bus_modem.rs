@@ -10,7 +10,7 @@ use bus_support::{Bus, DEADLINE};
 use modem_manager::{
     MODEL, MODEM, ModemManager, Properties, ROOT, SIM, TEMPLATE_MODEM, TEMPLATE_SIM, model, object,
 };
-use simsyncd::core::{Event, Sims};
+use simsyncd::rules::{Event, Sims};
 use simsyncd::watch::login::Bus as At;
 use simsyncd::watch::modem::{self, Pace};
 use tokio::sync::mpsc;

@@ -31,7 +31,7 @@ pub fn system_clock() -> Clock {
 /// One server: its store and everything that requests need beside it.
 pub struct App {
     store: Arc<dyn Store>,
-    /// The packs.
+    /// Where packs are kept.
     pub blobs: Arc<dyn Blobs>,
     /// Signs terminals' certificates.
     pub ca: Credential,
@@ -39,7 +39,7 @@ pub struct App {
     pub server: ServerId,
     /// What is refused before it costs anything.
     pub limits: Limits,
-    /// The time.
+    /// Tells the time; tests set it.
     pub clock: Clock,
     /// For open paths.
     pub open_rate: RateLimiter,
@@ -49,6 +49,9 @@ pub struct App {
     pub refusals: Refusals,
     /// Becomes true when the server stops.
     pub stopping: watch::Sender<bool>,
+    /// Who answers instead of the handlers; `http::between` knows what it is.
+    #[cfg(any(test, feature = "test-support"))]
+    pub between: std::sync::Mutex<Option<Arc<dyn std::any::Any + Send + Sync>>>,
 }
 
 impl App {
@@ -72,10 +75,12 @@ impl App {
             limits,
             clock,
             stopping: watch::Sender::new(false),
+            #[cfg(any(test, feature = "test-support"))]
+            between: std::sync::Mutex::default(),
         }
     }
 
-    /// Now.
+    /// The time, in seconds since 1970.
     pub fn now(&self) -> Seconds {
         (self.clock)()
     }

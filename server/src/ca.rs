@@ -28,9 +28,9 @@ const LEAF_RENEW_DAYS: i32 = 30;
 /// A certificate with its private key.
 #[derive(Clone)]
 pub struct Credential {
-    /// The certificate.
+    /// The certificate that it signs with.
     pub certificate: X509,
-    /// Its key.
+    /// Key of the certificate.
     pub key: PKey<Private>,
 }
 

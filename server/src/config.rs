@@ -61,7 +61,7 @@ pub const SMALL_ANSWER: usize = 4 << 10;
 pub struct Share {
     /// TLS handshakes under way. Only counted for addresses and the process: nobody is known by name yet.
     pub handshakes: usize,
-    /// Connections.
+    /// Connections that are open at a time.
     pub connections: usize,
     /// Requests that are being answered, until the answer begins.
     pub requests: usize,

@@ -41,7 +41,7 @@ pub enum HomeError {
     Newer {
         /// Which file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the format of the folder.
         found: u32,
     },
     /// A file is not what it should be.
@@ -75,9 +75,9 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
-    /// Its settings.
+    /// What stands in its settings file.
     pub settings: Settings,
-    /// Its CA.
+    /// The CA that signs terminals' certificates.
     pub ca: Credential,
 }
 
@@ -188,7 +188,7 @@ impl Home {
         Ok(Arc::new(SqliteStore::open(&self.path("simsync.db"))?))
     }
 
-    /// The packs.
+    /// Opens the folder of packs.
     pub fn blobs(&self) -> Result<Arc<dyn Blobs>, HomeError> {
         Ok(Arc::new(FolderBlobs::open(&self.path("blobs"))?))
     }

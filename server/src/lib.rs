@@ -15,7 +15,6 @@ pub mod handlers;
 pub mod home;
 pub mod http;
 pub mod net;
-pub mod notify;
 pub mod rules;
 pub mod server;
 pub mod store;

@@ -23,13 +23,13 @@ const LEAF_CHECK: Duration = Duration::from_secs(24 * 3600);
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its folder.
+    /// The server's folder cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// TLS.
+    /// OpenSSL refuses the certificate or its key.
     #[error("TLS cannot be set up")]
     Tls(#[from] openssl::error::ErrorStack),
-    /// The address.
+    /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(String, #[source] io::Error),
 }

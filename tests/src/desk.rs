@@ -170,6 +170,11 @@ impl Desk {
         let _ = reading.join();
         for line in lines.try_iter() {
             self.said.push_str(&line);
+            // What it finished before it was killed is finished; what it asked for, nobody does any more.
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if matches!(event["event"].as_str(), Some("done" | "finished")) {
+                self.act(&event)?;
+            }
         }
         for (_, card) in std::mem::take(&mut self.inside) {
             self.rig.bridge.take_out(&card)?;

@@ -328,14 +328,20 @@ fn f_g3_adding_a_collection_and_syncs_of_our_own_show_progress_and_can_be_cancel
         let noise: Vec<u8> = (0..50_000).map(|_| rand::random()).collect();
         std::fs::write(folder.join(format!("{n}.bin")), noise).unwrap();
     }
+    // From the next pack on nothing passes: whatever uploads then can be stopped in the midst of it.
     let hold = || {
         let (server, before) = (rig.server.dir.clone(), packs_below(&rig.server.dir));
         a.wire.hold_when(move || packs_below(&server) > before);
+    };
+    let is_held = || {
+        let held = || a.wire.is_held().then_some(());
+        wait_for("an upload under way", DEADLINE, held).unwrap();
     };
     hold();
     let args = ["collections", "add", "More", folder.to_str().unwrap()];
     let added = std::thread::scope(|scope| {
         let adding = scope.spawn(|| a.simsync(&args, &person.secrets()).unwrap());
+        is_held();
         cancel(&a, moving_job(&a, "add-collection"));
         let added = adding.join().unwrap();
         a.wire.release();
@@ -344,13 +350,19 @@ fn f_g3_adding_a_collection_and_syncs_of_our_own_show_progress_and_can_be_cancel
     assert_eq!(added.code, 8, "{}", added.json);
     let sentence = added.json["error"]["sentence"].as_str().unwrap();
     assert!(sentence.contains("the next sync goes on"), "{sentence}");
+    // It goes on, and what was under way arrives.
+    let sync = || {
+        let synced = a.simsync(&["sync"], &Secrets::default()).unwrap();
+        synced.ok("simsync sync").unwrap();
+    };
+    sync();
     // A sync that nobody ordered is seen and cancelled in the same way.
     hold();
     std::fs::write(folder.join("another.txt"), "one more").unwrap();
+    is_held();
     cancel(&a, moving_job(&a, "sync"));
     a.wire.release();
     // It was stopped, not lost.
-    let synced = a.simsync(&["sync"], &Secrets::default()).unwrap();
-    synced.ok("simsync sync").unwrap();
+    sync();
     eject(&mut rig, &a, &person).unwrap();
 }

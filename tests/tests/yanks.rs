@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simsync_rig::demo::{Person, eject, insert, unlock};
+use simsync_rig::memory;
 use simsync_rig::rig::{DEADLINE, Rig, Secrets, Terminal, mark, packs_below, program, wait_for};
 use simsync_rig::scene::{equal, joined_with, paired_with, seed, tell};
 use simsync_rig::tree;
@@ -188,6 +189,9 @@ impl World {
             wire.set_down(false);
         }
         self.equal();
+        // The files are there before the commit that merged the tail. What a pull in between makes of further edits is known
+        // (docs/durability.md, "knows and excuses"): nothing is lost, and a version may be kept aside.
+        self.terminals[to].wait_state(&["synced"]).unwrap();
     }
 }
 
@@ -388,4 +392,31 @@ fn b4_a_daemon_killed_after_a_yank_or_in_an_upload_loses_nothing() {
         let status = t.status().unwrap();
         assert_eq!(status["conflicts"], 0, "{}", tell(t));
     }
+}
+
+/// The server takes connections and answers nothing, in the middle of an upload.
+#[test]
+fn b4_a_removal_waits_for_no_server_that_hangs() {
+    let seed = seed();
+    let mut w = world(seed);
+    let keys = memory::vault_keys(&w.terminals[0], &w.anna).unwrap();
+    w.open(0);
+    w.rig.server.hang(true).unwrap();
+    tree::fill(&w.terminals[0].data.join("new"), 60, 64 << 10, seed).unwrap();
+    let t = &w.terminals[0];
+    t.wait_status("an upload that gets no answer", |s| {
+        s["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty())
+    })
+    .unwrap();
+    w.pull();
+    let t = &w.terminals[0];
+    t.wait_status("the removal to be told", |s| {
+        s["cards"].as_array().is_some_and(Vec::is_empty) && s["session"].is_null()
+    })
+    .unwrap();
+    memory::nothing_is_left(t, &keys).unwrap();
+    w.rig.server.hang(false).unwrap();
+    w.open(1);
+    w.equal();
+    w.pull();
 }

@@ -47,7 +47,7 @@ pub enum Step {
     Begun,
     /// It is this one; the server is told next.
     Card {
-        /// Its ID.
+        /// ID of the card.
         card: CardId,
     },
     /// The letter is durable; ENROLLED is next.
@@ -95,7 +95,7 @@ impl Step {
 pub struct Entry {
     /// Whose card.
     pub person: SubscriberId,
-    /// What.
+    /// The step that was done.
     #[serde(flatten)]
     pub step: Step,
     /// In which reader.

@@ -17,3 +17,5 @@ pub mod sim;
 pub mod status;
 pub mod text;
 pub mod transport;
+#[cfg(feature = "verified-once")]
+mod verified;

@@ -93,8 +93,27 @@ pub fn check_point(point: &Point) -> Result<(), SignError> {
         .map_err(|_| SignError::BadPoint)
 }
 
+#[cfg(feature = "verified-once")]
+static VERDICTS: crate::verified::Verdicts<Result<(), SignError>> =
+    crate::verified::Verdicts::new();
+
+/// From now on, what was verified once in this process is not computed again.
+#[cfg(feature = "verified-once")]
+pub fn remember_verdicts() {
+    VERDICTS.remember();
+}
+
 /// Checks `sig` over `text` (hashed once with SHA-256) by the key of `point`.
 pub fn verify(point: &Point, text: &[u8], sig: &Sig) -> Result<(), SignError> {
+    #[cfg(feature = "verified-once")]
+    return VERDICTS.once(&[&point.0, sig.as_der(), text], || {
+        compute(point, text, sig)
+    });
+    #[cfg(not(feature = "verified-once"))]
+    compute(point, text, sig)
+}
+
+fn compute(point: &Point, text: &[u8], sig: &Sig) -> Result<(), SignError> {
     let key = VerifyingKey::from_sec1_bytes(&point.0).map_err(|_| SignError::BadPoint)?;
     let sig = DerSignature::from_bytes(&sig.0).map_err(|_| SignError::Malformed)?;
     key.verify(text, &sig).map_err(|_| SignError::Mismatch)
@@ -175,5 +194,24 @@ mod tests {
         let raw = postcard::to_stdvec(&sig).unwrap();
         assert_eq!(postcard::from_bytes::<Sig>(&raw).unwrap(), sig);
         assert!(serde_json::from_str::<Sig>(&format!("\"{}\"", "30".repeat(100))).is_err());
+    }
+
+    #[cfg(feature = "verified-once")]
+    #[test]
+    fn a_verdict_is_of_one_key_one_text_and_one_signature() {
+        remember_verdicts();
+        let keys = [[1; 32], [2; 32]].map(|k| SecretKey::from_bytes(&k).unwrap());
+        let [one, other] = keys.each_ref().map(|k| k.sign(b"text"));
+        for _ in 0..2 {
+            assert_eq!(verify(&keys[0].point(), b"text", &one), Ok(()));
+            for (key, text, sig) in [
+                (&keys[1], &b"text"[..], &one),
+                (&keys[0], b"texts", &one),
+                (&keys[0], b"text", &other),
+            ] {
+                let refused = verify(&key.point(), text, sig);
+                assert_eq!(refused, Err(SignError::Mismatch));
+            }
+        }
     }
 }

@@ -73,13 +73,13 @@ pub struct Chv {
 /// What a SIM told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sim {
-    /// Its kind.
+    /// Which application told it.
     pub kind: Kind,
     /// ICCID, up to 20 digits.
     pub iccid: Read,
     /// IMSI, up to 15 digits.
     pub imsi: Read,
-    /// Its PIN.
+    /// How its PIN stands.
     pub chv: Chv,
 }
 

@@ -17,7 +17,7 @@ impl Aid {
             .then(|| Self(bytes.to_vec()))
     }
 
-    /// Its bytes.
+    /// The identifier's 5 to 16 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

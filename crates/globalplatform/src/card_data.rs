@@ -9,7 +9,7 @@ const ARC: [u8; 6] = [0x2A, 0x86, 0x48, 0x86, 0xFC, 0x6B];
 /// A secure channel protocol and its variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocol {
-    /// Its number.
+    /// Number of the protocol: 2 or 3.
     pub scp: u8,
     /// Its variant, a set of bits.
     pub i: u8,

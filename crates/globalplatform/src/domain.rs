@@ -19,7 +19,7 @@ const LOCKED: u16 = 0x6283;
 /// The issuer security domain, selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Its AID.
+    /// Application identifier (ISO 7816-5).
     pub aid: Aid,
     /// SELECT warned that the card is locked.
     pub locked: bool,

@@ -26,7 +26,7 @@ const MOST_ANSWERS: usize = 64;
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its AID.
+    /// Application identifier (ISO 7816-5).
     pub aid: Aid,
     /// Its life cycle state.
     pub state: u8,

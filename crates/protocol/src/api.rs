@@ -174,9 +174,9 @@ pub struct KeyObjectAnswer {
 /// What was revoked of all that a key object names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
-    /// Cards.
+    /// Cards that were revoked.
     pub cards: Vec<CardId>,
-    /// Terminals.
+    /// Terminals that were revoked.
     pub terminals: Vec<TerminalId>,
 }
 
@@ -208,7 +208,7 @@ pub enum SessionState {
 pub struct SessionInfo {
     /// Card and number.
     pub session: SessionRef,
-    /// Whose.
+    /// The terminal that opened it.
     pub terminal: TerminalId,
     /// What became of it.
     pub state: SessionState,
@@ -239,11 +239,11 @@ pub struct OpenSessionRequest {
 /// The newest commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadInfo {
-    /// Its hash.
+    /// Hash of the commit.
     pub hash: Hash,
     /// Its sequence number.
     pub sequence: u64,
-    /// Its epoch.
+    /// Epoch of the key that it is sealed with.
     pub epoch: u32,
     /// The list number in force.
     pub list_number: u32,
@@ -291,8 +291,6 @@ pub struct RenewRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Narrow {
-    /// Upload packs and commit, read nothing.
-    Upload,
     /// Nothing: the card was removed.
     Removed,
 }
@@ -403,14 +401,14 @@ pub struct ForgetRequest {
 /// `POST /v1/terminals/revoke`: of the person's own terminals (grant), or this one (`unpair`; no grant).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeTerminalRequest {
-    /// Which.
+    /// The terminal to revoke.
     pub terminal: TerminalId,
 }
 
 /// `POST /v1/cards/revoke` (grant): one of the person's other cards; the card of the session cannot revoke itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokeCardRequest {
-    /// Which.
+    /// The card to revoke.
     pub card: CardId,
 }
 
@@ -434,7 +432,7 @@ pub enum ServerEvent {
     TailDelivered {
         /// Of which session.
         session: SessionRef,
-        /// Whose.
+        /// The terminal that sealed it.
         terminal: TerminalId,
     },
     /// This terminal, or the card of its session, was revoked.

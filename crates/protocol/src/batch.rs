@@ -16,7 +16,7 @@ pub const RECORD_HEADER: usize = 16 + 16 + 8;
 /// A pack with its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pack {
-    /// Its name.
+    /// Name of the pack.
     pub id: PackId,
     /// Whose pack it is.
     pub collection: CollectionId,

@@ -19,11 +19,11 @@ const DOMAIN: &[u8] = b"simsync/1/issued";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuedCard {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// What it is called.
     pub label: String,
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
     /// When it was finished, in seconds since 1970.
     pub at: u64,
@@ -69,7 +69,7 @@ pub enum IssuedError {
     /// Not by that key, or changed.
     #[error("the signature does not fit: the list was changed, or signed with another key")]
     Signature,
-    /// OpenSSL.
+    /// OpenSSL failed to sign or to verify.
     #[error("OpenSSL failed")]
     Crypto(#[from] openssl::error::ErrorStack),
 }

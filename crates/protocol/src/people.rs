@@ -64,7 +64,7 @@ impl std::fmt::Debug for Person {
 pub struct BadLine {
     /// Which, from 1.
     pub line: u64,
-    /// Why.
+    /// What is wrong in that line, for a person.
     pub why: String,
 }
 

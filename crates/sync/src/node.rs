@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Deepest nesting of directories that is synced.
 pub const DEPTH_MAX: usize = 512;
 
-/// A path below a collection's root: names joined by `/`, never empty, never `.` or `..`.
+/// A path below a collection's root: names joined by `/`, never empty, never `.` or `..`. A sync names each of its paths in
+/// many places; copies share the bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelPath(Vec<u8>);
+pub struct RelPath(Arc<[u8]>);
 
 /// A path that must not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +28,13 @@ impl RelPath {
             !n.is_empty() && n.len() <= 255 && n != b"." && n != b".." && !n.contains(&0)
         };
         if bytes.len() <= Self::MAX && bytes.split(|b| *b == b'/').all(name_ok) {
-            Ok(Self(bytes))
+            Ok(Self(bytes.into()))
         } else {
             Err(BadPath(String::from_utf8_lossy(&bytes).into_owned()))
         }
     }
 
-    /// The bytes.
+    /// Names and slashes as they are on disk: any bytes but NUL.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -40,7 +42,7 @@ impl RelPath {
     /// The path of the directory that holds this, or none if it is directly below the root.
     pub fn parent(&self) -> Option<Self> {
         let cut = self.0.iter().rposition(|b| *b == b'/')?;
-        Some(Self(self.0[..cut].to_vec()))
+        Some(Self(self.0[..cut].into()))
     }
 
     /// The last name.
@@ -116,7 +118,7 @@ pub enum Node<C> {
     File {
         /// Permission bits.
         mode: u16,
-        /// Its content.
+        /// What identifies the content.
         content: C,
     },
     /// A symbolic link.

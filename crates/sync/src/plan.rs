@@ -2,7 +2,8 @@
 //!
 //! Rules: one side changed → the other takes it. Both changed alike → nothing. A write beats a deletion. Two writes →
 //! both are kept: the remote one stays at the path, the local one moves aside. A file and a directory at one path → the
-//! directory stays, the file moves aside. Permission bits and content are merged apart. Times decide nothing.
+//! directory stays, the file moves aside. Permission bits and content are merged apart; who knows what content means may make one
+//! of two. Times decide nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::node::{Changes, Node, RelPath};
 pub enum Side {
     /// This terminal.
     Local,
-    /// The vault.
+    /// What the vault has.
     Remote,
 }
 
@@ -85,6 +86,25 @@ pub struct Inputs<'a, C> {
     pub remote: &'a Changes<C>,
     /// Where a version that gives way goes: path, side, attempt from 0. Must yield a new name for each attempt.
     pub aside: &'a dyn Fn(&RelPath, Side, u32) -> Option<RelPath>,
+    /// Makes one content of two that were both changed: path, base, local, remote. None: they cannot be merged.
+    pub merge: &'a Merging<'a, C>,
+}
+
+/// A way to make one content of two.
+pub type Merging<'a, C> = dyn Fn(&RelPath, Option<&C>, &C, &C) -> Option<Merged<C>> + 'a;
+
+/// What became of two contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged<C> {
+    /// Both sides as one content.
+    pub content: C,
+    /// Something of the local one is not in it: that one is kept aside, too.
+    pub lacks_local: bool,
+}
+
+/// Content that means nothing to whoever plans is never merged.
+pub fn no_merging<C>(_: &RelPath, _: Option<&C>, _: &C, _: &C) -> Option<Merged<C>> {
+    None
 }
 
 impl<C: Clone + PartialEq> Inputs<'_, C> {
@@ -189,6 +209,11 @@ impl<C: Clone + PartialEq> Merge<'_, C> {
                     lc.clone()
                 } else if base_content == Some(lc) {
                     rc.clone()
+                } else if let Some(merged) = (self.inputs.merge)(path, base_content, lc, rc) {
+                    if merged.lacks_local {
+                        self.keep_aside(path, Side::Local, local);
+                    }
+                    merged.content
                 } else {
                     self.keep_aside(path, Side::Local, local);
                     return Some(remote);

@@ -37,7 +37,8 @@ fn applier(dir: &Path) -> Applier {
 }
 
 fn write(a: &mut Applier, path: &str, expected: Option<&Stat>) -> Result<Stat, ApplyError> {
-    let (staged, mut file) = a.stage(&p(path)).unwrap();
+    let file_system = a.file_system(&p(path)).unwrap();
+    let (staged, mut file) = a.stage(file_system, &p(path), 0o600).unwrap();
     file.write_all(b"theirs").unwrap();
     a.finish(&file, &p(path), 0o640, 5).unwrap();
     a.place(&staged, &p(path), expected)

@@ -65,7 +65,7 @@ pub struct CommitBody {
     pub packs_dropped: Vec<PackId>,
     /// Number of the key object that is in force with this commit.
     pub list_number: u32,
-    /// Its hash.
+    /// Hash of the key object with that list number.
     pub list_hash: Hash,
     /// Who wrote this.
     pub terminal: TerminalId,

@@ -27,7 +27,7 @@ pub struct Witness {
     pub head: Hash,
     /// Number of the newest key object.
     pub list_number: u32,
-    /// Its hash.
+    /// Hash of the key object with that list number.
     pub list_hash: Hash,
 }
 
@@ -57,15 +57,15 @@ impl From<&Link> for Witness {
 /// A link of the verified chain: a commit, with the list that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// Epoch.
+    /// Epoch of the vault's key.
     pub epoch: u32,
     /// Sequence number.
     pub sequence: u64,
-    /// Hash.
+    /// Hash of the commit.
     pub hash: Hash,
     /// List number in force.
     pub list_number: u32,
-    /// Its hash.
+    /// Hash of the key object with that list number.
     pub list_hash: Hash,
     /// Where the commit ends a record that nobody can prove: up to which sequence.
     pub ends: Option<u64>,

@@ -47,9 +47,9 @@ pub enum Change {
     Symlink(Vec<u8>),
     /// A file. `entry.chunks` is empty; the content stands beside it.
     File {
-        /// Attributes.
+        /// Permission bits, size and time.
         entry: FileEntry,
-        /// Content.
+        /// Where the bytes are.
         content: Content,
     },
     /// The next bytes of the file at the same path, for [`Content::Parts`].
@@ -61,7 +61,7 @@ pub enum Change {
 pub struct Item {
     /// [`ITEM_VERSION`].
     pub version: u8,
-    /// Where.
+    /// The collection that it changes.
     pub collection: CollectionId,
     /// Path below the collection's root, `/` between names.
     pub path: Vec<u8>,

@@ -16,7 +16,7 @@ const WHAT: &str = "the vault's metadata";
 /// A collection as its owner knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionMeta {
-    /// Its ID.
+    /// ID of the collection, which never changes.
     pub id: CollectionId,
     /// What kind of data: `files`, `contacts`, `calendar`, `settings` or an own word.
     pub attribute: String,

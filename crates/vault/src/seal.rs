@@ -6,11 +6,15 @@
 //! ```
 //! Additional data: version, vault, epoch, kind, ID, as fields with lengths.
 
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
 use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand_core::CryptoRng;
 use simsync_card::text::fields;
 use zeroize::Zeroizing;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::chunker::CHUNK_MAX;
 use crate::ids::VaultId;
@@ -208,7 +212,7 @@ fn decode_inner(kind: Kind, inner: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealErro
     let coded = rest.get(..coded_len).ok_or(SealError::Damaged)?;
     let plain = match coding {
         0 => coded.to_vec(),
-        1 => zstd::bulk::decompress(coded, plain_len).map_err(|_| SealError::Damaged)?,
+        1 => decompress(coded, plain_len).ok_or(SealError::Damaged)?,
         _ => return Err(SealError::Damaged),
     };
     if plain.len() == plain_len {
@@ -218,20 +222,41 @@ fn decode_inner(kind: Kind, inner: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealErro
     }
 }
 
-thread_local! {
-    // A compression context costs more to make than a small file costs to compress.
-    static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> =
-        const { std::cell::RefCell::new(None) };
+/// zstd's contexts of one thread: they cost more to make than a small file costs to compress, and hold parts of what they
+/// compressed last.
+#[derive(Default)]
+struct Contexts {
+    /// Pieces of work that use them now.
+    users: usize,
+    compressor: Option<Compressor<'static>>,
+    decompressor: Option<Decompressor<'static>>,
 }
 
-/// Held by a piece of work that seals: when it is dropped, its thread keeps nothing of what it compressed. The thread may
-/// live on for long.
+thread_local! {
+    static CONTEXTS: RefCell<Contexts> = RefCell::default();
+}
+
+/// Held by a piece of work that seals or opens much, on its thread: when it is dropped, the thread keeps nothing of what was
+/// compressed. The thread may live on for long.
 #[derive(Debug)]
-pub struct ForgetsPlaintext;
+pub struct ForgetsPlaintext(PhantomData<*const ()>);
+
+impl ForgetsPlaintext {
+    /// From now on, on this thread.
+    pub fn hold() -> Self {
+        CONTEXTS.with_borrow_mut(|c| c.users += 1);
+        Self(PhantomData)
+    }
+}
 
 impl Drop for ForgetsPlaintext {
     fn drop(&mut self) {
-        COMPRESSOR.set(None);
+        CONTEXTS.with_borrow_mut(|c| {
+            c.users -= 1;
+            if c.users == 0 {
+                *c = Contexts::default();
+            }
+        });
     }
 }
 
@@ -240,12 +265,35 @@ fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     if plain.len() < 64 {
         return None;
     }
-    COMPRESSOR
-        .with_borrow_mut(|c| {
-            if c.is_none() {
-                *c = zstd::bulk::Compressor::new(LEVEL).ok();
-            }
-            c.as_mut().and_then(|c| c.compress(plain).ok())
-        })
-        .filter(|c| c.len() < plain.len())
+    let coded = CONTEXTS.with_borrow_mut(|c| {
+        let mut made = None;
+        let is_kept = c.users > 0;
+        let context = if is_kept {
+            &mut c.compressor
+        } else {
+            &mut made
+        };
+        if context.is_none() {
+            *context = Compressor::new(LEVEL).ok();
+        }
+        context.as_mut()?.compress(plain).ok()
+    });
+    coded.filter(|c| c.len() < plain.len())
+}
+
+/// What was compressed, if it is at most this long, in bytes.
+fn decompress(coded: &[u8], plain_len: usize) -> Option<Vec<u8>> {
+    CONTEXTS.with_borrow_mut(|c| {
+        let mut made = None;
+        let is_kept = c.users > 0;
+        let context = if is_kept {
+            &mut c.decompressor
+        } else {
+            &mut made
+        };
+        if context.is_none() {
+            *context = Decompressor::new().ok();
+        }
+        context.as_mut()?.decompress(coded, plain_len).ok()
+    })
 }

@@ -15,7 +15,7 @@ pub enum FormatError {
     TooLarge {
         /// What was read.
         what: &'static str,
-        /// The limit.
+        /// Most bytes that are read.
         max: usize,
     },
     /// Truncated or not of this format.
@@ -28,7 +28,7 @@ pub enum FormatError {
     Newer {
         /// What was read.
         what: &'static str,
-        /// Its version.
+        /// Version that stands in the bytes.
         found: u8,
         /// The newest that we know.
         known: u8,

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use crate::ids::ObjectId;
-use crate::keys::KeyRing;
 use crate::seal::PLAIN_MAX;
 use crate::tree::{Directory, ENTRIES_MAX, Entry, FileEntry};
 
@@ -235,15 +234,20 @@ pub type NewDirectory = (ObjectId, Vec<u8>);
 /// The tree with changes put in: its root, and the listings that are new.
 ///
 /// Parents of what is written must be directories in the tree or in the changes; missing ones are made with mode 0755.
-/// Changes at and below a path that was set aside are not in the tree; there it is as it was.
+/// Changes at and below a path that was set aside are not in the tree; there it is as it was. `object` is
+/// [`Directory::to_object`] with the vault's keys: whoever guards them lends them for each listing alone, not for the time that
+/// `src` takes.
 pub fn update<S: DirSource>(
     root: &ObjectId,
     changes: &LeafChanges,
-    keys: &KeyRing,
+    object: &ToObject<'_, S::Error>,
     src: &mut S,
 ) -> Result<(ObjectId, Vec<NewDirectory>), S::Error> {
-    update_within(ListingMax::default(), root, changes, keys, src)
+    update_within(ListingMax::default(), root, changes, object, src)
 }
+
+/// A listing's ID and bytes.
+pub type ToObject<'a, E> = dyn Fn(&Directory) -> Result<NewDirectory, E> + 'a;
 
 /// The largest listing of one directory that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,7 +273,7 @@ pub fn update_within<S: DirSource>(
     listing_max: ListingMax,
     root: &ObjectId,
     changes: &LeafChanges,
-    keys: &KeyRing,
+    object: &ToObject<'_, S::Error>,
     src: &mut S,
 ) -> Result<(ObjectId, Vec<NewDirectory>), S::Error> {
     if changes.is_empty() {
@@ -278,7 +282,7 @@ pub fn update_within<S: DirSource>(
     let refs: Vec<OneChange<'_>> = changes.iter().map(|(k, v)| (k.as_slice(), v)).collect();
     let mut update = Update {
         listing_max,
-        keys,
+        object,
         src,
         new: Vec::new(),
     };
@@ -290,9 +294,9 @@ type OneChange<'a> = (&'a [u8], &'a Option<Leaf>);
 /// A name's own change, and those below it.
 type Below<'a> = (Option<&'a Option<Leaf>>, Vec<OneChange<'a>>);
 
-struct Update<'a, S> {
+struct Update<'a, S: DirSource> {
     listing_max: ListingMax,
-    keys: &'a KeyRing,
+    object: &'a ToObject<'a, S::Error>,
     src: &'a mut S,
     new: Vec<NewDirectory>,
 }
@@ -351,11 +355,11 @@ impl<S: DirSource> Update<'_, S> {
         for (name, entry) in &entries {
             put(&mut dir, name, entry.clone());
         }
-        let (mut id, mut bytes) = dir.to_object(self.keys);
+        let (mut id, mut bytes) = (self.object)(&dir)?;
         let max = self.listing_max;
         if bytes.len() > max.bytes || dir.entries.len() > max.entries {
             let dir = self.what_fits(prefix, &before, entries)?;
-            (id, bytes) = dir.to_object(self.keys);
+            (id, bytes) = (self.object)(&dir)?;
         }
         if id != *at {
             self.new.push((id, bytes));
@@ -377,7 +381,7 @@ impl<S: DirSource> Update<'_, S> {
         for (name, entry) in known {
             put(&mut dir, name, entry);
         }
-        let mut size = dir.to_object(self.keys).1.len();
+        let mut size = (self.object)(&dir)?.1.len();
         for (name, entry) in new {
             let room = entry.as_ref().map_or(0, |e| encoded_len(name, e));
             let max = self.listing_max;

@@ -65,7 +65,9 @@ impl Dirs {
         root: ObjectId,
         changes: &LeafChanges,
     ) -> ObjectId {
-        let (id, new) = update_within(max, &root, changes, &common::ring(), self).unwrap();
+        let ring = common::ring();
+        let (id, new) =
+            update_within(max, &root, changes, &|dir| Ok(dir.to_object(&ring)), self).unwrap();
         self.known.extend(new);
         id
     }

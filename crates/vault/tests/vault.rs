@@ -296,7 +296,8 @@ fn trees_update_and_differ() {
             .iter()
             .map(|(p, l)| (p.as_bytes().to_vec(), l.clone()))
             .collect();
-        let (id, new) = treeops::update(&root, &changes, &keys, dirs).unwrap();
+        let (id, new) =
+            treeops::update(&root, &changes, &|dir| Ok(dir.to_object(&keys)), dirs).unwrap();
         dirs.0.extend(new);
         id
     };

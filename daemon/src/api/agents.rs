@@ -126,7 +126,7 @@ impl PadShown {
     }
 }
 
-/// Whose order something is asked for. Nothing that it needs, and no secret that it makes, goes to another program's agent.
+/// Whose command something is asked for. Nothing that it needs, and no secret that it makes, goes to another program's agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(pub String);
 
@@ -146,8 +146,8 @@ pub enum AgentError {
     TimedOut,
 }
 
-/// Somebody who can ask the person: the agents of the caller whose order it is, then the default agent; where nobody gave an
-/// order, the default agent alone.
+/// Somebody who can ask the person: the agents of the caller whose command it is, then the default agent; where nobody gave a
+/// command, the default agent alone.
 pub trait Agents: Send + Sync {
     /// Asks for a secret. Dropping the future cancels the prompt.
     fn ask(

@@ -1,4 +1,4 @@
-//! The daemon as its users see it, whatever they speak: status, commands, jobs, agents. D-Bus is one face of it.
+//! The daemon as its users see it, whatever they speak: status, commands, jobs, agents. D-Bus is one way to it.
 
 mod agents;
 
@@ -91,7 +91,7 @@ pub struct CollectionStatus {
 pub struct TerminalStatus {
     /// ID, hex.
     pub id: String,
-    /// Label.
+    /// Label, as its owner chose it.
     pub label: String,
     /// This one.
     pub own: bool,
@@ -164,9 +164,9 @@ pub struct Status {
     pub jobs: Vec<u64>,
 }
 
-/// What the user can order.
+/// What the user can command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum Command {
     /// Ask for the PIN and open the session, if a card of ours is in.
     Unlock,
     /// Pair this terminal with the card that is in.
@@ -240,7 +240,7 @@ pub enum Order {
     },
 }
 
-/// A failed order.
+/// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Failure {
@@ -272,7 +272,7 @@ impl From<Reason> for Failure {
 /// How a job is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// Number.
+    /// Number of the job, counted from the daemon's start.
     pub id: u64,
     /// `pair`, `sync`, `eject` and so on.
     pub kind: String,
@@ -304,7 +304,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Its number.
+    /// Number of the job, counted from the daemon's start.
     pub fn id(&self) -> u64 {
         self.status.borrow().id
     }
@@ -313,7 +313,7 @@ impl Job {
 /// What can be said to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobControl {
-    /// Stop.
+    /// Ends the job as soon as it can be ended.
     Cancel,
     /// Go on with what the review showed.
     Confirm,
@@ -328,7 +328,7 @@ pub struct LogEntry {
     pub hash: String,
     /// Terminal ID, hex.
     pub terminal: String,
-    /// Its label.
+    /// Label, as its owner chose it.
     pub label: String,
     /// Session number on its card.
     pub session: u32,
@@ -341,7 +341,7 @@ pub struct LogEntry {
 /// A kept-aside version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictEntry {
-    /// Number.
+    /// Number of the conflict on this terminal.
     pub id: i64,
     /// Collection's name.
     pub collection: String,
@@ -388,7 +388,11 @@ pub struct VaultCard {
 /// What the service is told and asked.
 pub enum Request {
     /// Start a job.
-    Order(Order, Option<Caller>, oneshot::Sender<Result<Job, Failure>>),
+    Command(
+        Command,
+        Option<Caller>,
+        oneshot::Sender<Result<Job, Failure>>,
+    ),
     /// The newest commits, newest first, at most this many.
     Log(u32, oneshot::Sender<Result<Vec<LogEntry>, Failure>>),
     /// What is not where it should be.
@@ -406,7 +410,7 @@ pub enum Request {
 /// The way to a running service. Clones share it.
 #[derive(Clone)]
 pub struct Handle {
-    /// Requests.
+    /// To the daemon's loop.
     pub requests: mpsc::Sender<Request>,
     /// Status, always the newest.
     pub status: watch::Receiver<Arc<Status>>,
@@ -430,8 +434,8 @@ impl Handle {
     }
 
     /// Starts a job. What it asks for goes to the caller's agents.
-    pub async fn order(&self, order: Order, by: Option<Caller>) -> Result<Job, Failure> {
-        self.ask(|tx| Request::Order(order, by, tx)).await
+    pub async fn command(&self, command: Command, by: Option<Caller>) -> Result<Job, Failure> {
+        self.ask(|tx| Request::Command(command, by, tx)).await
     }
 
     /// A job that runs, by its number.

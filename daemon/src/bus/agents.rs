@@ -41,7 +41,7 @@ struct Agent {
     path: OwnedObjectPath,
     /// The process that it belongs to, where the bus tells.
     process: Option<u32>,
-    /// It asked to be the one for prompts that nobody's order leads to.
+    /// It asked to be the one for prompts that nobody's command leads to.
     is_default: bool,
 }
 
@@ -75,7 +75,7 @@ struct Inner {
 pub(super) struct Shown {
     /// Whether anybody is registered.
     pub(super) any: bool,
-    /// The program that prompts go to which nobody's order leads to; empty if there is none.
+    /// The program that prompts go to which nobody's command leads to; empty if there is none.
     pub(super) default: String,
 }
 

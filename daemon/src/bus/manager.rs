@@ -15,7 +15,7 @@ use super::lines::{CardLine, ConflictLine, LogLine, OutstandingLine};
 use super::mirror::Shown;
 use super::names::Kind;
 use super::text::{carried, carried_or_empty};
-use crate::api::{Handle, Order, Reason, SimStatus, Status};
+use crate::api::{Command, Handle, Reason, SimStatus, Status};
 
 /// The object.
 pub struct Manager {
@@ -57,14 +57,14 @@ impl Manager {
         self.shown.get().clone()
     }
 
-    async fn order(
+    async fn command(
         &self,
         conn: &Connection,
         header: &Header<'_>,
-        order: Order,
+        command: Command,
     ) -> BusResult<OwnedObjectPath> {
         let by = caller(conn, header.sender());
-        let job = self.handle.order(order, Some(by)).await;
+        let job = self.handle.command(command, Some(by)).await;
         let job = job.map_err(BusError::from)?;
         job::serve(conn, job).await
     }
@@ -85,7 +85,7 @@ impl Manager {
             .await
     }
 
-    /// The same, for a program that asks to be given prompts which nobody's order leads to, at an insertion for example. The
+    /// The same, for a program that asks to be given prompts which nobody's command leads to, at an insertion for example. The
     /// first one is, for as long as it is there; DefaultAgent names it.
     async fn register_default_agent(
         &self,
@@ -114,7 +114,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::Unlock).await
+        self.command(conn, &header, Command::Unlock).await
     }
 
     /// Pairs this terminal with the card that is in. Options: label (s).
@@ -127,7 +127,7 @@ impl Manager {
     ) -> Result<OwnedObjectPath, BusError> {
         let label = args::take_line(&mut options, "label", args::LABEL_MAX)?;
         args::none_left(&options)?;
-        self.order(conn, &header, Order::Pair { label }).await
+        self.command(conn, &header, Command::Pair { label }).await
     }
 
     /// Undoes the pairing, in good order.
@@ -137,7 +137,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::Unpair).await
+        self.command(conn, &header, Command::Unpair).await
     }
 
     /// Forgets the pairing on this terminal alone; neither card, server nor the other terminals are told.
@@ -147,7 +147,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::ForgetPairing).await
+        self.command(conn, &header, Command::ForgetPairing).await
     }
 
     /// Syncs now. Options: review (b), allow_deletions (b).
@@ -158,12 +158,12 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        let order = Order::Sync {
+        let command = Command::Sync {
             review: args::take_bool(&mut options, "review")?,
             allow_deletions: args::take_bool(&mut options, "allow_deletions")?,
         };
         args::none_left(&options)?;
-        self.order(conn, &header, order).await
+        self.command(conn, &header, command).await
     }
 
     /// Uploads everything and closes the session; the card can be taken then.
@@ -173,7 +173,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::Eject).await
+        self.command(conn, &header, Command::Eject).await
     }
 
     /// Registers a collection on this terminal: a new one, or one of the vault by its name or ID.
@@ -189,12 +189,12 @@ impl Manager {
         args::some_line("the attribute", &attribute, args::ATTRIBUTE_MAX)?;
         args::some_line("the name", &name, args::NAME_MAX)?;
         args::path("the folder", &path)?;
-        let order = Order::AddCollection {
+        let command = Command::AddCollection {
             attribute,
             name,
             path,
         };
-        self.order(conn, &header, order).await
+        self.command(conn, &header, command).await
     }
 
     /// Answers for a collection of which much is missing here, by its name or ID: deleted (it is gone on purpose) or give-back.
@@ -219,12 +219,12 @@ impl Manager {
             }
         };
         args::line("the question", &question, args::NAME_MAX)?;
-        let order = Order::AnswerCollection {
+        let command = Command::AnswerCollection {
             collection,
             deleted,
             question,
         };
-        self.order(conn, &header, order).await
+        self.command(conn, &header, command).await
     }
 
     /// Stops syncing a collection here, by its name or ID. Its files stay.
@@ -236,7 +236,7 @@ impl Manager {
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the collection", &collection, args::NAME_MAX)?;
-        self.order(conn, &header, Order::RemoveCollection { collection })
+        self.command(conn, &header, Command::RemoveCollection { collection })
             .await
     }
 
@@ -247,7 +247,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::ChangeCardPin).await
+        self.command(conn, &header, Command::ChangeCardPin).await
     }
 
     /// Changes this terminal's PIN.
@@ -257,7 +257,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::ChangeTerminalPin).await
+        self.command(conn, &header, Command::ChangeTerminalPin)
+            .await
     }
 
     /// Stops waiting for a terminal's unfinished upload: its ID, the ID's beginning, or its label.
@@ -269,7 +270,8 @@ impl Manager {
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
-        self.order(conn, &header, Order::Forget { terminal }).await
+        self.command(conn, &header, Command::Forget { terminal })
+            .await
     }
 
     /// One step of adding a card, the one that the cards in the readers allow: the new card tells its keys, or the card in
@@ -280,7 +282,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::AddCard).await
+        self.command(conn, &header, Command::AddCard).await
     }
 
     /// Agrees that the server moves: the address and the pin of ServerMovesTo, as they were shown.
@@ -301,7 +303,8 @@ impl Manager {
                 .parse()
                 .map_err(|e| bad(&e))?,
         };
-        self.order(conn, &header, Order::ConfirmServer { to }).await
+        self.command(conn, &header, Command::ConfirmServer { to })
+            .await
     }
 
     /// Goes on from what the server shows where the card's record is ahead of it and nobody can prove that: with the PIN, a
@@ -312,7 +315,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.order(conn, &header, Order::AcceptRestored).await
+        self.command(conn, &header, Command::AcceptRestored).await
     }
 
     /// Takes a lost card out of the vault, by its ID or the ID's beginning: a new key without it, and revoked at the server.
@@ -324,7 +327,8 @@ impl Manager {
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the card", &card, args::TERMINAL_MAX)?;
-        self.order(conn, &header, Order::RemoveCard { card }).await
+        self.command(conn, &header, Command::RemoveCard { card })
+            .await
     }
 
     /// Takes a lost terminal off the card and out of the vault: its ID, the ID's beginning, or its label.
@@ -336,7 +340,7 @@ impl Manager {
         #[zbus(connection)] conn: &Connection,
     ) -> Result<OwnedObjectPath, BusError> {
         args::some_line("the terminal", &terminal, args::TERMINAL_MAX)?;
-        self.order(conn, &header, Order::RemoveTerminal { terminal })
+        self.command(conn, &header, Command::RemoveTerminal { terminal })
             .await
     }
 
@@ -546,7 +550,7 @@ impl Manager {
         self.agents.shown().borrow().any
     }
 
-    /// The program that prompts go to which nobody's order leads to; empty if there is none.
+    /// The program that prompts go to which nobody's command leads to; empty if there is none.
     #[zbus(property)]
     async fn default_agent(&self) -> String {
         self.agents.shown().borrow().default.clone()

@@ -1,4 +1,4 @@
-//! The D-Bus API: one face of the service, on any connection that it is handed.
+//! The D-Bus API: the service on any connection that it is handed.
 //!
 //! Manager and object manager at [`names::ROOT`]; readers, cards, terminals, collections and jobs below it. The XML of
 //! every interface is in `daemon/dbus/`.
@@ -34,15 +34,15 @@ use crate::api::{Handle, Status};
 use manager::Manager;
 use mirror::{Object, Set};
 
-/// The face that was started. Dropping it leaves it running; [`Face::task`] ends with the service or the connection.
-pub struct Face {
+/// The service, as it is offered on a connection. Dropping it leaves it running; [`BusService::task`] ends with the service or the connection.
+pub struct BusService {
     /// Ends when the service stopped or the connection is gone.
     pub task: JoinHandle<()>,
 }
 
 /// Why the service cannot be offered on a bus.
 #[derive(Debug, thiserror::Error)]
-pub enum FaceError {
+pub enum BusServiceError {
     /// Another daemon has the name.
     #[error(
         "{name} is taken on this bus: another simsyncd runs; stop it first, for example with `systemctl --user stop simsyncd`",
@@ -65,7 +65,7 @@ pub async fn run_with_connection(
     conn: Connection,
     handle: Handle,
     agents: BusAgents,
-) -> Result<Face, FaceError> {
+) -> Result<BusService, BusServiceError> {
     let mut status = handle.status.clone();
     let first = status.borrow_and_update().clone();
     let mut asked = agents.shown();
@@ -88,7 +88,7 @@ pub async fn run_with_connection(
         let flags = RequestNameFlags::DO_NOT_QUEUE;
         match conn.request_name_with_flags(names::BUS_NAME, flags).await {
             Ok(_) => {}
-            Err(zbus::Error::NameTaken) => return Err(FaceError::NameTaken),
+            Err(zbus::Error::NameTaken) => return Err(BusServiceError::NameTaken),
             Err(e) => return Err(e.into()),
         }
     }
@@ -127,7 +127,7 @@ pub async fn run_with_connection(
         }
         watching.abort();
     });
-    Ok(Face { task })
+    Ok(BusService { task })
 }
 
 /// Jobs that nobody ordered come onto the bus as soon as the status names them; ordered ones are there already.

@@ -1,6 +1,7 @@
 //! Deletions by others: asked about where they are many, unless their owner said yes where they were made.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use simsync_card::ids::TerminalId;
 use simsync_sync::guard::{self, Alarm};
@@ -8,22 +9,40 @@ use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_vault::ids::ObjectId;
 use simsync_vault::treeops;
 
+use super::EngineError;
 use super::content::{Content, Held};
 use super::leaves::node_of;
-use super::objects::Objects;
-use super::planning::Round;
-use super::scan::LocalState;
-use super::{Engine, EngineError};
-use crate::store::Collection;
+use super::local::LocalState;
+use super::names::Names;
+use super::objects::Vault;
+use super::session::Session;
+use crate::store::{Collection, Store};
 
 /// So many states after a yes are looked at; after more it counts for nothing.
 const ROOTS_MAX: usize = 1_000;
 
-impl Engine {
+/// Looks for the yes of whoever deleted.
+#[derive(Clone)]
+pub(super) struct Agreements {
+    store: Arc<Store>,
+    names: Names,
+    vault: Vault,
+}
+
+impl Agreements {
+    /// In the metadata of the commits that this database keeps, and in the trees of the vault.
+    pub(super) fn new(store: Arc<Store>, names: Names, vault: Vault) -> Self {
+        Self {
+            store,
+            names,
+            vault,
+        }
+    }
+
     /// A mass deletion by others is asked about, unless its owner said yes where it was made.
     pub(super) fn check_deletions(
         &self,
-        round: &Round<'_>,
+        session: &Session,
         collection: &Collection,
         state: &LocalState,
         apply: &Changes<Content>,
@@ -35,7 +54,7 @@ impl Engine {
         );
         let come = apply
             .iter()
-            .filter(|(path, node)| node.is_some() && !state.rows.contains_key(*path));
+            .filter(|(path, node)| node.is_some() && !state.rows.contains_key(path));
         let left = state.rows.len().saturating_sub(lost) + come.count();
         let Some(alarm) = guard::check(state.rows.len(), left, lost) else {
             return Ok(());
@@ -45,7 +64,7 @@ impl Engine {
         }
         let gone = apply.iter().filter(|(_, node)| node.is_none());
         let gone: Vec<&RelPath> = gone.map(|(path, _)| path).collect();
-        let agreed = self.agreed_since(round, collection, &gone)?;
+        let agreed = self.agreed_since(session, collection, &gone)?;
         let agreed = usize::try_from(agreed).map_or(lost, |n| n.min(lost));
         // What nobody agreed to is looked at by itself.
         let rest = lost - agreed;
@@ -62,7 +81,7 @@ impl Engine {
     /// is asked about. What was there again after the newest yes went without one.
     fn agreed_since(
         &self,
-        round: &Round<'_>,
+        session: &Session,
         collection: &Collection,
         gone: &[&RelPath],
     ) -> Result<u64, EngineError> {
@@ -78,7 +97,7 @@ impl Engine {
             let Some(root) = roots.next().filter(|r| *r != collection.base_root) else {
                 break;
             };
-            let metadata = self.open_metadata(commit)?;
+            let metadata = self.names.open(commit)?;
             let here = metadata
                 .agreed
                 .iter()
@@ -86,13 +105,13 @@ impl Engine {
             let terminal = commit.body.terminal;
             let count = if let Some(here) = here {
                 if said_yes.is_empty() {
-                    again = self.there_in(round, collection, &after, gone)?;
+                    again = self.there_in(session, collection, &after, gone)?;
                 }
                 said_yes.insert(terminal);
                 here.count
             } else if said_yes.contains(&terminal) {
                 let before = roots.peek().copied().unwrap_or(ObjectId::ZERO);
-                self.lost_between(round, collection, &before, &root)?
+                self.lost_between(session, collection, &before, &root)?
             } else {
                 if said_yes.is_empty() {
                     after.push(root);
@@ -107,7 +126,7 @@ impl Engine {
     /// How many of these paths are in at least one of the roots. All of them, where that cannot be known.
     fn there_in(
         &self,
-        round: &Round<'_>,
+        session: &Session,
         collection: &Collection,
         roots: &[ObjectId],
         paths: &[&RelPath],
@@ -115,7 +134,7 @@ impl Engine {
         if roots.len() > ROOTS_MAX {
             return Ok(paths.len());
         }
-        let mut objects = Objects::new(self, round.session, collection.id);
+        let mut objects = self.vault.objects(session, collection.id);
         let mut absent: Vec<&[u8]> = paths.iter().map(|p| p.as_bytes()).collect();
         for root in roots {
             let found = treeops::lookup(root, absent.iter().copied(), &mut objects)?;
@@ -130,12 +149,12 @@ impl Engine {
     /// How many entries were lost from one root to another, as far as both can be read.
     fn lost_between(
         &self,
-        round: &Round<'_>,
+        session: &Session,
         collection: &Collection,
         before: &ObjectId,
         after: &ObjectId,
     ) -> Result<u64, EngineError> {
-        let mut objects = Objects::new(self, round.session, collection.id);
+        let mut objects = self.vault.objects(session, collection.id);
         let differs = treeops::diff(before, after, &mut objects)?;
         let gone = differs.iter().filter(|(_, leaf)| leaf.is_none());
         let gone = treeops::lookup(before, gone.map(|(path, _)| path.as_slice()), &mut objects)?;

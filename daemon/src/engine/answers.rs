@@ -1,12 +1,9 @@
 //! What an owner answers when much of a collection is missing.
 
-use std::path::Path;
-
 use simsync_vault::ids::CollectionId;
 
-use super::{Engine, EngineError};
-use crate::outstanding::{Report, Unsynced};
-use crate::store::Collection;
+use super::EngineError;
+use crate::outstanding::Report;
 
 /// The answer for one collection, where deletions look like a mishap. (The third one, to stop syncing it here, is no sync.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +43,5 @@ impl Answers {
     pub(super) fn covers(&self, open: &EngineError) -> bool {
         open.of_one_collection()
             .is_some_and(|code| self.asked.contains(&Report::whole(code, open.to_string())))
-    }
-}
-
-impl Engine {
-    /// Whether what is missing now is what the owner was asked about, and nothing else: a folder that went after the question
-    /// was shown is none of its answer.
-    pub(super) fn is_what_was_asked(
-        &self,
-        answers: &Answers,
-        collection: &Collection,
-        root: &Path,
-    ) -> Result<bool, EngineError> {
-        let state = match self.scan(collection, root, false) {
-            Ok(state) => state,
-            Err(open @ EngineError::Guard { .. }) => return Ok(answers.covers(&open)),
-            Err(error) => return Err(error),
-        };
-        let alarm = state.alarm().map(|a| EngineError::guard(collection, a));
-        let mut unseen = state.reports.iter().filter(|r| r.code == Unsynced::Unseen);
-        Ok(alarm.is_none_or(|open| answers.covers(&open))
-            && unseen.all(|r| answers.asked.contains(r)))
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use simsync_card::ids::TerminalId;
 use simsync_vault::ids::ObjectId;
 
-use super::{Engine, EngineError};
+use super::EngineError;
 use crate::outstanding::{Report, Unsynced};
-use crate::store::{Collection, RootThen};
+use crate::store::{Collection, RootThen, Store};
 
 /// Labels that are named.
 const NAMED_MAX: usize = 3;
@@ -57,41 +57,40 @@ fn one_of(labels: &[String], and_more: bool) -> Option<String> {
     })
 }
 
-impl Engine {
-    /// What every terminal of the vault is called, also those that left.
-    pub(super) fn labels(&self) -> Result<HashMap<TerminalId, String>, EngineError> {
-        let objects = self.store.key_objects()?;
-        let all = objects.iter().flat_map(|o| &o.body.terminals);
-        Ok(all.map(|t| (t.id(), t.label.clone())).collect())
-    }
+/// What every terminal of the vault is called, also those that left.
+pub(super) fn labels(store: &Store) -> Result<HashMap<TerminalId, String>, EngineError> {
+    let objects = store.key_objects()?;
+    let all = objects.iter().flat_map(|o| &o.body.terminals);
+    Ok(all.map(|t| (t.id(), t.label.clone())).collect())
+}
 
-    /// Adds to reports of what the vault has who may have written that: who changed the collection since the state that this
-    /// terminal had taken last. Which of them it was would take every listing of every commit between.
-    pub(super) fn name_authors(
-        &self,
-        collection: &Collection,
-        reports: &mut [Report],
-    ) -> Result<(), EngineError> {
-        let mut foreign: Vec<&mut Report> = reports
-            .iter_mut()
-            .filter(|r| is_of_the_vault(r.code))
-            .collect();
-        if foreign.is_empty() {
-            return Ok(());
-        }
-        let commits = self.store.roots_back(&collection.id, LOOKED_AT)?;
-        let found = authors(&collection.base_root, &commits, &self.terminal());
-        let labels = self.labels()?;
-        let label = |t: &TerminalId| labels.get(t).cloned().unwrap_or_else(|| t.short());
-        let labels: Vec<String> = found.terminals.iter().map(label).collect();
-        let Some(who) = one_of(&labels, found.and_more) else {
-            return Ok(());
-        };
-        for report in &mut foreign {
-            report.detail = format!("{}; from {who}", report.detail);
-        }
-        Ok(())
+/// Adds to reports of what the vault has who may have written that: who changed the collection since the state that this
+/// terminal, `own`, had taken last. Which of them it was would take every listing of every commit between.
+pub(super) fn name_authors(
+    store: &Store,
+    own: &TerminalId,
+    collection: &Collection,
+    reports: &mut [Report],
+) -> Result<(), EngineError> {
+    let mut foreign: Vec<&mut Report> = reports
+        .iter_mut()
+        .filter(|r| is_of_the_vault(r.code))
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
     }
+    let commits = store.roots_back(&collection.id, LOOKED_AT)?;
+    let found = authors(&collection.base_root, &commits, own);
+    let labels = labels(store)?;
+    let label = |t: &TerminalId| labels.get(t).cloned().unwrap_or_else(|| t.short());
+    let labels: Vec<String> = found.terminals.iter().map(label).collect();
+    let Some(who) = one_of(&labels, found.and_more) else {
+        return Ok(());
+    };
+    for report in &mut foreign {
+        report.detail = format!("{}; from {who}", report.detail);
+    }
+    Ok(())
 }
 
 /// Whether a report is of something that is in the vault, and not of this terminal's disk.

@@ -1,13 +1,15 @@
 //! Stopping work at once, and keys that can be taken away from it.
 
+use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyRing, VaultKey};
 use tokio::sync::watch;
 
+use super::EngineError;
+use super::random::fresh_rng;
 use super::stack::key_ring;
-use super::{EngineError, fresh_rng};
 
 /// Tells running work to stop.
 #[derive(Debug, Clone)]
@@ -104,8 +106,10 @@ impl KeyCell {
         };
     }
 
-    /// Runs one small step with the keys; [`EngineError::Cancelled`] when they are gone.
+    /// Runs one small step with the keys; [`EngineError::Cancelled`] when they are gone. A step waits for nothing, and begins no
+    /// other: a wipe in between would wait for the first, and the second for the wipe.
     pub fn with<T>(&self, step: impl FnOnce(&KeyRing) -> T) -> Result<T, EngineError> {
+        let _step = Step::begin();
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
         held.keys.as_deref().map(step).ok_or(EngineError::Cancelled)
     }
@@ -144,6 +148,27 @@ impl KeyCell {
     }
 }
 
+thread_local! {
+    static IN_STEP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A step with the keys, on this thread.
+struct Step;
+
+impl Step {
+    fn begin() -> Self {
+        let is_second = IN_STEP.replace(true);
+        debug_assert!(!is_second, "a step with the keys within another");
+        Self
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        IN_STEP.set(false);
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -179,6 +204,15 @@ pub(crate) mod tests {
             signer: card.id,
         });
         Box::new(KeyRing::new(vk, &[object]).unwrap())
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "a step with the keys within another")]
+    fn w_4_a_step_that_a_wipe_could_divide_is_found() {
+        let cell = KeyCell::default();
+        cell.put(ring(), cell.generation()).unwrap();
+        let _ = cell.with(|_| cell.with(|_| ()));
     }
 
     #[test]

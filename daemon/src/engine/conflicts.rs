@@ -4,78 +4,75 @@ use simsync_sync::node::RelPath;
 use simsync_sync::plan::{Conflict, Side};
 use simsync_vault::ids::CollectionId;
 
-use super::{Engine, EngineError, now_ms};
-use crate::store::CollectionPk;
+use super::EngineError;
+use super::clock::now_ms;
+use crate::store::{CollectionPk, Store};
 
-impl Engine {
-    /// Keeps what a plan of this terminal's put aside.
-    pub(super) fn note_conflicts(
-        &self,
-        pk: CollectionPk,
-        conflicts: &[Conflict],
-    ) -> Result<(), EngineError> {
-        for c in conflicts {
-            let side = i64::from(c.side == Side::Remote);
-            self.store
-                .add_conflict(pk, &c.path, &c.aside, side, now_ms())?;
-        }
-        Ok(())
+/// Keeps what a plan of this terminal's put aside.
+pub(super) fn note_conflicts(
+    store: &Store,
+    pk: CollectionPk,
+    conflicts: &[Conflict],
+) -> Result<(), EngineError> {
+    for c in conflicts {
+        let side = i64::from(c.side == Side::Remote);
+        store.add_conflict(pk, &c.path, &c.aside, side, now_ms())?;
     }
+    Ok(())
+}
 
-    /// The same, by the ID of a collection that a tail brought.
-    pub(super) fn note_tail_conflicts(
-        &self,
-        collection: &CollectionId,
-        conflicts: &[Conflict],
-    ) -> Result<(), EngineError> {
-        if conflicts.is_empty() {
-            return Ok(());
-        }
-        let all = self.store.collections()?;
-        match all.iter().find(|c| c.id == *collection) {
-            Some(c) => self.note_conflicts(c.pk, conflicts),
-            None => Ok(()),
-        }
+/// The same, by the ID of a collection that a tail brought.
+pub(super) fn note_tail_conflicts(
+    store: &Store,
+    collection: &CollectionId,
+    conflicts: &[Conflict],
+) -> Result<(), EngineError> {
+    if conflicts.is_empty() {
+        return Ok(());
     }
+    let all = store.collections()?;
+    match all.iter().find(|c| c.id == *collection) {
+        Some(c) => note_conflicts(store, c.pk, conflicts),
+        None => Ok(()),
+    }
+}
 
-    /// Keeps what another terminal put aside: it comes as a file of that name beside the other version.
-    pub(super) fn note_conflict_from_afar<'p>(
-        &self,
-        pk: CollectionPk,
-        came: impl Iterator<Item = &'p RelPath>,
-        is_there: &dyn Fn(&RelPath) -> bool,
-    ) -> Result<(), EngineError> {
-        for aside in came {
-            if let Some(path) = original_of(aside).filter(|path| is_there(path)) {
-                self.store
-                    .add_conflict(pk, &path, aside, i64::from(true), now_ms())?;
-            }
+/// Keeps what another terminal put aside: it comes as a file of that name beside the other version.
+pub(super) fn note_conflict_from_afar<'p>(
+    store: &Store,
+    pk: CollectionPk,
+    came: impl Iterator<Item = &'p RelPath>,
+    is_there: &dyn Fn(&RelPath) -> bool,
+) -> Result<(), EngineError> {
+    for aside in came {
+        if let Some(path) = original_of(aside).filter(|path| is_there(path)) {
+            store.add_conflict(pk, &path, aside, i64::from(true), now_ms())?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// A version that is there no more, or that moved away, is a conflict no more.
-    pub(super) fn end_conflicts(&self, pk: CollectionPk) -> Result<(), EngineError> {
-        let all = self.store.conflicts()?;
-        let own = all.iter().filter(|c| c.collection == pk);
-        let mut pending = None;
-        for c in own {
-            let Ok(aside) = RelPath::new(c.aside.clone()) else {
-                continue;
-            };
-            if self.store.file(pk, &aside)?.is_some() {
-                continue;
-            }
-            let pending = match &mut pending {
-                Some(known) => known,
-                none => none.insert(self.store.pending(pk)?),
-            };
-            if !pending.contains(&aside) {
-                self.store.remove_conflict(c.pk)?;
-            }
+/// A version that is there no more, or that moved away, is a conflict no more.
+pub(super) fn end_conflicts(store: &Store, pk: CollectionPk) -> Result<(), EngineError> {
+    let all = store.conflicts()?;
+    let own = all.iter().filter(|c| c.collection == pk);
+    let mut pending = None;
+    for c in own {
+        let Ok(aside) = RelPath::new(c.aside.clone()) else {
+            continue;
+        };
+        if store.file(pk, &aside)?.is_some() {
+            continue;
         }
-        Ok(())
+        let pending = match &mut pending {
+            Some(known) => known,
+            none => none.insert(store.pending(pk)?),
+        };
+        if !pending.contains(&aside) {
+            store.remove_conflict(c.pk)?;
+        }
     }
+    Ok(())
 }
 
 const MARK: &[u8] = b" (conflict";
@@ -104,7 +101,7 @@ fn original_of(aside: &RelPath) -> Option<RelPath> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::merge::aside_name;
+    use super::super::aside::aside_name;
     use super::*;
 
     #[test]

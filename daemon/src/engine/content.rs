@@ -1,13 +1,15 @@
 //! What identifies a file's content on this terminal.
 
+use std::sync::Arc;
+
 use simsync_sync::node::Node;
 use simsync_vault::ids::ObjectId;
 
 /// The chunks of a file in order, with its size and time for the eye. Equal chunks are equal content.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// Keyed hashes of the chunks.
-    pub chunks: Vec<ObjectId>,
+    /// Keyed hashes of the chunks; copies share them.
+    pub chunks: Arc<[ObjectId]>,
     /// Size in bytes.
     pub size: u64,
     /// Modification time, nanoseconds since 1970. Takes no part in comparisons.

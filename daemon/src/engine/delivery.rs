@@ -2,26 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use simsync_protocol::api::SessionState;
 use simsync_protocol::client::Connection;
 use simsync_protocol::problem::Code;
-use simsync_vault::commit::PackRef;
+use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::CollectionId;
 use simsync_vault::item::{item_hash, split_items};
 use simsync_vault::tail::Tail;
 
+use super::EngineError;
+use super::clock::now_ms;
 use super::pack_cache::read_whole;
-use super::tail::pack_file;
-use super::{Engine, EngineError, now_ms};
+use super::sealing::pack_file;
+use super::wire::Wire;
 use crate::outstanding::{Producer, Report, Unsynced};
-use crate::store::OwnSession;
+use crate::store::{OwnSession, Store};
 
-impl Engine {
+/// Brings sealed tails to the server.
+pub(super) struct Deliveries {
+    store: Arc<Store>,
+    wire: Wire,
+}
+
+impl Deliveries {
+    /// Those that this database names, over this wire.
+    pub(super) fn new(store: Arc<Store>, wire: Wire) -> Self {
+        Self { store, wire }
+    }
+
     /// Delivers every tail that waits. By certificate alone: the tail's own statement is the proof. One that cannot be
     /// delivered holds up no other: the first reason is the answer, after all were tried.
-    pub fn deliver_tails(&self, conn: &Connection, outbox: &Path) -> Result<usize, EngineError> {
+    pub(super) fn deliver_tails(
+        &self,
+        conn: &Connection,
+        outbox: &Path,
+    ) -> Result<usize, EngineError> {
         let mut delivered = 0;
         let mut first_error = None;
         for own in self.store.own_sessions()? {
@@ -33,7 +51,8 @@ impl Engine {
                 continue;
             };
             match self.deliver_tail(conn, &own, signed, &tail, outbox) {
-                Ok(()) => {
+                Ok(Delivery::Closed) => self.forget_closed(&own, &tail, outbox)?,
+                Ok(Delivery::Taken) => {
                     remove_packs(&tail, outbox);
                     delivered += 1;
                 }
@@ -57,32 +76,53 @@ impl Engine {
         signed: &[u8],
         tail: &Tail,
         outbox: &Path,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Delivery, EngineError> {
         conn.set_statement(Some(own.statement.clone()));
-        let mut refused = None;
+        let mut is_refused = false;
         for p in outbox_packs(tail) {
-            let state = self.net(conn.pack_state(p.id)).ok();
+            let state = self.wire.net(conn.pack_state(p.id)).ok();
             if state.is_some_and(|s| s.complete) {
                 continue;
             }
+            // What the server has of it is of this very file: one that is made anew has another name.
+            let received = state.map_or(0, |s| s.received);
             let gone = || EngineError::TailDamaged("this terminal".to_owned());
             let bytes = read_whole(&pack_file(outbox, &p.id), p.size).ok_or_else(gone)?;
-            match self.net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), 0)) {
+            match self
+                .wire
+                .net(conn.put_pack(p.id, p.collection, Bytes::from(bytes), received))
+            {
                 // A session that is settled takes no pack: the server may have this very tail, and its answer was lost.
                 Err(error) if error.code() == Some(Code::GrantRequired) => {
-                    refused = Some(error);
+                    is_refused = true;
                     break;
                 }
                 other => drop(other?),
             }
         }
         let _step = simsync_failpoint::step("daemon.tail.sent");
-        let answer = self.net(conn.put_tail(signed.to_vec()))?;
-        match refused {
-            // It was closed by a commit perhaps, of which this terminal did not hear, and the tail was never looked at.
-            Some(error) if answer.state == SessionState::Closed => Err(error),
-            _ => Ok(self.store.set_delivered(&own.session())?),
+        let answer = self.wire.net(conn.put_tail(signed.to_vec()))?;
+        if is_refused && answer.state == SessionState::Closed {
+            return Ok(Delivery::Closed);
         }
+        self.store.set_delivered(&own.session())?;
+        Ok(Delivery::Taken)
+    }
+
+    /// The session was closed by a commit of which this terminal did not hear, and the tail was never looked at. What changed
+    /// after that commit is on this disk and waits for the next session here, as after any session that was closed.
+    fn forget_closed(
+        &self,
+        own: &OwnSession,
+        tail: &Tail,
+        outbox: &Path,
+    ) -> Result<(), EngineError> {
+        let session = own.session();
+        tracing::warn!(session = session.n, "closed before its tail came");
+        self.name_sealed(&session, "the session was closed before this could be sent")?;
+        self.store.close_session(&session)?;
+        remove_packs(tail, outbox);
+        Ok(())
     }
 
     /// What was sealed is not on this disk any more as it was signed: it would be taken by nobody, and the files that it held
@@ -94,20 +134,10 @@ impl Engine {
             let tail = other.tail.as_deref().map(Tail::from_bytes);
             matches!(tail, Some(Ok(t)) if t.body.replaces.contains(&session))
         });
-        let mut lost: BTreeMap<_, Vec<Report>> = BTreeMap::new();
         if !later {
-            for item in self.store.tail_items(&session)? {
-                let report = Report::path(
-                    Unsynced::NotSealed,
-                    &item.path,
-                    "what was sealed of it when the card was pulled is missing or damaged on this disk",
-                );
-                lost.entry(item.collection).or_default().push(report);
-            }
-        }
-        for (pk, reports) in lost {
-            self.store
-                .also_report(Producer::Tail, pk, &reports, now_ms())?;
+            let why =
+                "what was sealed of it when the card was pulled is missing or damaged on this disk";
+            self.name_sealed(&session, why)?;
         }
         self.store.drop_tail(&session)?;
         if let Some(Ok(tail)) = own.tail.as_deref().map(Tail::from_bytes) {
@@ -115,6 +145,28 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// Names every path that the tail of a session held: it waits for the next session here.
+    fn name_sealed(&self, session: &SessionRef, why: &str) -> Result<(), EngineError> {
+        let mut waiting: BTreeMap<_, Vec<Report>> = BTreeMap::new();
+        for item in self.store.tail_items(session)? {
+            let report = Report::path(Unsynced::NotSealed, &item.path, why);
+            waiting.entry(item.collection).or_default().push(report);
+        }
+        for (pk, reports) in waiting {
+            self.store
+                .also_report(Producer::Tail, pk, &reports, now_ms())?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a tail at the server.
+enum Delivery {
+    /// The server has it.
+    Taken,
+    /// The server takes nothing more of this session.
+    Closed,
 }
 
 fn outbox_packs(tail: &Tail) -> impl Iterator<Item = &PackRef> {

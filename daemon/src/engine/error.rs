@@ -87,15 +87,15 @@ pub enum EngineError {
     /// A collection's folder.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// The disk.
+    /// This disk refuses one path.
     #[error("cannot write {0}")]
     Apply(#[from] ApplyError),
     /// A file of our own.
     #[error("cannot use {path}: {source}")]
     Io {
-        /// Which.
+        /// The file or folder that was used.
         path: String,
-        /// Why.
+        /// What the system answered.
         source: std::io::Error,
     },
     /// A guard stopped the sync.
@@ -237,5 +237,15 @@ fn alarm_sentence(collection: &str, alarm: &Alarm) -> String {
         Alarm::MassDeletion { deleted, had } => {
             format!("{deleted} of {had} entries of {collection} would be deleted")
         }
+    }
+}
+
+/// What is said of a path at which something could not be written.
+pub(super) fn code_of(error: &ApplyError) -> Unsynced {
+    match error {
+        ApplyError::ChangedMeanwhile(_) => Unsynced::ChangedMeanwhile,
+        e if e.is_full() => Unsynced::DiskFull,
+        e if e.is_denied() => Unsynced::NotWritable,
+        ApplyError::Io { .. } => Unsynced::Io,
     }
 }

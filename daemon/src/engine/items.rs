@@ -2,6 +2,7 @@
 //! a tail of any size needs little memory.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use simsync_sync::dir::WORK_FOLDER;
@@ -18,11 +19,17 @@ use simsync_vault::treeops::Leaf;
 
 use simsync_protocol::client::split_fetch;
 
+use super::EngineError;
+use super::cancel::{Cancel, KeyCell};
 use super::content::Content;
 use super::leaves::{node_of, path_of};
-use super::upload::{Uploader, fresh_rng};
-use super::{Engine, EngineError, Session};
+use super::progress::Progress;
+use super::random::fresh_rng;
+use super::session::Session;
+use super::upload::Uploader;
+use super::wire::Wire;
 use crate::outstanding::{Report, Unsynced};
+use crate::store::Store;
 
 /// Items that are named as set aside, of one tail.
 const ASIDE_MAX: usize = 1_000;
@@ -31,11 +38,60 @@ const ASIDE_MAX: usize = 1_000;
 pub(super) type ItemsByCollection =
     BTreeMap<CollectionId, (Changes<Content>, BTreeMap<RelPath, Option<Node<Content>>>)>;
 
+/// Opens what tails hold.
+#[derive(Clone)]
+pub(super) struct Items {
+    store: Arc<Store>,
+    keys: KeyCell,
+    wire: Wire,
+    cancel: Cancel,
+    progress: Arc<Progress>,
+}
+
+impl Items {
+    /// With these keys, as they come over the wire.
+    pub(super) fn new(
+        store: Arc<Store>,
+        keys: KeyCell,
+        wire: Wire,
+        cancel: Cancel,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            wire,
+            cancel,
+            progress,
+        }
+    }
+
+    /// For one tail: of collections that are `registered` here, with contents going to this uploader.
+    pub(super) fn receiver<'a>(
+        &'a self,
+        chunker: &'a Chunker,
+        uploader: &'a Uploader,
+        registered: &'a [CollectionId],
+    ) -> Receiver<'a> {
+        Receiver {
+            room: self,
+            chunker,
+            uploader,
+            registered,
+            rng: fresh_rng(),
+            sealed: HashSet::new(),
+            out: ItemsByCollection::new(),
+            unfinished: None,
+            aside: Vec::new(),
+        }
+    }
+}
+
 /// Takes the items of one tail, one after the other.
 pub(super) struct Receiver<'a> {
-    engine: &'a Engine,
+    room: &'a Items,
     chunker: &'a Chunker,
-    uploader: &'a Uploader<'a>,
+    uploader: &'a Uploader,
     registered: &'a [CollectionId],
     rng: StdRng,
     sealed: HashSet<(CollectionId, ObjectId)>,
@@ -69,14 +125,14 @@ pub(super) struct Received {
     pub(super) aside: Vec<(CollectionId, Report)>,
 }
 
-impl Engine {
-    /// Opens a tail's items. `None` if it holds collections that this terminal does not sync.
-    pub(super) fn receive_tail(
-        &self,
+impl<'a> Receiver<'a> {
+    /// Opens the items of one tail; `label` is that of its terminal. `None` if it holds collections that this terminal does
+    /// not sync.
+    pub(super) fn receive(
+        mut self,
         session: &Session,
         tail: &Tail,
         label: &str,
-        mut receiver: Receiver<'_>,
     ) -> Result<Option<Received>, EngineError> {
         let damaged = || EngineError::TailDamaged(label.to_owned());
         let outbox = tail
@@ -90,11 +146,11 @@ impl Engine {
         let mut index = 0u32;
         for ids in split_fetch(outbox) {
             let conn = &session.conn;
-            let packs = self.net_if_there(conn, conn.fetch_packs(ids))?;
+            let packs = self.room.wire.net_if_there(conn, conn.fetch_packs(ids))?;
             for pack in packs.ok_or_else(damaged)? {
-                self.progress.bytes(pack.bytes.len() as u64);
+                self.room.progress.bytes(pack.bytes.len() as u64);
                 for sealed in split_items(&pack.bytes).map_err(|_| damaged())? {
-                    self.cancel.check()?;
+                    self.room.cancel.check()?;
                     if hashes.next() != Some(&item_hash(sealed)) {
                         return Err(damaged());
                     }
@@ -105,16 +161,16 @@ impl Engine {
                         n: tail.body.session.n,
                         index,
                     };
-                    let opened = self.keys.with(|k| {
+                    let opened = self.room.keys.with(|k| {
                         k.outbox(tail.body.epoch)
                             .map(|key| Item::open(key, &context, sealed))
                     })?;
                     // Anybody may seal to the outbox key; what was signed and does not open was never meant to.
                     let item = opened.ok_or_else(damaged)?.map_err(|_| damaged())?;
-                    if !receiver.registered.contains(&item.collection) {
+                    if !self.registered.contains(&item.collection) {
                         return Ok(None);
                     }
-                    receiver.take(item)?;
+                    self.take(item)?;
                     index += 1;
                 }
             }
@@ -122,32 +178,11 @@ impl Engine {
         if hashes.next().is_some() {
             return Err(damaged());
         }
-        receiver.end_unfinished();
+        self.end_unfinished();
         Ok(Some(Received {
-            items: receiver.out,
-            aside: receiver.aside,
+            items: self.out,
+            aside: self.aside,
         }))
-    }
-}
-
-impl<'a> Receiver<'a> {
-    pub(super) fn new(
-        engine: &'a Engine,
-        chunker: &'a Chunker,
-        uploader: &'a Uploader<'a>,
-        registered: &'a [CollectionId],
-    ) -> Self {
-        Self {
-            engine,
-            chunker,
-            uploader,
-            registered,
-            rng: fresh_rng(),
-            sealed: HashSet::new(),
-            out: ItemsByCollection::new(),
-            unfinished: None,
-            aside: Vec::new(),
-        }
     }
 
     /// Takes an item, or sets it aside: one that cannot be used stops no other.
@@ -183,7 +218,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Where contents go.
-    pub(super) fn uploader(&self) -> &'a Uploader<'a> {
+    pub(super) fn uploader(&self) -> &'a Uploader {
         self.uploader
     }
 
@@ -243,7 +278,7 @@ impl<'a> Receiver<'a> {
         chunks: &[ObjectId],
     ) -> Result<(), EngineError> {
         for id in chunks {
-            if !self.engine.store.has_object(&collection, id)? {
+            if !self.room.store.has_object(&collection, id)? {
                 return Err(EngineError::MissingObject(path.to_string()));
             }
         }
@@ -306,11 +341,10 @@ impl<'a> Receiver<'a> {
                 self.chunker.cut(rest)
             };
             let (chunk, after) = rest.split_at(n);
-            let id = self.engine.keys.with(|k| chunk_id(k, chunk))?;
+            let id = self.room.keys.with(|k| chunk_id(k, chunk))?;
             if self.sealed.insert((collection, id)) {
                 let rng = &mut self.rng;
-                self.engine
-                    .upload_chunk(collection, id, chunk, self.uploader, rng)?;
+                self.uploader.chunk(collection, id, chunk, rng)?;
             }
             content.chunks.push(id);
             rest = after;

@@ -18,7 +18,7 @@ pub fn node_of(leaf: &Leaf) -> Node<Content> {
         Leaf::File(f) => Node::File {
             mode: f.mode,
             content: Content {
-                chunks: f.chunks.clone(),
+                chunks: f.chunks[..].into(),
                 size: f.size,
                 mtime: f
                     .mtime
@@ -34,13 +34,7 @@ pub fn leaf_of(node: &Node<Content>) -> Leaf {
     match node {
         Node::Dir { mode } => Leaf::Dir(*mode),
         Node::Symlink { target } => Leaf::Symlink(target.clone()),
-        Node::File { mode, content } => Leaf::File(FileEntry {
-            mode: *mode,
-            size: content.size,
-            mtime: content.mtime.div_euclid(1_000_000_000),
-            mtime_nanos: u32::try_from(content.mtime.rem_euclid(1_000_000_000)).unwrap_or(0),
-            chunks: content.chunks.clone(),
-        }),
+        Node::File { mode, content } => Leaf::File(file_entry(content, *mode)),
     }
 }
 
@@ -59,4 +53,22 @@ pub fn entry_of(node: &Node<Content>) -> Entry {
 /// A path from the vault; hostile ones were refused when the listing was read.
 pub fn path_of(bytes: &[u8]) -> Result<RelPath, EngineError> {
     Ok(RelPath::new(bytes)?)
+}
+
+/// The entry of an item, whose content stands beside it.
+pub(super) fn item_entry(content: &Content, mode: u16) -> FileEntry {
+    FileEntry {
+        chunks: Vec::new(),
+        ..file_entry(content, mode)
+    }
+}
+
+fn file_entry(content: &Content, mode: u16) -> FileEntry {
+    FileEntry {
+        mode,
+        size: content.size,
+        mtime: content.mtime.div_euclid(1_000_000_000),
+        mtime_nanos: u32::try_from(content.mtime.rem_euclid(1_000_000_000)).unwrap_or(0),
+        chunks: content.chunks.to_vec(),
+    }
 }

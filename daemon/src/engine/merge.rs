@@ -1,57 +1,39 @@
-//! Merging of tails; names for kept-aside versions.
+//! Merging of tails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use simsync_card::ids::TerminalId;
 use simsync_shell::visible;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Plan, Side, plan};
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::{Commit, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId};
-use simsync_vault::seal::Kind;
 use simsync_vault::tail::Tail;
-use simsync_vault::treeops::{self, LeafChanges};
+use simsync_vault::treeops;
 
+use super::EngineError;
+use super::aside::aside_name;
+use super::authors::labels;
+use super::cancel::KeyCell;
+use super::chain::Chain;
+use super::clock::now_ms;
+use super::conflicts::note_tail_conflicts;
 use super::content::Content;
-use super::items::{ItemsByCollection, Receiver};
-use super::leaves::{leaf_of, node_of, path_of};
-use super::objects::Objects;
-use super::upload::{Uploader, fresh_rng};
-use super::{Engine, EngineError, Session, now_ms};
+use super::fetch::Packs;
+use super::items::{Items, ItemsByCollection, Receiver};
+use super::leaves::{node_of, path_of};
+use super::merging::{Merger, upload_merged};
+use super::objects::Vault;
+use super::places::Places;
+use super::session::Session;
+use super::unheard::base_on_unheard;
+use super::upload::Uploader;
+use super::wire::Wire;
 use crate::outstanding::{Producer, Report};
-use crate::store::PackState;
-
-/// Longest part of an extension that is kept, in bytes.
-const EXTENSION_MAX: usize = 64;
-
-/// `report.txt` → `report (conflict, LABEL).txt`, then `(conflict 2, LABEL)` and so on.
-pub fn aside_name(path: &RelPath, label: &str, attempt: u32) -> Option<RelPath> {
-    let name = path.name();
-    let dot = name
-        .iter()
-        .rposition(|b| *b == b'.')
-        .filter(|i| *i > 0)
-        .unwrap_or(name.len());
-    let (stem, extension) = name.split_at(dot);
-    let number = if attempt == 0 {
-        String::new()
-    } else {
-        format!(" {}", attempt + 1)
-    };
-    let label: String = label
-        .chars()
-        .map(|c| if c == '/' || c == '\0' { '_' } else { c })
-        .take(40)
-        .collect();
-    let mark = format!(" (conflict{number}, {label})");
-    let room = 255usize.checked_sub(mark.len() + extension.len().min(EXTENSION_MAX))?;
-    let extension = simsync_shell::cut(extension, EXTENSION_MAX);
-    let mut new = simsync_shell::cut(stem, room).to_vec();
-    new.extend_from_slice(mark.as_bytes());
-    new.extend_from_slice(extension);
-    path.with_name(&new).ok()
-}
+use crate::store::Store;
 
 /// What merging tails gave: trees that no commit holds yet.
 #[derive(Default)]
@@ -75,15 +57,32 @@ fn by(report: Report, label: &str) -> Report {
 /// What of tails cannot be used, by collection.
 type Aside = Vec<(CollectionId, Report)>;
 
-impl Engine {
+/// Merges tails of other terminals.
+#[derive(Clone)]
+pub(super) struct Merging {
+    pub(super) store: Arc<Store>,
+    pub(super) keys: KeyCell,
+    pub(super) wire: Wire,
+    pub(super) chain: Chain,
+    pub(super) places: Places,
+    pub(super) packs: Packs,
+    pub(super) vault: Vault,
+    pub(super) items: Items,
+    /// This terminal, whose own tails need no merging.
+    pub(super) own: TerminalId,
+    /// Its label, for names of kept-aside versions.
+    pub(super) label: String,
+}
+
+impl Merging {
     /// Merges tails into the trees of the head, three-way by the base of each item.
-    pub fn merge_tails(
+    pub(super) fn merge_tails(
         &self,
         session: &Session,
         tails: &[Tail],
         head: Option<&Commit>,
         chunker: &Chunker,
-        uploader: &Uploader<'_>,
+        uploader: &Uploader,
     ) -> Result<MergedTails, EngineError> {
         let mut out = MergedTails::default();
         let registered: Vec<CollectionId> = self
@@ -93,30 +92,39 @@ impl Engine {
             .filter(|c| c.root.is_some())
             .map(|c| c.id)
             .collect();
-        let own = self.terminal();
         let replaced: Vec<SessionRef> = tails
             .iter()
             .flat_map(|t| t.body.replaces.iter().copied())
             .collect();
-        let labels = self.labels()?;
+        let labels = labels(&self.store)?;
         uploader.keep_files(true);
-        let mut aside = Vec::new();
+        let (mut aside, mut waiting) = (Vec::new(), Vec::new());
         for tail in tails {
             let reference = tail.session();
             if self.store.is_merged(&reference)? {
                 continue;
             }
-            // Its own changes are on this very disk and go up as usual; a replaced one is in the newer one.
-            if tail.body.session.terminal == own || replaced.contains(&reference) {
+            // Its own changes are on this very disk and go up as usual.
+            if tail.body.session.terminal == self.own {
                 out.named.push(reference);
+                continue;
+            }
+            if replaced.contains(&reference) {
                 continue;
             }
             let label = labels
                 .get(&tail.body.session.terminal)
                 .cloned()
                 .unwrap_or_else(|| tail.body.session.terminal.short());
-            let receiver = || Receiver::new(self, chunker, uploader, &registered);
-            match self.merge_tail(session, tail, head, &label, &receiver, &out.roots) {
+            let receiver = || self.items.receiver(chunker, uploader, &registered);
+            match self.merge_tail(
+                session,
+                tail,
+                head,
+                &label,
+                (&receiver, chunker),
+                &out.roots,
+            ) {
                 Ok(Some((merged, left_out))) => {
                     out.roots.extend(merged.roots);
                     out.packs.extend(merged.packs);
@@ -139,11 +147,13 @@ impl Engine {
                     } else {
                         by(report, &label)
                     };
-                    aside.extend(registered.first().map(|c| (*c, report)));
+                    waiting.push(report);
                 }
             }
         }
+        self.name_replaced(tails, &mut out.named)?;
         self.report_tails(aside)?;
+        self.report_waiting(&registered, &waiting)?;
         if !out.roots.is_empty() {
             // What came sealed in items is applied from packs like everything else.
             uploader.finish()?;
@@ -159,7 +169,7 @@ impl Engine {
         tail: &Tail,
         head: Option<&Commit>,
         label: &str,
-        receiver: &dyn Fn() -> Receiver<'r>,
+        (receiver, chunker): (&dyn Fn() -> Receiver<'r>, &Chunker),
         roots: &BTreeMap<CollectionId, ObjectId>,
     ) -> Result<Option<(MergedTails, Aside)>, EngineError> {
         let mut out = MergedTails::default();
@@ -170,10 +180,10 @@ impl Engine {
             .filter(|p| p.collection != CollectionId::OUTBOX)
             .copied()
             .collect();
-        self.fetch_packs(session, &referenced)?;
+        self.packs.fetch(session, &referenced)?;
         let new = receiver();
         let uploader = new.uploader();
-        let Some(received) = self.receive_tail(session, tail, label, new)? else {
+        let Some(received) = new.receive(session, tail, label)? else {
             return Ok(None);
         };
         let (mut grouped, aside) = (received.items, received.aside);
@@ -182,6 +192,7 @@ impl Engine {
                 self.go_on_from(session, *earlier, label, receiver(), &mut grouped)?;
             }
         }
+        base_on_unheard(&self.store, &self.vault, session, tail, &mut grouped)?;
         // Its terminal may have committed them: the card was pulled before it heard of that.
         let held = self.store.packs_since(&tail.body.parent)?;
         out.packs
@@ -192,7 +203,7 @@ impl Engine {
                 .copied()
                 .or_else(|| head.and_then(|h| h.root(&collection)))
                 .unwrap_or(ObjectId::ZERO);
-            let target = (collection, uploader);
+            let target = (collection, uploader, chunker);
             let new = self.merge_items(session, &root, &changes, &bases, label, target)?;
             out.roots.insert(collection, new);
         }
@@ -217,6 +228,44 @@ impl Engine {
         Ok(())
     }
 
+    /// A replaced tail is in the newer one, and is merged if that one is: what is left to others waits with it.
+    fn name_replaced(
+        &self,
+        tails: &[Tail],
+        named: &mut Vec<SessionRef>,
+    ) -> Result<(), EngineError> {
+        let mut with = Vec::new();
+        for tail in tails {
+            let reference = tail.session();
+            if named.contains(&reference) || self.store.is_merged(&reference)? {
+                with.extend(&tail.body.replaces);
+            }
+        }
+        for tail in tails {
+            let reference = tail.session();
+            let is_new = !named.contains(&reference) && !self.store.is_merged(&reference)?;
+            if is_new && with.contains(&reference) {
+                named.push(reference);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which tails wait, at the first collection. Each look at what waits begins anew: others may have merged it.
+    fn report_waiting(
+        &self,
+        registered: &[CollectionId],
+        waiting: &[Report],
+    ) -> Result<(), EngineError> {
+        for c in self.store.collections()? {
+            let is_first = registered.first() == Some(&c.id);
+            let reports = if is_first { waiting } else { &[] };
+            let producer = Producer::Waiting;
+            self.store.report(producer, c.pk, reports, now_ms())?;
+        }
+        Ok(())
+    }
+
     /// A tail that replaces one which others merged already: where both changed a path, what the earlier one made of it
     /// is the base, and not what its terminal had before either.
     fn go_on_from(
@@ -228,12 +277,12 @@ impl Engine {
         grouped: &mut ItemsByCollection,
     ) -> Result<(), EngineError> {
         let conn = &session.conn;
-        let answer = self.net_if_there(conn, conn.tail(earlier))?;
+        let answer = self.wire.net_if_there(conn, conn.tail(earlier))?;
         let answer = answer.ok_or_else(|| EngineError::TailDamaged(label.to_owned()))?;
-        let Some(tail) = self.read_tails(&[answer.signed])?.pop() else {
+        let Some(tail) = self.chain.read_tails(&[answer.signed])?.pop() else {
             return Ok(());
         };
-        let merged = self.receive_tail(session, &tail, label, receiver)?;
+        let merged = receiver.receive(session, &tail, label)?;
         let merged = merged.map(|r| r.items).unwrap_or_default();
         for (collection, (changes, _)) in merged {
             let Some((now, bases)) = grouped.get_mut(&collection) else {
@@ -255,9 +304,9 @@ impl Engine {
         changes: &Changes<Content>,
         bases: &BTreeMap<RelPath, Option<Node<Content>>>,
         label: &str,
-        (collection, uploader): (CollectionId, &Uploader<'_>),
+        (collection, uploader, chunker): (CollectionId, &Uploader, &Chunker),
     ) -> Result<ObjectId, EngineError> {
-        let mut objects = Objects::new(self, session, collection);
+        let mut objects = self.vault.objects(session, collection);
         let mut remote = Changes::new();
         let mut present: BTreeMap<RelPath, Option<Node<Content>>> = BTreeMap::new();
         let ancestors = changes.keys().flat_map(RelPath::ancestors);
@@ -313,6 +362,15 @@ impl Engine {
                 }
             }
         };
+        let all = self.store.collections()?;
+        let known = all.iter().find(|c| c.id == collection);
+        let adapter = self.places.adapter(known.map_or("", |c| &c.attribute));
+        if changes.keys().any(|path| adapter.merges(path)) {
+            // What came in items can be read once it is in packs.
+            uploader.finish()?;
+        }
+        let mut contents = self.vault.objects(session, collection);
+        let merger = Merger::new(&self.keys, adapter, chunker, &mut contents);
         let inputs = Inputs {
             base: &base,
             local: changes,
@@ -321,10 +379,11 @@ impl Engine {
                 let whose = if side == Side::Local {
                     label
                 } else {
-                    &self.config.label
+                    &self.label
                 };
                 aside_name(p, whose, attempt)
             },
+            merge: &|p, base, theirs, ours| merger.in_vault(p, base, theirs, ours),
         };
         let Plan {
             publish, conflicts, ..
@@ -332,67 +391,9 @@ impl Engine {
         if let Some(error) = failed.into_inner() {
             return Err(error);
         }
-        self.note_tail_conflicts(&collection, &conflicts)?;
-        self.update_tree((collection, uploader), root, &publish, &mut objects)
-    }
-
-    /// Puts changes into a tree and the new listings into packs. Answers the new root.
-    pub fn update_tree(
-        &self,
-        (collection, uploader): (CollectionId, &Uploader<'_>),
-        root: &ObjectId,
-        publish: &Changes<Content>,
-        objects: &mut Objects<'_>,
-    ) -> Result<ObjectId, EngineError> {
-        let leaves: LeafChanges = publish
-            .iter()
-            .map(|(p, n)| (p.as_bytes().to_vec(), n.as_ref().map(leaf_of)))
-            .collect();
-        let (root, dirs) = self
-            .keys
-            .with(|k| treeops::update(root, &leaves, k, objects))??;
-        let mut rng = fresh_rng();
-        for (id, bytes) in &dirs {
-            if !self.store.has_proven(&collection, id)? {
-                let sealed = self
-                    .keys
-                    .with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))??;
-                uploader.push(collection, Kind::Directory, *id, bytes.len(), &sealed)?;
-            }
-        }
-        self.store.add_dirs(&dirs)?;
-        Ok(root)
-    }
-
-    /// Packs that this terminal uploaded and no commit names.
-    pub fn uncommitted_packs(&self) -> Result<Vec<PackRef>, EngineError> {
-        Ok(self
-            .store
-            .packs_in(PackState::Uploaded)?
-            .into_iter()
-            .map(|p| p.reference)
-            .collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f_g3_long_names_are_cut_between_letters() {
-        for name in [
-            "ä".repeat(127),
-            format!("{}.txt", "日".repeat(80)),
-            format!("a.{}", "é".repeat(60)),
-            format!("x{}", "👨".repeat(63)),
-        ] {
-            let path = RelPath::new(name.clone().into_bytes()).unwrap();
-            for attempt in [0, 1, 99] {
-                let aside = aside_name(&path, "Küche", attempt).unwrap();
-                assert!(std::str::from_utf8(aside.name()).is_ok(), "{name}: {aside}");
-                assert!(aside.name().len() <= 255);
-            }
-        }
+        let merged = merger.done()?;
+        upload_merged((collection, uploader), chunker, merged.values())?;
+        note_tail_conflicts(&self.store, &collection, &conflicts)?;
+        uploader.update_tree(collection, root, &publish, &mut objects)
     }
 }

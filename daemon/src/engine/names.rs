@@ -1,18 +1,49 @@
 //! What is believed of a commit's metadata. Whoever may write a commit may write anything into it: names and attributes of a
 //! collection are believed from terminals that sync it, chunk sizes from the vault's first commit.
 
+use std::sync::Arc;
+
 use simsync_vault::commit::Commit;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::metadata::{CollectionMeta, Metadata};
 
-use super::{Engine, EngineError};
+use super::EngineError;
+use super::cancel::KeyCell;
+use crate::store::{Collection, Store};
 
-impl Engine {
+/// Reads the metadata of commits.
+#[derive(Clone)]
+pub(super) struct Names {
+    store: Arc<Store>,
+    keys: KeyCell,
+}
+
+impl Names {
+    /// Of the chain in this database, opened with these keys.
+    pub(super) fn new(store: Arc<Store>, keys: KeyCell) -> Self {
+        Self { store, keys }
+    }
+
+    /// What is believed of the newest commit's metadata; of a vault without one, what its first will say.
+    pub(super) fn believed(&self, head: Option<&Commit>) -> Result<Metadata, EngineError> {
+        match head {
+            Some(head) => self.believed_metadata(head),
+            None => Ok(Metadata::new()),
+        }
+    }
+
+    /// A commit's metadata as its author wrote it.
+    pub(super) fn open(&self, commit: &Commit) -> Result<Metadata, EngineError> {
+        Ok(self
+            .keys
+            .with(|k| Metadata::open(k, &commit.body.metadata))??)
+    }
+
     /// The metadata of a commit, with what is not its author's to say as it was before; writes names down.
-    pub(super) fn believed_metadata(&self, head: &Commit) -> Result<Metadata, EngineError> {
-        let mut metadata = self.open_metadata(head)?;
+    fn believed_metadata(&self, head: &Commit) -> Result<Metadata, EngineError> {
+        let mut metadata = self.open(head)?;
         if let Some(first) = self.store.oldest_commit()? {
-            metadata.chunker = self.open_metadata(&first)?.chunker;
+            metadata.chunker = self.open(&first)?.chunker;
         }
         let mut believed = Vec::with_capacity(metadata.collections.len());
         for c in std::mem::take(&mut metadata.collections) {
@@ -47,7 +78,7 @@ impl Engine {
             return Ok(Some(said));
         }
         let known = self.store.collections()?;
-        let same = |c: &crate::store::Collection| {
+        let same = |c: &Collection| {
             (c.id, &c.attribute, &c.name) == (said.id, &said.attribute, &said.name)
         };
         if known.iter().any(same) {
@@ -55,7 +86,7 @@ impl Engine {
         }
         for commit in self.store.newest_commits(u32::MAX)? {
             if self.may_name(&commit, &said.id)? {
-                let metadata = self.open_metadata(&commit)?;
+                let metadata = self.open(&commit)?;
                 let found = metadata.collections.into_iter().find(|c| c.id == said.id);
                 if found.is_some() {
                     return Ok(found);

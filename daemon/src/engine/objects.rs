@@ -3,21 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use simsync_protocol::client::split_fetch;
 use simsync_sync::dir::WORK_FOLDER;
 use simsync_sync::node::RelPath;
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
-use simsync_vault::pack::{PackError, open_object, read_index};
+use simsync_vault::pack::open_object;
 use simsync_vault::seal::Kind;
 use simsync_vault::tree::{Directory, chunk_id, directory_id};
 use simsync_vault::treeops::DirSource;
 use zeroize::Zeroizing;
 
-use super::{Engine, EngineError, Session};
+use super::EngineError;
+use super::cancel::{Cancel, KeyCell};
+use super::fetch::Packs;
+use super::session::Session;
 use crate::outstanding::Report;
-use crate::store::{Found, PackState, StoredObject};
+use crate::store::{Found, Store, StoredObject};
 
 /// Packs up to this size are fetched as a whole whatever is needed of them, in bytes.
 const SMALL_PACK: u64 = 256 << 10;
@@ -27,92 +30,67 @@ const PATHS_MAX: usize = 256 << 20;
 const PATH_COST: usize = 64;
 /// Paths that are named as set aside in one collection.
 const ASIDE_MAX: usize = 1_000;
-/// What was opened is written down in batches of this many.
-const OPENED_MAX: usize = 4096;
+/// What was opened is written down in batches of this many: each writes nearly every page of the index once.
+const OPENED_MAX: usize = 65_536;
 /// Parts of packs that are kept in memory at most, in bytes; what is more is fetched as whole packs.
 const PARTS_MAX: u64 = 64 << 20;
 
-impl Engine {
-    /// Fetches packs that are not on disk, checks them and keeps their indexes. What was fetched ahead of the card
-    /// (B7) is on disk already and only indexed here. A pack that cannot be used is left out: whoever misses what is in it
-    /// says so.
-    pub fn fetch_packs(&self, session: &Session, packs: &[PackRef]) -> Result<(), EngineError> {
-        let mut missing = Vec::new();
-        for p in packs {
-            let indexed = match self.config.pack_cache.read(p) {
-                Some(bytes) => self.index_pack(p, &bytes)?.is_ok(),
-                None => false,
-            };
-            if !indexed {
-                missing.push(*p);
-            }
-        }
-        let mut asked = split_fetch(missing.iter().copied());
-        asked.reverse();
-        while let Some(mut ids) = asked.pop() {
-            let conn = &session.conn;
-            let Some(packs) = self.net_if_there(conn, conn.fetch_packs(ids.clone()))? else {
-                // One of them is to blame: the others are had without it.
-                let rest = ids.split_off(ids.len() / 2);
-                if ids.is_empty() {
-                    tracing::warn!(pack = ?rest, "a pack is left out");
-                } else {
-                    asked.extend([rest, ids]);
-                }
-                continue;
-            };
-            for pack in packs {
-                self.progress.bytes(pack.bytes.len() as u64);
-                let Some(p) = missing.iter().find(|p| p.id == pack.id) else {
-                    continue;
-                };
-                match self.index_pack(p, &pack.bytes)? {
-                    Ok(()) => self.keep_pack(&pack.id, &pack.bytes),
-                    Err(error) => tracing::warn!(pack = %p.id, %error, "a pack is left out"),
-                }
-            }
-        }
-        Ok(())
-    }
+/// Chunks that are about to be read.
+#[derive(Default)]
+pub(super) struct Prepared {
+    /// Where each is said to be, at first.
+    pub(super) places: HashMap<ObjectId, StoredObject>,
+    /// Sealed objects that were fetched without their pack, by pack and offset.
+    pub(super) parts: HashMap<(PackId, u32), Vec<u8>>,
+}
 
-    fn index_pack(&self, p: &PackRef, bytes: &[u8]) -> Result<Result<(), PackError>, EngineError> {
-        match self.keys.with(|k| read_index(k, p, bytes))? {
-            Ok(index) => {
-                self.store.add_pack(p, PackState::Indexed, &index)?;
-                Ok(Ok(()))
-            }
-            Err(error) => Ok(Err(error)),
+/// The objects of the vault, as far as this terminal may read them.
+#[derive(Clone)]
+pub(super) struct Vault {
+    store: Arc<Store>,
+    keys: KeyCell,
+    packs: Packs,
+    cancel: Cancel,
+}
+
+impl Vault {
+    /// What these packs hold and these keys open, until this stops it.
+    pub(super) fn new(store: Arc<Store>, keys: KeyCell, packs: Packs, cancel: Cancel) -> Self {
+        Self {
+            store,
+            keys,
+            packs,
+            cancel,
         }
     }
 
-    /// Keeps a pack on disk. That it cannot is no reason to stop: what is needed is fetched again.
-    pub(super) fn keep_pack(&self, id: &PackId, bytes: &[u8]) {
-        if let Err(error) = self.config.pack_cache.keep(id, bytes) {
-            tracing::warn!(%error, "a pack is not kept");
+    /// For one session: the objects of one collection.
+    pub(super) fn objects<'a>(
+        &self,
+        session: &'a Session,
+        collection: CollectionId,
+    ) -> Objects<'a> {
+        Objects {
+            vault: self.clone(),
+            session,
+            collection,
+            files: HashMap::new(),
+            prepared: Prepared::default(),
+            aside: Vec::new(),
+            room: PATHS_MAX,
+            opened: Vec::new(),
+            keeps_nothing: false,
         }
-    }
-
-    /// Fetches and indexes every pack that commits brought and this terminal wants.
-    pub fn fetch_wanted(&self, session: &Session) -> Result<(), EngineError> {
-        let wanted: Vec<PackRef> = self
-            .store
-            .packs_in(PackState::Wanted)?
-            .into_iter()
-            .map(|p| p.reference)
-            .collect();
-        self.progress.step("fetching", wanted.len());
-        self.fetch_packs(session, &wanted)
     }
 }
 
 /// Reads the objects of one collection; keeps the packs that it reads from open.
 pub struct Objects<'a> {
-    engine: &'a Engine,
+    vault: Vault,
     session: &'a Session,
     collection: CollectionId,
     files: HashMap<PackId, File>,
-    /// Sealed objects that were fetched without their pack, by pack and offset.
-    parts: HashMap<(PackId, u32), Vec<u8>>,
+    prepared: Prepared,
     aside: Vec<Report>,
     /// What may still be named by differences, in bytes of paths.
     room: usize,
@@ -122,22 +100,7 @@ pub struct Objects<'a> {
     keeps_nothing: bool,
 }
 
-impl<'a> Objects<'a> {
-    /// For one session: the objects of one collection.
-    pub fn new(engine: &'a Engine, session: &'a Session, collection: CollectionId) -> Self {
-        Self {
-            engine,
-            session,
-            collection,
-            files: HashMap::new(),
-            parts: HashMap::new(),
-            aside: Vec::new(),
-            room: PATHS_MAX,
-            opened: Vec::new(),
-            keeps_nothing: false,
-        }
-    }
-
+impl Objects<'_> {
     /// Whether more was named than is followed. What was found until then is of no use: half of a difference is none.
     pub fn is_exhausted(&self) -> bool {
         self.room == 0
@@ -155,7 +118,7 @@ impl<'a> Objects<'a> {
     }
 
     fn locate(&self, id: &ObjectId, what: &str) -> Result<StoredObject, EngineError> {
-        let all = self.engine.store.locations(&self.collection, id)?;
+        let all = self.vault.store.locations(&self.collection, id)?;
         let first = all.into_iter().next();
         first.ok_or_else(|| EngineError::MissingObject(what.to_owned()))
     }
@@ -166,17 +129,17 @@ impl<'a> Objects<'a> {
         &mut self,
         ids: impl Iterator<Item = &'i ObjectId>,
     ) -> Result<(), EngineError> {
+        let ids: Vec<ObjectId> = ids.copied().collect();
+        self.prepared = Prepared {
+            places: self.vault.store.first_locations(&self.collection, &ids)?,
+            parts: HashMap::new(),
+        };
         let mut needed: BTreeMap<PackRef, BTreeMap<u32, u32>> = BTreeMap::new();
-        for id in ids {
-            let Ok(at) = self.locate(id, "a file") else {
-                continue;
-            };
-            let pack = at.pack.reference;
-            if !self.is_here(&pack) {
-                needed.entry(pack).or_default().insert(at.offset, at.stored);
-            }
+        for at in self.prepared.places.values() {
+            let parts = needed.entry(at.pack.reference).or_default();
+            parts.insert(at.offset, at.stored);
         }
-        self.parts.clear();
+        needed.retain(|pack, _| !self.is_here(pack));
         let (mut whole, mut room) = (Vec::new(), PARTS_MAX);
         for (pack, parts) in needed {
             let bytes: u64 = parts.values().map(|n| u64::from(*n)).sum();
@@ -194,12 +157,17 @@ impl<'a> Objects<'a> {
         self.fetch_whole(&whole)
     }
 
+    /// What was prepared last.
+    pub(super) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
     fn is_here(&self, pack: &PackRef) -> bool {
-        self.files.contains_key(&pack.id) || self.engine.config.pack_cache.open(pack).is_some()
+        self.files.contains_key(&pack.id) || self.vault.packs.kept(pack).is_some()
     }
 
     fn fetch_whole(&mut self, packs: &[PackRef]) -> Result<(), EngineError> {
-        self.engine.fetch_packs(self.session, packs)?;
+        self.vault.packs.fetch(self.session, packs)?;
         // To fetch them whole again and again, for each object in them, would be worse than to fetch objects.
         self.keeps_nothing |= !packs.is_empty() && !packs.iter().any(|p| self.is_here(p));
         Ok(())
@@ -222,18 +190,16 @@ impl<'a> Objects<'a> {
         for run in runs {
             let start = run.first().map_or(0, |(o, _)| u64::from(*o));
             let len: u64 = run.iter().map(|(_, n)| u64::from(*n)).sum();
-            let conn = &self.session.conn;
-            let call = conn.fetch_range(pack.id, start, len);
-            let Some(bytes) = self.engine.net_if_there(conn, call)? else {
+            let got = self.vault.packs.range(self.session, pack.id, start, len)?;
+            let Some(bytes) = got else {
                 continue;
             };
-            self.engine.progress.bytes(bytes.len() as u64);
             let mut rest = &bytes[..];
             for (offset, stored) in run {
                 let Some((part, after)) = rest.split_at_checked(stored as usize) else {
                     break;
                 };
-                self.parts.insert((pack.id, offset), part.to_vec());
+                self.prepared.parts.insert((pack.id, offset), part.to_vec());
                 rest = after;
             }
         }
@@ -243,7 +209,7 @@ impl<'a> Objects<'a> {
     /// The sealed bytes, and whether they come from this disk.
     fn stored_bytes(&mut self, at: &StoredObject) -> Result<(Vec<u8>, bool), EngineError> {
         let pack = at.pack.reference;
-        if let Some(part) = self.parts.get(&(pack.id, at.offset)) {
+        if let Some(part) = self.prepared.parts.get(&(pack.id, at.offset)) {
             return Ok((part.clone(), false));
         }
         if let Some(bytes) = self.kept_bytes(at) {
@@ -256,7 +222,7 @@ impl<'a> Objects<'a> {
             }
         }
         self.fetch_parts(&pack, &BTreeMap::from([(at.offset, at.stored)]))?;
-        let part = self.parts.remove(&(pack.id, at.offset));
+        let part = self.prepared.parts.remove(&(pack.id, at.offset));
         let part = part.ok_or_else(|| EngineError::MissingObject("a pack".to_owned()))?;
         Ok((part, false))
     }
@@ -265,7 +231,7 @@ impl<'a> Objects<'a> {
     fn kept_bytes(&mut self, at: &StoredObject) -> Option<Vec<u8>> {
         let pack = at.pack.reference;
         if !self.files.contains_key(&pack.id) {
-            let file = self.engine.config.pack_cache.open(&pack)?;
+            let file = self.vault.packs.kept(&pack)?;
             if self.files.len() > 64 {
                 self.files.clear();
             }
@@ -285,7 +251,7 @@ impl<'a> Objects<'a> {
 
     fn forget_kept(&mut self, pack: &PackId) {
         self.files.remove(pack);
-        self.engine.config.pack_cache.remove(pack);
+        self.vault.packs.forget(pack);
     }
 
     /// The plaintext of one object, from wherever it really is. What was kept on disk may have been damaged there: then it is
@@ -297,7 +263,7 @@ impl<'a> Objects<'a> {
         id: &ObjectId,
         what: &str,
     ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-        let all = self.engine.store.locations(&self.collection, id)?;
+        let all = self.vault.store.locations(&self.collection, id)?;
         let mut last = EngineError::MissingObject(what.to_owned());
         for at in all {
             loop {
@@ -313,7 +279,7 @@ impl<'a> Objects<'a> {
                     Err(error) if error.concerns_one_path() => {
                         let pack = at.pack.reference.id;
                         self.forget_kept(&pack);
-                        self.parts.remove(&(pack, at.offset));
+                        self.prepared.parts.remove(&(pack, at.offset));
                         if is_from_disk {
                             continue;
                         }
@@ -339,7 +305,7 @@ impl<'a> Objects<'a> {
         id: &ObjectId,
         bytes: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-        let keys = &self.engine.keys;
+        let keys = &self.vault.keys;
         let plain = keys.with(|k| open_object(k, kind, id, bytes))??;
         // Whoever sealed it could have sealed anything under this ID.
         let really = keys.with(|k| match kind {
@@ -361,10 +327,24 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
+    /// The same, for objects that were opened elsewhere.
+    pub(super) fn note_all_opened(
+        &mut self,
+        opened: Vec<(i64, ObjectId, Found)>,
+    ) -> Result<(), EngineError> {
+        self.opened.extend(opened);
+        if self.opened.len() >= OPENED_MAX {
+            self.write_opened()?;
+        }
+        Ok(())
+    }
+
     /// Writes down what was opened: it can be relied on from now on.
     pub fn write_opened(&mut self) -> Result<(), EngineError> {
-        let opened = std::mem::take(&mut self.opened);
-        Ok(self.engine.store.set_found(&opened)?)
+        let mut opened = std::mem::take(&mut self.opened);
+        // In the order of the index.
+        opened.sort_unstable_by_key(|(pack, id, _)| (*id, *pack));
+        Ok(self.vault.store.set_found(&opened)?)
     }
 
     /// A chunk's plaintext.
@@ -386,19 +366,19 @@ impl DirSource for Objects<'_> {
     type Error = EngineError;
 
     fn directory(&mut self, id: &ObjectId) -> Result<Directory, EngineError> {
-        self.engine.cancel.check()?;
+        self.vault.cancel.check()?;
         if self.room == 0 {
             return Err(EngineError::TooMuch);
         }
-        if let Some(bytes) = self.engine.store.dir(id)? {
-            if self.engine.keys.with(|k| directory_id(k, &bytes))? == *id {
+        if let Some(bytes) = self.vault.store.dir(id)? {
+            if self.vault.keys.with(|k| directory_id(k, &bytes))? == *id {
                 return Ok(Directory::from_bytes(&bytes)?);
             }
             tracing::warn!("a listing is damaged in this terminal's database; it is fetched anew");
         }
         let plain = self.open(Kind::Directory, id, "a directory")?;
         let dir = Directory::from_bytes(&plain)?;
-        self.engine.store.add_dirs(&[(*id, plain.to_vec())])?;
+        self.vault.store.add_dirs(&[(*id, plain.to_vec())])?;
         Ok(dir)
     }
 

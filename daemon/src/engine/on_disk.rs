@@ -6,12 +6,12 @@ use simsync_sync::dir::Stat;
 use simsync_sync::node::{Changes, Node, RelPath};
 
 use super::content::Content;
-use crate::store::FileRow;
+use super::rows::Rows;
 
 /// What is on disk now, as the scan saw it.
 pub struct OnDisk<'a> {
     /// Rows of the last sync.
-    pub rows: &'a HashMap<RelPath, FileRow>,
+    pub(super) rows: &'a Rows,
     /// What differs from them.
     pub changes: &'a Changes<Content>,
     /// States of what differs.
@@ -27,7 +27,7 @@ impl<'a> OnDisk<'a> {
         }
     }
 
-    /// Its state.
+    /// What `stat` said of a path; none where nothing is.
     pub fn stat(&self, path: &RelPath) -> Option<&'a Stat> {
         self.node(path)?;
         self.stats

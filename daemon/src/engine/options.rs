@@ -2,7 +2,6 @@
 
 use simsync_card::ids::Hash;
 use simsync_vault::restore::Restore;
-use simsync_vault::tail::Tail;
 
 use super::answers::Answers;
 use super::planned::ReviewEntry;
@@ -17,8 +16,6 @@ pub struct SyncOptions {
     pub answers: Answers,
     /// Give only, take nothing.
     pub upload_only: bool,
-    /// Tails that came with the session's answer; else they are asked for.
-    pub tails: Option<Vec<Tail>>,
     /// Key object that this commit is the first to name.
     pub key_object: Option<(
         simsync_vault::keyobject::KeyObject,

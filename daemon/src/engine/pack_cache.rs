@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::PackId;
 
-/// The folder.
+/// The folder with packs that were fetched.
 #[derive(Debug, Clone)]
 pub struct PackCache(PathBuf);
 

@@ -2,9 +2,9 @@
 
 use super::apply::Applied;
 use super::content::Content;
+use super::local::LocalState;
 use super::on_disk::OnDisk;
-use super::scan::LocalState;
-use super::uploads::Upload;
+use super::uploads::{MergedFile, Upload};
 use crate::outstanding::{Report, Unsynced};
 use crate::store::{Collection, FileRow, RowChange};
 use simsync_sync::dir::Stat;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 pub struct ReviewEntry {
     /// Name of the collection.
     pub collection: String,
-    /// Path.
+    /// Its path below the root of the collection.
     pub path: RelPath,
     /// `write` or `delete`.
     pub what: &'static str,
@@ -40,6 +40,8 @@ pub(super) struct Planned {
     /// Files of this terminal that the vault is to have, by the path that they get there. Once they are uploaded they are in the
     /// plan.
     pub(super) uploads: BTreeMap<RelPath, Upload>,
+    /// Contents that were made of two, by path.
+    pub(super) merged: BTreeMap<RelPath, MergedFile>,
     /// Files that could not be read.
     pub(super) left: Vec<Report>,
     /// Paths that are not taken this time.

@@ -2,92 +2,57 @@
 //! and only files are read that both sides changed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
-use simsync_sync::dir::{Stat, lock_dir, open_root};
+use simsync_card::ids::TerminalId;
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::{Inputs, Plan, Side, plan};
-use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::ObjectId;
 use simsync_vault::treeops::{self, DirSource};
 
-use super::answers::Answer;
+use super::EngineError;
+use super::agreed::Agreements;
+use super::answers::{Answer, Answers};
+use super::aside::aside_name;
+use super::authors::name_authors;
+use super::cancel::KeyCell;
+use super::clock::now_ms;
 use super::content::Content;
 use super::leaves::{node_of, path_of};
-use super::merge::aside_name;
-use super::objects::Objects;
-use super::options::SyncOptions;
+use super::local::{Candidate, Local, LocalState};
+use super::merging::Merger;
+use super::objects::{Objects, Vault};
+use super::places::Places;
 use super::planned::Planned;
-use super::scan::{Candidate, LocalState};
+use super::progress::Progress;
+use super::read::Files;
+use super::round::Round;
 use super::seen::{Seen, all_read, all_seen, seen};
-use super::upload::Uploader;
 use super::uploads;
-use super::{Engine, EngineError, Session, now_ms};
-use crate::outstanding::{Producer, Report};
-use crate::store::{Collection, FileRow, RowChange};
+use super::written::{take_for_written, written_since};
+use crate::outstanding::{Producer, Unsynced};
+use crate::store::{Collection, RowChange, Store};
 
-/// What every collection of one sync needs.
-#[derive(Clone, Copy)]
-pub(super) struct Round<'a> {
-    pub(super) session: &'a Session,
-    pub(super) chunker: &'a Chunker,
-    pub(super) uploader: &'a Uploader<'a>,
-    pub(super) options: &'a SyncOptions,
+/// Makes the plan for one collection after the other.
+#[derive(Clone)]
+pub(super) struct Planning {
+    pub(super) store: Arc<Store>,
+    pub(super) keys: KeyCell,
+    pub(super) places: Places,
+    pub(super) files: Files,
+    pub(super) vault: Vault,
+    pub(super) agreements: Agreements,
+    pub(super) progress: Arc<Progress>,
+    /// This terminal.
+    pub(super) own: TerminalId,
+    /// Its label, for names of kept-aside versions.
+    pub(super) label: String,
 }
 
-/// What this terminal has that its rows do not stand for.
-#[derive(Default)]
-pub(super) struct Local {
-    pub(super) changes: Changes<Seen>,
-    pub(super) stats: HashMap<RelPath, Stat>,
-    /// Rows whose content is as it was, but which look different.
-    touched: Vec<RowChange>,
-    /// Files that could not be read.
-    left: Vec<Report>,
-    /// Number of each candidate of the scan, by its path.
-    numbers: HashMap<RelPath, usize>,
-}
-
-impl Local {
-    /// As the scan found it: no file was read.
-    fn unread(state: &LocalState) -> Self {
-        let mut local = Self::default();
-        for path in &state.gone {
-            local.changes.insert(path.clone(), None);
-        }
-        for (path, node, stat) in &state.nodes {
-            local.put(&state.rows, path.clone(), node.clone(), *stat);
-        }
-        for (number, c) in state.candidates.iter().enumerate() {
-            let content = Seen::Unread(number);
-            let mode = c.stat.mode;
-            let node = Some(Node::File { mode, content });
-            local.changes.insert(c.path.clone(), node);
-            local.stats.insert(c.path.clone(), c.stat);
-            local.numbers.insert(c.path.clone(), number);
-        }
-        local
-    }
-
-    fn put(
-        &mut self,
-        rows: &HashMap<RelPath, FileRow>,
-        path: RelPath,
-        node: Node<Content>,
-        stat: Stat,
-    ) {
-        self.stats.insert(path.clone(), stat);
-        if rows.get(&path).map(|r| &r.node) == Some(&node) {
-            self.changes.remove(&path);
-            self.touched.push((path, Some(FileRow { node, stat })));
-        } else {
-            self.changes.insert(path, Some(seen(node)));
-        }
-    }
-}
-
-impl Engine {
+impl Planning {
+    /// The plan for one collection, of which the vault has `remote_root`. A question to the owner is an error of this one
+    /// collection.
     pub(super) fn plan_collection(
         &self,
         round: &Round<'_>,
@@ -95,14 +60,15 @@ impl Engine {
         remote_root: ObjectId,
     ) -> Result<Planned, EngineError> {
         let root = collection.root.clone().unwrap_or_default();
-        let answers = &round.options.answers;
+        let (answers, places) = (&round.options.answers, &self.places);
         let limited = answers.is_to_questions(&collection.id);
-        let holds = !limited || self.is_what_was_asked(answers, &collection, &root)?;
+        let holds = !limited || is_what_was_asked(places, answers, &collection, &root)?;
         let answer = answers.of(&collection.id).filter(|_| holds);
-        let begun_anew = answer.is_some() && make_root(&root)?;
-        self.put_modes_back(&collection, &root);
+        let adapter = places.adapter(&collection.attribute);
+        let begun_anew = answer.is_some() && adapter.make(&root).map_err(EngineError::io(&root))?;
+        places.put_modes_back(&collection, &root);
         self.progress.step("scanning", 0);
-        let mut state = self.scan(&collection, &root, answer.is_some())?;
+        let mut state = places.scan(&collection, &root, answer.is_some())?;
         if answer == Some(Answer::GiveBack) {
             self.forget_what_is_gone(&collection, &mut state)?;
         }
@@ -116,11 +82,18 @@ impl Engine {
         let lost_here = state.lost();
 
         let mut local = Local::unread(&state);
-        let mut objects = Objects::new(self, round.session, collection.id);
+        let mut objects = self.vault.objects(round.session, collection.id);
         if let Some(target) = &collection.applying {
-            let written = self.written_since(&collection, target, &mut objects)?;
+            let written = written_since(&collection, target, &mut objects)?;
             self.read_those_of(round, &collection, &state, &mut local, &written)?;
-            self.take_for_written(&collection, &written, &mut state, &mut local)?;
+            take_for_written(
+                &self.store,
+                places,
+                &collection,
+                &written,
+                &mut state,
+                &mut local,
+            )?;
         }
         let mut remote =
             self.remote_changes(&collection, &remote_root, &local.changes, &mut objects)?;
@@ -128,6 +101,7 @@ impl Engine {
         remote.retain(|path, node| state.rows.get(path).map(|r| &r.node) != node.as_ref());
         self.read_those_of(round, &collection, &state, &mut local, &remote)?;
         let remote = all_seen(remote);
+        let merger = Merger::new(&self.keys, adapter, round.chunker, &mut objects);
         let Plan {
             moves,
             apply,
@@ -139,13 +113,16 @@ impl Engine {
             remote: &remote,
             aside: &|p, side, attempt| {
                 let label = if side == Side::Local {
-                    &self.config.label
+                    &self.label
                 } else {
                     "vault"
                 };
                 aside_name(p, label, attempt)
             },
+            merge: &|p, base, ours, theirs| merger.on_disk(&*state.place, p, base, ours, theirs),
         });
+        let merged = merger.done()?;
+        state.rows.check()?;
         let moved: HashMap<&RelPath, &RelPath> =
             moves.iter().map(|(from, to)| (to, from)).collect();
         let source = |path: &RelPath| {
@@ -165,8 +142,9 @@ impl Engine {
             }) = here
                 && let Some(number) = local.numbers.get(path)
                 && !uploads.contains_key(path)
+                && !merged.contains_key(path)
             {
-                let heals = self.heals(&collection.id, *number, content)?;
+                let heals = uploads::heals(&self.store, &collection.id, *number, content)?;
                 uploads.extend(heals.map(|u| (path.clone(), u)));
             }
         }
@@ -178,7 +156,10 @@ impl Engine {
             conflicts,
         };
         if !agreed || limited {
-            let open = self.check_deletions(round, &collection, &state, &plan.apply);
+            let open =
+                self.agreements
+                    .check_deletions(round.session, &collection, &state, &plan.apply);
+            state.rows.check()?;
             open.or_else(|e| {
                 if agreed && answers.covers(&e) {
                     Ok(())
@@ -188,7 +169,7 @@ impl Engine {
             })?;
         }
         let mut unknown = objects.take_aside();
-        self.name_authors(&collection, &mut unknown)?;
+        name_authors(&self.store, &self.own, &collection, &mut unknown)?;
         Ok(Planned {
             collection,
             local: state,
@@ -200,6 +181,7 @@ impl Engine {
             remote: all_read(remote),
             plan,
             uploads,
+            merged,
             postponed: Vec::new(),
             not_taken: Vec::new(),
             unknown,
@@ -231,7 +213,9 @@ impl Engine {
         let both = |c: &&Candidate| others.contains_key(&c.path) && is_unread(&c.path);
         let candidates: Vec<Candidate> = state.candidates.iter().filter(both).cloned().collect();
         let key = (collection.pk, collection.id);
-        let reading = self.read_files(key, state.root.as_fd(), &candidates, round.chunker, None)?;
+        let reading = self
+            .files
+            .read(key, &*state.place, &candidates, round.chunker, None)?;
         for c in candidates {
             local.changes.remove(&c.path);
             local.stats.remove(&c.path);
@@ -290,38 +274,27 @@ impl Engine {
             pending.insert(path);
         }
         let pending: Vec<RelPath> = pending.into_iter().collect();
-        self.store
-            .synced(collection.pk, &collection.base_root, &rows, &pending)?;
+        self.places
+            .write_rows(collection, &collection.base_root, &rows, &pending)?;
         Ok(())
-    }
-
-    /// Directories that were made writable for the moment, and stayed so.
-    pub(super) fn put_modes_back(&self, collection: &Collection, root: &Path) {
-        let Ok(opened) = self.store.opened_dirs(collection.pk) else {
-            return;
-        };
-        if opened.is_empty() {
-            return;
-        }
-        let Ok(fd) = open_root(root) else { return };
-        let mut all = true;
-        for (path, mode) in opened.iter().rev() {
-            if let Err(error) = lock_dir(fd.as_fd(), path.as_ref(), *mode) {
-                tracing::warn!(%error, "permissions of a folder were not put back");
-                all = false;
-            }
-        }
-        if all && let Err(error) = self.store.clear_opened_dirs(collection.pk) {
-            tracing::warn!(%error, "folders that were made writable for the moment");
-        }
     }
 }
 
-/// The owner answered for a collection whose folder is missing: it begins anew, empty. Whether it was missing.
-fn make_root(root: &Path) -> Result<bool, EngineError> {
-    match std::fs::create_dir(root) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(EngineError::io(root)(e)),
-    }
+/// Whether what is missing now is what the owner was asked about, and nothing else: a folder that went after the question
+/// was shown is none of its answer.
+fn is_what_was_asked(
+    places: &Places,
+    answers: &Answers,
+    collection: &Collection,
+    root: &Path,
+) -> Result<bool, EngineError> {
+    let state = match places.scan(collection, root, false) {
+        Ok(state) => state,
+        Err(open @ EngineError::Guard { .. }) => return Ok(answers.covers(&open)),
+        Err(error) => return Err(error),
+    };
+    state.rows.check()?;
+    let alarm = state.alarm().map(|a| EngineError::guard(collection, a));
+    let mut unseen = state.reports.iter().filter(|r| r.code == Unsynced::Unseen);
+    Ok(alarm.is_none_or(|open| answers.covers(&open)) && unseen.all(|r| answers.asked.contains(r)))
 }

@@ -1,33 +1,27 @@
 //! The commit: everything that one sync gives, signed by the terminal, moved by compare-and-set.
 
-use simsync_card::ids::Hash;
+use std::sync::Arc;
+
+use simsync_card::ids::{Hash, TerminalId};
+use simsync_card::sign::SecretKey;
 use simsync_protocol::api::{B64, NewKeyObject};
-use simsync_sync::node::RelPath;
 use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::keyobject::{KeyObject, Wrap};
 use simsync_vault::metadata::{AgreedDeletions, CollectionMeta, Metadata};
 use simsync_vault::restore::Restore;
 
+use super::EngineError;
+use super::cancel::KeyCell;
+use super::clock::now_ms;
 use super::merge::MergedTails;
 use super::options::SyncOptions;
-use super::upload::fresh_rng;
-use super::{Engine, EngineError, Session, now_ms};
-use crate::store::{Collection, CollectionPk, RowChange};
-
-/// One collection of a draft.
-pub struct DraftCollection {
-    /// Row number.
-    pub pk: CollectionPk,
-    /// Root of the vault that the rows stand for after the commit.
-    pub base: ObjectId,
-    /// Rows to write once the commit is taken.
-    pub rows: Vec<RowChange>,
-    /// Paths that are still to be applied.
-    pub pending: Vec<RelPath>,
-    /// Paths that the commit changes.
-    pub published: usize,
-}
+use super::progress::Progress;
+use super::random::fresh_rng;
+use super::session::Session;
+use super::upload::uncommitted_packs;
+use super::wire::Wire;
+use crate::store::{Collection, SentCollection, Store};
 
 /// A commit in the making.
 pub struct Draft {
@@ -39,8 +33,10 @@ pub struct Draft {
     closing: bool,
     restore: Option<(Restore, Hash)>,
     needed: bool,
-    /// What to write down afterwards.
-    pub collections: Vec<DraftCollection>,
+    /// What is true of collections once the commit is taken.
+    collections: Vec<SentCollection>,
+    /// Paths that the commit changes.
+    pub published: usize,
 }
 
 impl Draft {
@@ -63,6 +59,7 @@ impl Draft {
             closing: options.closing,
             restore: options.restore.clone(),
             collections: Vec::new(),
+            published: 0,
         };
         for (id, root) in draft.merged.roots.clone() {
             draft.set_root(id, root);
@@ -86,7 +83,7 @@ impl Draft {
     }
 
     /// Sets what a collection becomes.
-    pub fn set(&mut self, c: &Collection, root: ObjectId, what: DraftCollection) {
+    pub fn set(&mut self, c: &Collection, root: ObjectId, what: SentCollection) {
         if self.head_root(&c.id).unwrap_or(ObjectId::ZERO) != root {
             self.needed = true;
         }
@@ -131,7 +128,35 @@ impl Draft {
     }
 }
 
-impl Engine {
+/// Signs commits, and sends them.
+#[derive(Clone)]
+pub(super) struct Publishing {
+    store: Arc<Store>,
+    keys: KeyCell,
+    /// The terminal's key, unsealed.
+    key: Arc<SecretKey>,
+    wire: Wire,
+    progress: Arc<Progress>,
+}
+
+impl Publishing {
+    /// Signed by this terminal's key; what is sent is noted in this database before.
+    pub(super) fn new(
+        store: Arc<Store>,
+        keys: KeyCell,
+        key: Arc<SecretKey>,
+        wire: Wire,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            key,
+            wire,
+            progress,
+        }
+    }
+
     /// Signs the draft and sends it. A commit that the server took although its answer was lost is found by sending the
     /// very same commit again.
     pub fn commit(
@@ -140,7 +165,7 @@ impl Engine {
         draft: &mut Draft,
         key_object: Option<&(KeyObject, Vec<Wrap>)>,
     ) -> Result<Commit, EngineError> {
-        draft.packs = self.uncommitted_packs()?;
+        draft.packs = uncommitted_packs(&self.store)?;
         draft.packs.retain(|p| p.collection != CollectionId::OUTBOX);
         for p in &draft.merged.packs {
             if !draft.packs.iter().any(|q| q.id == p.id) {
@@ -188,7 +213,7 @@ impl Engine {
             packs_dropped: Vec::new(),
             list_number,
             list_hash,
-            terminal: self.terminal(),
+            terminal: TerminalId::of(&self.key.point()),
             session: session.statement.clone(),
             closing: draft.closing,
             tails_merged: tails,
@@ -203,11 +228,17 @@ impl Engine {
             })
         };
         self.progress.step("committing", 0);
+        let collections = std::mem::take(&mut draft.collections);
+        self.store.note_sent(&commit.hash(), &collections)?;
+        drop(collections);
         let _step = simsync_failpoint::step("daemon.commit.sent");
-        let answer = match self.net(session.conn.commit(commit.to_bytes(), new_list())) {
-            Err(EngineError::Server(e)) if e.is_transient() && e.code().is_none() => {
-                self.net(session.conn.commit(commit.to_bytes(), new_list()))?
-            }
+        let answer = match self
+            .wire
+            .net(session.conn.commit(commit.to_bytes(), new_list()))
+        {
+            Err(EngineError::Server(e)) if e.is_transient() && e.code().is_none() => self
+                .wire
+                .net(session.conn.commit(commit.to_bytes(), new_list()))?,
             other => other?,
         };
         tracing::debug!(sequence = answer.head.sequence, "committed");

@@ -4,28 +4,32 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use simsync_sync::adapter::{Opened, Place};
 use simsync_sync::dir::{Stat, open_beneath};
 use simsync_sync::node::RelPath;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::ids::{CollectionId, ObjectId};
 use simsync_vault::tree::chunk_id;
 
+use super::EngineError;
+use super::cancel::{Cancel, KeyCell};
 use super::content::Content;
-use super::scan::{Candidate, if_settled};
+use super::local::{Candidate, if_settled};
+use super::progress::Progress;
+use super::random::fresh_rng;
 use super::stack::leaving_nothing;
-use super::upload::{Uploader, fresh_rng};
-use super::{Engine, EngineError};
+use super::upload::Uploader;
 use crate::outstanding::{Report, Unsynced};
-use crate::store::{CollectionPk, Uploaded};
+use crate::store::{CollectionPk, Store, Uploaded};
 
 /// A file that was read.
 pub struct ReadFile {
-    /// Where.
+    /// Its path below the root of the collection.
     pub path: RelPath,
     /// What it holds.
     pub content: Content,
@@ -79,6 +83,22 @@ pub(super) fn open_for_reading(
     Ok((stat, std::fs::File::from(fd)))
 }
 
+/// Opens a file of a collection, and looks at it.
+pub(super) fn open_in(
+    place: &dyn Place,
+    path: &RelPath,
+) -> Result<(Stat, Box<dyn Opened>), Unread> {
+    let file = place.open_file(path)?;
+    let stat = file.stat()?;
+    Ok((stat, file))
+}
+
+/// Whether an open file is as it was: a write since would show.
+pub(super) fn is_still(file: &dyn Opened, then: &Stat) -> bool {
+    let now = file.stat();
+    now.is_ok_and(|now| then.same_content(&now) && then.ctime == now.ctime)
+}
+
 /// What came of reading.
 #[derive(Default)]
 pub struct Reading {
@@ -92,40 +112,64 @@ pub struct Reading {
 const JOURNAL_BATCH: usize = 256;
 
 struct Shared<'a> {
-    engine: &'a Engine,
-    uploader: Option<&'a Uploader<'a>>,
+    room: &'a Files,
+    uploader: Option<&'a Uploader>,
     chunker: &'a Chunker,
     collection: CollectionId,
     pk: CollectionPk,
-    root: BorrowedFd<'a>,
+    place: &'a dyn Place,
     candidates: &'a [Candidate],
     journal: HashMap<RelPath, Uploaded>,
     next: AtomicUsize,
     sealed: Mutex<HashSet<ObjectId>>,
 }
 
-impl Engine {
+/// Reads files of this disk.
+#[derive(Clone)]
+pub(super) struct Files {
+    store: Arc<Store>,
+    keys: KeyCell,
+    cancel: Cancel,
+    progress: Arc<Progress>,
+}
+
+impl Files {
+    /// Their chunks are named with these keys, and what was sent is noted in this database.
+    pub(super) fn new(
+        store: Arc<Store>,
+        keys: KeyCell,
+        cancel: Cancel,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            cancel,
+            progress,
+        }
+    }
+
     /// Reads all candidates on all cores. With an uploader, chunks that the vault lacks are sealed and sent; without, they
     /// are hashed only.
-    pub fn read_files(
+    pub(super) fn read(
         &self,
         collection: (CollectionPk, CollectionId),
-        root: BorrowedFd<'_>,
+        place: &dyn Place,
         candidates: &[Candidate],
         chunker: &Chunker,
-        uploader: Option<&Uploader<'_>>,
+        uploader: Option<&Uploader>,
     ) -> Result<Reading, EngineError> {
         if candidates.is_empty() {
             return Ok(Reading::default());
         }
         self.progress.step("reading", candidates.len());
         let shared = Shared {
-            engine: self,
+            room: self,
             uploader,
             chunker,
             collection: collection.1,
             pk: collection.0,
-            root,
+            place,
             candidates,
             journal: self.store.uploaded(collection.0)?,
             next: AtomicUsize::new(0),
@@ -173,7 +217,7 @@ impl Shared<'_> {
             .candidates
             .get(self.next.fetch_add(1, Ordering::Relaxed))
         {
-            self.engine.cancel.check()?;
+            self.room.cancel.check()?;
             match self.read_one(candidate, &mut rng)? {
                 Ok(file) => {
                     if self.uploader.is_some() {
@@ -190,14 +234,14 @@ impl Shared<'_> {
                 }
                 Err(why) => out.left.extend(why.report(&candidate.path)),
             }
-            self.engine.progress.file();
+            self.room.progress.file();
         }
         Ok(())
     }
 
     fn write_journal(&self, entries: &mut Vec<(RelPath, Uploaded)>) -> Result<(), EngineError> {
         if !entries.is_empty() {
-            self.engine.store.add_uploaded(self.pk, entries)?;
+            self.room.store.add_uploaded(self.pk, entries)?;
             entries.clear();
         }
         Ok(())
@@ -212,7 +256,7 @@ impl Shared<'_> {
         if let Some(known) = self.journalled(c)? {
             return Ok(Ok(known));
         }
-        let (found, mut file) = match open_for_reading(self.root, &c.path) {
+        let (found, mut file) = match open_in(self.place, &c.path) {
             Ok(opened) => opened,
             Err(why) => return Ok(Err(why)),
         };
@@ -230,18 +274,18 @@ impl Shared<'_> {
             }
             data.len() as u64
         } else {
-            match self.read_large(&mut file, &mut chunks, rng)? {
+            match self.read_large(&mut *file, &mut chunks, rng)? {
                 Ok(size) => size,
                 Err(why) => return Ok(Err(why)),
             }
         };
-        if size != found.size || !found.is_still(&file) {
+        if size != found.size || !is_still(&*file, &found) {
             return Ok(Err(Unread::Changing));
         }
         Ok(Ok(ReadFile {
             path: c.path.clone(),
             content: Content {
-                chunks,
+                chunks: chunks.into(),
                 size,
                 mtime: before.mtime,
             },
@@ -258,8 +302,8 @@ impl Shared<'_> {
         if (a.size, a.mtime, a.ctime, a.ino) != (b.size, b.mtime, b.ctime, b.ino) {
             return Ok(None);
         }
-        for chunk in &u.content.chunks {
-            if !self.engine.store.has_proven(&self.collection, chunk)? {
+        for chunk in u.content.chunks.iter() {
+            if !self.room.store.has_proven(&self.collection, chunk)? {
                 return Ok(None);
             }
         }
@@ -272,7 +316,7 @@ impl Shared<'_> {
 
     fn read_large(
         &self,
-        file: &mut std::fs::File,
+        file: &mut dyn Opened,
         chunks: &mut Vec<ObjectId>,
         rng: &mut StdRng,
     ) -> Result<Result<u64, Unread>, EngineError> {
@@ -280,10 +324,10 @@ impl Shared<'_> {
         let mut buffer: Vec<u8> = Vec::with_capacity(2 * max);
         let (mut size, mut eof) = (0u64, false);
         loop {
-            self.engine.cancel.check()?;
+            self.room.cancel.check()?;
             while !eof && buffer.len() < max {
                 let want = (2 * max - buffer.len()) as u64;
-                match file.by_ref().take(want).read_to_end(&mut buffer) {
+                match Read::take(&mut *file, want).read_to_end(&mut buffer) {
                     Ok(0) => eof = true,
                     Ok(_) => {}
                     Err(e) => return Ok(Err(Unread::of(&e))),
@@ -300,7 +344,7 @@ impl Shared<'_> {
     }
 
     fn take_chunk(&self, data: &[u8], rng: &mut StdRng) -> Result<ObjectId, EngineError> {
-        let id = self.engine.keys.with(|k| chunk_id(k, data))?;
+        let id = self.room.keys.with(|k| chunk_id(k, data))?;
         let Some(uploader) = self.uploader else {
             return Ok(id);
         };
@@ -310,8 +354,7 @@ impl Shared<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id);
         if first {
-            self.engine
-                .upload_chunk(self.collection, id, data, uploader, rng)?;
+            uploader.chunk(self.collection, id, data, rng)?;
         }
         Ok(id)
     }

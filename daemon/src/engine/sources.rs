@@ -11,11 +11,12 @@ use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::chunk_id;
 use zeroize::Zeroizing;
 
+use super::EngineError;
+use super::cancel::KeyCell;
 use super::content::Content;
 use super::objects::Objects;
 use super::on_disk::OnDisk;
 use super::read::open_for_reading;
-use super::{Engine, EngineError};
 
 /// The first bytes of a chunk's ID: enough to find it, and what is found is checked.
 pub(super) type Prefix = [u8; 8];
@@ -26,8 +27,11 @@ pub(super) fn prefix(id: &ObjectId) -> Prefix {
     out
 }
 
+/// Bytes that are fetched from the server rather than looked for among all files of a collection.
+const LITTLE: u64 = 4 << 20;
+
 struct Source<'a> {
-    path: &'a RelPath,
+    path: RelPath,
     content: &'a Content,
     stat: Stat,
     /// Where each chunk begins, in bytes, and where the last one ends; empty if that is not known.
@@ -36,7 +40,7 @@ struct Source<'a> {
 
 /// Files on disk that hold what is needed.
 pub(super) struct Sources<'a> {
-    engine: &'a Engine,
+    keys: KeyCell,
     files: Vec<Source<'a>>,
     /// Where a chunk is: file, and number of the chunk in it.
     chunks: HashMap<Prefix, (usize, usize)>,
@@ -47,46 +51,80 @@ pub(super) struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Looks for these chunks in what is on disk.
-    pub(super) fn new(engine: &'a Engine, disk: &OnDisk<'a>, needed: &HashSet<Prefix>) -> Self {
+    ///
+    /// Where less than [`LITTLE`] is needed, `bytes`, only those files are looked into whose rows are at hand: that is quicker
+    /// than to look through all rows of a collection.
+    pub(super) fn new(
+        keys: KeyCell,
+        disk: &OnDisk<'a>,
+        needed: &HashSet<Prefix>,
+        bytes: u64,
+    ) -> Result<Self, EngineError> {
         let mut out = Self {
-            engine,
+            keys,
             files: Vec::new(),
             chunks: HashMap::new(),
             open: None,
             moved: HashMap::new(),
         };
         if needed.is_empty() {
-            return out;
+            return Ok(out);
         }
-        let changed = disk
-            .changes
-            .iter()
-            .filter_map(|(p, n)| Some((p, n.as_ref()?)));
-        let rows = disk.rows.iter().map(|(p, r)| (p, &r.node));
-        let unchanged = rows.filter(|(p, _)| !disk.changes.contains_key(*p));
-        for (path, node) in unchanged.chain(changed) {
-            let (Node::File { content, .. }, Some(stat)) = (node, disk.stat(path)) else {
-                continue;
-            };
-            let file = out.files.len();
-            let mut useful = false;
-            for (i, id) in content.chunks.iter().enumerate() {
-                let key = prefix(id);
-                if needed.contains(&key) {
-                    out.chunks.entry(key).or_insert((file, i));
-                    useful = true;
-                }
-            }
-            if useful {
-                out.files.push(Source {
-                    path,
-                    content,
-                    stat: *stat,
-                    offsets: None,
-                });
+        let (at_hand, is_all) = disk.rows.at_hand();
+        let others = if is_all || bytes < LITTLE {
+            Vec::new()
+        } else {
+            let is_wanted = |id: &ObjectId| needed.contains(&prefix(id));
+            disk.rows.others_with(&|row| match &row.node {
+                Node::File { content, .. } => content.chunks.iter().any(is_wanted),
+                Node::Dir { .. } | Node::Symlink { .. } => false,
+            })?
+        };
+        for (path, row) in at_hand {
+            if !disk.changes.contains_key(path) {
+                out.add(path, &row.node, &row.stat, needed);
             }
         }
-        out
+        for path in &others {
+            if let (false, Some(row)) = (disk.changes.contains_key(path), disk.rows.get(path)) {
+                out.add(path, &row.node, &row.stat, needed);
+            }
+        }
+        for (path, node) in disk.changes {
+            if let (Some(node), Some(stat)) = (node, disk.stat(path)) {
+                out.add(path, node, stat, needed);
+            }
+        }
+        Ok(out)
+    }
+
+    fn add(
+        &mut self,
+        path: &RelPath,
+        node: &'a Node<Content>,
+        stat: &Stat,
+        needed: &HashSet<Prefix>,
+    ) {
+        let Node::File { content, .. } = node else {
+            return;
+        };
+        let file = self.files.len();
+        let mut useful = false;
+        for (i, id) in content.chunks.iter().enumerate() {
+            let key = prefix(id);
+            if needed.contains(&key) {
+                self.chunks.entry(key).or_insert((file, i));
+                useful = true;
+            }
+        }
+        if useful {
+            self.files.push(Source {
+                path: path.clone(),
+                content,
+                stat: *stat,
+                offsets: None,
+            });
+        }
     }
 
     /// A file was moved by us: it is read where it is now.
@@ -112,7 +150,7 @@ impl<'a> Sources<'a> {
         };
         let found = self.read(root, file, index, objects);
         let same = match &found {
-            Some(data) => self.engine.keys.with(|k| chunk_id(k, data))? == *id,
+            Some(data) => self.keys.with(|k| chunk_id(k, data))? == *id,
             None => false,
         };
         if !same {
@@ -134,9 +172,9 @@ impl<'a> Sources<'a> {
         });
         let (start, end) = (*offsets.get(index)?, *offsets.get(index + 1)?);
         if self.open.as_ref().is_none_or(|(i, _)| *i != file) {
-            let (path, expected) = match self.moved.get(source.path) {
+            let (path, expected) = match self.moved.get(&source.path) {
                 Some((to, stat)) => (to, stat),
-                None => (source.path, &source.stat),
+                None => (&source.path, &source.stat),
             };
             let (stat, opened) = open_for_reading(root, path).ok()?;
             if !stat.same_content(expected) || stat.size != source.content.size {
@@ -159,7 +197,7 @@ fn offsets(content: &Content, len: &dyn Fn(&ObjectId) -> Option<u64>) -> Option<
     let mut out = Vec::with_capacity(content.chunks.len() + 1);
     let mut at = 0u64;
     out.push(at);
-    for id in &content.chunks {
+    for id in content.chunks.iter() {
         at = at.checked_add(len(id)?)?;
         out.push(at);
     }

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyError, KeyRing, VaultKey};
+use simsync_vault::seal::ForgetsPlaintext;
 
 /// More of the stack than any work with keys takes, in bytes; an eighth of what a thread has.
 const STACK: usize = 256 * 1024;
@@ -19,6 +20,7 @@ pub fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
 /// In a frame of its own, below the caller's.
 #[inline(never)]
 fn below<T>(work: impl FnOnce() -> T) -> T {
+    let _forgets = ForgetsPlaintext::hold();
     work()
 }
 

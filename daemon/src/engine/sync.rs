@@ -1,48 +1,85 @@
 //! One sync: take what others wrote, give what was written here, in one commit.
 
+use std::sync::Arc;
+
 use simsync_protocol::problem::Code as ServerCode;
 use simsync_vault::chunker::Chunker;
 use simsync_vault::commit::Commit;
 use simsync_vault::ids::{CollectionId, ObjectId};
-use simsync_vault::metadata::Metadata;
 use simsync_vault::seal::ForgetsPlaintext;
 
+use super::EngineError;
+use super::cancel::KeyCell;
+use super::chain::Chain;
+use super::clock::now_ms;
+use super::conflicts::end_conflicts;
+use super::fetch::Packs;
+use super::heal::Healing;
+use super::merge::Merging;
+use super::names::Names;
 use super::options::{Review, SyncOptions, SyncReport};
+use super::places::Places;
 use super::planned::{Planned, review_entries};
-use super::planning::Round;
-use super::publish::Draft;
-use super::upload::Uploader;
-use super::{Engine, EngineError, Session, now_ms};
+use super::planning::Planning;
+use super::publish::{Draft, Publishing};
+use super::pull::pull_commits;
+use super::read::Files;
+use super::rebase::Rebasing;
+use super::round::Round;
+use super::session::Session;
+use super::taking::Taking;
+use super::upload::Sending;
+use super::uploading::upload;
+use super::wire::Wire;
 use crate::outstanding::{Producer, Report, Unsynced};
-use crate::store::Collection;
+use crate::store::{Collection, Store};
 
 /// Tries to commit before giving up to those who are faster.
 const ATTEMPTS: usize = 8;
 
-impl Engine {
+/// Syncs all collections that are synced here, in one commit.
+pub(super) struct Syncing {
+    pub(super) store: Arc<Store>,
+    pub(super) keys: KeyCell,
+    pub(super) wire: Wire,
+    pub(super) chain: Chain,
+    pub(super) names: Names,
+    pub(super) places: Places,
+    pub(super) packs: Packs,
+    pub(super) files: Files,
+    pub(super) sending: Sending,
+    pub(super) rebasing: Rebasing,
+    pub(super) merging: Merging,
+    pub(super) planning: Planning,
+    pub(super) taking: Taking,
+    pub(super) healing: Healing,
+    pub(super) publishing: Publishing,
+}
+
+impl Syncing {
     /// Syncs all registered collections.
-    pub fn sync(
+    pub(super) fn sync(
         &self,
         session: &Session,
-        mut options: SyncOptions,
+        options: SyncOptions,
         review: Option<Review<'_>>,
     ) -> Result<SyncReport, EngineError> {
-        let _forgets = ForgetsPlaintext;
+        let _forgets = ForgetsPlaintext::hold();
         let mut report = SyncReport::default();
         for _ in 0..ATTEMPTS {
-            let tails = match options.tails.take() {
-                Some(tails) => tails,
-                None => self.pull_commits(session)?,
-            };
-            self.fetch_wanted(session)?;
-            self.rebase_on_merged_tails(session)?;
+            let tails = pull_commits(&self.chain, &self.wire, session)?;
+            self.settle_sent()?;
+            self.packs.fetch_wanted(session)?;
+            self.rebasing.rebase_on_merged_tails(session)?;
             let head = self.store.newest_commit()?;
-            let metadata = self.read_metadata(head.as_ref())?;
+            let metadata = self.names.believed(head.as_ref())?;
             let chunker = self
                 .keys
                 .with(|k| Chunker::new(k.chunker_key(), metadata.chunker))?;
-            let uploader = Uploader::new(self, session);
-            let merged = self.merge_tails(session, &tails, head.as_ref(), &chunker, &uploader)?;
+            let uploader = self.sending.uploader(session);
+            let merged =
+                self.merging
+                    .merge_tails(session, &tails, head.as_ref(), &chunker, &uploader)?;
             let round = Round {
                 session,
                 chunker: &chunker,
@@ -63,11 +100,13 @@ impl Engine {
                     p.postpone_taking();
                 }
                 p.postpone_unseen();
-                let uploaded = self.upload(&round, p);
+                let uploaded = upload(&self.store, &self.files, &round, p);
                 if self.of_one_collection(&p.collection, uploaded)?.is_none() {
                     continue;
                 }
-                let done = self.take_and_give(&round, p, &mut draft, &mut report);
+                let done = self
+                    .taking
+                    .take_and_give(&round, p, &mut draft, &mut report);
                 if self.of_one_collection(&p.collection, done)?.is_none() {
                     continue;
                 }
@@ -75,7 +114,9 @@ impl Engine {
                 if p.collection.whole {
                     continue;
                 }
-                let looked = self.make_whole(&round, &p.collection, &p.remote_root);
+                let looked = self
+                    .healing
+                    .make_whole(&round, &p.collection, &p.remote_root);
                 if let Some(w) = self.of_one_collection(&p.collection, looked)? {
                     if w.given > 0 {
                         draft.need();
@@ -85,7 +126,10 @@ impl Engine {
             }
             uploader.finish()?;
             if draft.is_needed() {
-                match self.commit(session, &mut draft, options.key_object.as_ref()) {
+                match self
+                    .publishing
+                    .commit(session, &mut draft, options.key_object.as_ref())
+                {
                     Ok(commit) => self.committed(&commit, &draft, &mut report)?,
                     Err(e) => {
                         self.prepare_retry(e, &draft)?;
@@ -101,9 +145,9 @@ impl Engine {
                 for producer in [Producer::Collection, Producer::Tail] {
                     self.store.report(producer, pk, &[], now_ms())?;
                 }
-                self.end_conflicts(pk)?;
+                end_conflicts(&self.store, pk)?;
             }
-            self.config.pack_cache.clear();
+            self.packs.clear();
             report.outstanding = self.store.outstanding_summary()?;
             return Ok(report);
         }
@@ -125,7 +169,7 @@ impl Engine {
             let root = merged.get(&c.id).copied();
             let root = root.or_else(|| head.and_then(|h| h.root(&c.id)));
             let root = root.unwrap_or(ObjectId::ZERO);
-            let plan = self.plan_collection(round, c.clone(), root);
+            let plan = self.planning.plan_collection(round, c.clone(), root);
             planned.extend(self.of_one_collection(&c, plan)?);
         }
         Ok(planned)
@@ -170,19 +214,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn read_metadata(&self, head: Option<&Commit>) -> Result<Metadata, EngineError> {
-        match head {
-            Some(head) => self.believed_metadata(head),
-            None => Ok(Metadata::new()),
-        }
-    }
-
-    pub(super) fn open_metadata(&self, commit: &Commit) -> Result<Metadata, EngineError> {
-        Ok(self
-            .keys
-            .with(|k| Metadata::open(k, &commit.body.metadata))??)
-    }
-
     /// After the server took the commit: this terminal's rows and packs say so.
     fn committed(
         &self,
@@ -190,15 +221,27 @@ impl Engine {
         draft: &Draft,
         report: &mut SyncReport,
     ) -> Result<(), EngineError> {
-        self.keep_commit(commit)?;
+        self.chain.keep_commit(commit)?;
         self.store
             .set_pack_state(&draft.pack_ids(), crate::store::PackState::Indexed)?;
-        for c in &draft.collections {
-            self.store.synced(c.pk, &c.base, &c.rows, &c.pending)?;
-            self.store.set_applying(c.pk, None)?;
-            report.published += c.published;
-        }
-        self.store.clear_uploaded()?;
+        self.settle_sent()?;
+        report.published += draft.published;
+        report.tails += commit.body.tails_merged.len();
+        report.commit = Some(commit.body.sequence);
+        Ok(())
+    }
+
+    /// If the chain has the commit that this terminal sent last, its rows say so from now on: an answer that was not heard changes
+    /// nothing.
+    fn settle_sent(&self) -> Result<(), EngineError> {
+        let Some(hash) = self.store.sent()? else {
+            return Ok(());
+        };
+        let Some(commit) = self.store.commit_of(&hash)? else {
+            return Ok(());
+        };
+        self.places.rows_change(&self.store.sent_paths()?)?;
+        self.store.settle_sent()?;
         let session = &commit.body.session;
         if commit.body.closing {
             self.store.close_sessions(&session.card, session.n)?;
@@ -206,8 +249,6 @@ impl Engine {
             // Everything of earlier sessions is in this commit; their tails are named in it.
             self.store.close_sessions(&session.card, session.n - 1)?;
         }
-        report.tails += commit.body.tails_merged.len();
-        report.commit = Some(commit.body.sequence);
         Ok(())
     }
 }

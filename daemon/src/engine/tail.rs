@@ -1,78 +1,59 @@
 //! The tail: what no commit holds when the card is pulled, sealed to a key that only the card's next session can open.
 
-use std::collections::{BTreeSet, HashMap};
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
 
-use rand::rngs::StdRng;
-use rand_core::Rng;
-use simsync_sync::dir::Stat;
-use simsync_sync::node::{Node, RelPath};
-use simsync_vault::commit::{PackRef, SessionRef};
-use simsync_vault::ids::{CollectionId, PackId};
-use simsync_vault::item::{
-    Change, Content as ItemContent, ITEM_VERSION, Item, ItemContext, PART, item_hash,
-};
-use simsync_vault::keyobject::KeyObject;
+use simsync_card::sign::SecretKey;
+use simsync_vault::commit::SessionRef;
 use simsync_vault::seal::ForgetsPlaintext;
+use simsync_vault::statement::SessionStatement;
 use simsync_vault::tail::{TAIL_VERSION, Tail, TailBody};
-use simsync_vault::tree::{Entry, FileEntry};
 
-use super::content::Content;
-use super::leaves::{entry_of, leaf_of};
-use super::read::{Unread, open_for_reading};
-use super::scan::{Candidate, LocalState, SETTLING, is_settled};
-use super::upload::fresh_rng;
-use super::written::{has_stat, is_written};
-use super::{Engine, EngineError, now_ms};
+use super::EngineError;
+use super::clock::now_ms;
+use super::places::Places;
+use super::sealing::{Builder, TailReport};
 use crate::outstanding::{Producer, Report, Unsynced};
-use crate::store::{Collection, TailItem, Uploaded};
+use crate::store::{OwnSession, Store};
 
-/// No item is begun after this time; what is not in the tail by then waits for the next session.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What became of a removal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TailReport {
-    /// Items sealed.
-    pub items: usize,
-    /// Of these, contents that were uploaded already and only had to be named.
-    pub referenced: usize,
-    /// Changes that wait for the next session on this terminal: time or room of the tail was over, or the file was being
-    /// written.
-    pub left: usize,
-    /// Sealed bytes.
-    pub bytes: u64,
+/// Makes tails.
+pub(super) struct Tails {
+    store: Arc<Store>,
+    places: Places,
+    /// The terminal's key, unsealed.
+    key: Arc<SecretKey>,
+    /// Size at which a pack of items is closed, in bytes.
+    pack_target: usize,
+    /// Most items of a tail.
+    items_max: usize,
 }
 
-struct Builder<'a> {
-    engine: &'a Engine,
-    outbox: &'a Path,
-    object: &'a KeyObject,
-    session: SessionRef,
-    deadline: Instant,
-    rng: StdRng,
-    pack: Vec<u8>,
-    packs: Vec<PackRef>,
-    referenced: Vec<PackRef>,
-    hashes: Vec<simsync_card::ids::Hash>,
-    kept: Vec<TailItem>,
-    report: TailReport,
-    /// Of the collection at hand: what waits for the next session.
-    left: Vec<Report>,
-}
+impl Tails {
+    /// Of what differs at these places, signed by this key: of no more than `items_max` items, in packs of `pack_target` bytes.
+    pub(super) fn new(
+        store: Arc<Store>,
+        places: Places,
+        key: Arc<SecretKey>,
+        pack_target: usize,
+        items_max: usize,
+    ) -> Self {
+        Self {
+            store,
+            places,
+            key,
+            pack_target,
+            items_max,
+        }
+    }
 
-impl Engine {
     /// Seals what no commit holds, without any secret of the vault, and signs the tail. The sealed packs rest in
     /// `outbox` until they are delivered.
-    pub fn make_tail(
+    pub(super) fn make_tail(
         &self,
-        statement: &simsync_vault::statement::SessionStatement,
+        statement: &SessionStatement,
         outbox: &Path,
     ) -> Result<TailReport, EngineError> {
-        let _forgets = ForgetsPlaintext;
+        let _forgets = ForgetsPlaintext::hold();
         let session = SessionRef {
             card: statement.card,
             n: statement.n,
@@ -84,31 +65,18 @@ impl Engine {
             .own_sessions()?
             .iter()
             .filter(|s| s.tail.is_some() && s.session() != session)
-            .map(crate::store::OwnSession::session)
+            .map(OwnSession::session)
             .collect();
         let mut earlier = Vec::new();
         for session in &replaces {
             earlier.extend(self.store.tail_items(session)?);
         }
-        let mut b = Builder {
-            engine: self,
-            outbox,
-            object,
-            session,
-            deadline: Instant::now() + DEADLINE,
-            rng: fresh_rng(),
-            pack: Vec::new(),
-            packs: Vec::new(),
-            referenced: Vec::new(),
-            hashes: Vec::new(),
-            kept: Vec::new(),
-            report: TailReport::default(),
-            left: Vec::new(),
-        };
+        let (store, pack_target) = (&self.store, self.pack_target);
+        let mut b = Builder::new(store, outbox, object, session, pack_target, self.items_max);
         for c in self.store.collections()? {
             let Some(root) = &c.root else { continue };
-            self.put_modes_back(&c, root);
-            match self.scan(&c, root, false) {
+            self.places.put_modes_back(&c, root);
+            match self.places.scan(&c, root, false) {
                 // An alarm here is no reason to lose the rest, and deletions en masse are not sent on.
                 Ok(mut local) => {
                     let reports = std::mem::take(&mut local.reports);
@@ -129,364 +97,20 @@ impl Engine {
                 }
             }
         }
-        b.flush()?;
-        let mut packs = b.packs;
-        packs.extend(b.referenced);
+        let built = b.finish()?;
         let body = TailBody {
             version: TAIL_VERSION,
             vault: object.body.vault,
             epoch: object.body.epoch,
             session: statement.clone(),
             parent: self.store.witness()?.head,
-            items: b.hashes,
-            packs,
+            items: built.hashes,
+            packs: built.packs,
             replaces,
         };
         let tail = Tail::sign(body, &self.key);
-        self.store.add_tail_items(&session, &b.kept)?;
+        self.store.add_tail_items(&session, &built.kept)?;
         self.store.set_tail(&session, &tail.to_bytes())?;
-        Ok(b.report)
-    }
-}
-
-pub(super) fn pack_file(outbox: &Path, id: &PackId) -> PathBuf {
-    outbox.join(id.to_string())
-}
-
-impl Builder<'_> {
-    /// Whether so many more items may be begun: whoever opens a tail takes no more than a limit.
-    fn has_room(&self, items: usize) -> bool {
-        Instant::now() <= self.deadline
-            && self.hashes.len().saturating_add(items) <= self.engine.config.tail_items
-    }
-
-    fn collection(
-        &mut self,
-        c: &Collection,
-        local: &LocalState,
-        earlier: &[TailItem],
-    ) -> Result<(), EngineError> {
-        let alarm = local.alarm();
-        let journal = self.engine.store.uploaded(c.pk)?;
-        // Where writing what the vault has was interrupted, that is no change of a person's.
-        let written = self.engine.being_written(c)?;
-        if let Some(alarm) = alarm {
-            self.report.left += local.gone.len();
-            let question = EngineError::guard(c, alarm);
-            let code = question
-                .of_one_collection()
-                .unwrap_or(Unsynced::CollectionFailed);
-            let report = Report::whole(code, question.to_string());
-            self.engine
-                .store
-                .report(Producer::Collection, c.pk, &[report], now_ms())?;
-        } else {
-            for path in &local.gone {
-                if matches!(written.get(path), Some(None)) {
-                    continue;
-                }
-                self.item_if_room(c, local, path, None, Change::Delete)?;
-            }
-        }
-        // What an earlier tail made and is gone again: whoever merged that one has it still.
-        let made = earlier
-            .iter()
-            .filter(|i| i.collection == c.pk && i.stat.is_some())
-            .map(|i| &i.path);
-        let made: BTreeSet<&RelPath> = local.absent(made).into_iter().collect();
-        for path in made {
-            self.item_if_room(c, local, path, None, Change::Delete)?;
-        }
-        for (path, node, stat) in &local.nodes {
-            let change = match node {
-                Node::Dir { mode } => Change::Directory(*mode),
-                Node::Symlink { target } => Change::Symlink(target.clone()),
-                Node::File { .. } => continue,
-            };
-            let ours = matches!(written.get(path), Some(Some(w)) if is_written(w, node));
-            if !ours && local.rows.get(path).map(|r| &r.node) != Some(node) {
-                self.item_if_room(c, local, path, Some(*stat), change)?;
-            }
-        }
-        for candidate in &local.candidates {
-            if matches!(written.get(&candidate.path), Some(Some(w)) if has_stat(w, &candidate.stat))
-            {
-                continue;
-            }
-            if !self.file(c, local, candidate, &journal)? {
-                self.leave(&candidate.path);
-            }
-        }
-        let left = std::mem::take(&mut self.left);
-        self.engine
-            .store
-            .report(Producer::Tail, c.pk, &left, now_ms())?;
-        Ok(())
-    }
-
-    /// It waits for the next session on this terminal.
-    fn leave(&mut self, path: &RelPath) {
-        self.report.left += 1;
-        self.left.push(Report::path(Unsynced::NotSealed, path, ""));
-    }
-
-    /// Whether it can travel now.
-    fn file(
-        &mut self,
-        c: &Collection,
-        local: &LocalState,
-        candidate: &Candidate,
-        journal: &HashMap<RelPath, Uploaded>,
-    ) -> Result<bool, EngineError> {
-        let (path, stat) = (&candidate.path, candidate.stat);
-        if !self.has_room(1) {
-            return Ok(false);
-        }
-        if let Some(u) = journal.get(path)
-            && u.stat.same_content(&stat)
-            && u.stat.ctime == stat.ctime
-            && self.reference(&c.id, &u.content)?
-        {
-            self.report.referenced += 1;
-            let entry = entry(&u.content, stat.mode);
-            let content = ItemContent::Chunks(u.content.chunks.clone());
-            self.item(c, local, path, Some(stat), Change::File { entry, content })?;
-            return Ok(true);
-        }
-        let Ok((stat, mut file)) = self.open_at_rest(local, path) else {
-            return Ok(false);
-        };
-        if stat.size > PART as u64 {
-            return self.large(c, local, (path, stat), file);
-        }
-        // All at once: what a growing vector leaves behind is not overwritten.
-        let mut data = Vec::with_capacity(usize::try_from(stat.size).unwrap_or(0) + 1);
-        let limit = PART as u64 + 1;
-        if file.by_ref().take(limit).read_to_end(&mut data).is_err()
-            || data.len() as u64 != stat.size
-            || !stat.is_still(&file)
-        {
-            // What is sealed is one state of the file: its size, its time and its content belong together.
-            return Ok(false);
-        }
-        let content = Content {
-            chunks: Vec::new(),
-            size: data.len() as u64,
-            mtime: stat.mtime,
-        };
-        let entry = entry(&content, stat.mode);
-        let content = ItemContent::Inline(data);
-        self.item(c, local, path, Some(stat), Change::File { entry, content })?;
-        Ok(true)
-    }
-
-    /// Opens a file and looks at it. Where it was written this very moment, it is looked at once more a moment later: a write
-    /// within the same tick of the file system's clock would not show.
-    fn open_at_rest(
-        &self,
-        local: &LocalState,
-        path: &RelPath,
-    ) -> Result<(Stat, std::fs::File), Unread> {
-        let (stat, file) = open_for_reading(local.root.as_fd(), path)?;
-        if is_settled(&stat) {
-            return Ok((stat, file));
-        }
-        std::thread::sleep(simsync_failpoint::settling(SETTLING));
-        let stat = Stat::of_fd(file.as_fd())?;
-        if is_settled(&stat) {
-            Ok((stat, file))
-        } else {
-            Err(Unread::Changing)
-        }
-    }
-
-    /// A file too large for one item: its bytes travel in items of their own. All of them or none.
-    fn large(
-        &mut self,
-        c: &Collection,
-        local: &LocalState,
-        (path, stat): (&RelPath, Stat),
-        mut file: std::fs::File,
-    ) -> Result<bool, EngineError> {
-        let parts = u32::try_from(stat.size.div_ceil(PART as u64)).unwrap_or(u32::MAX);
-        if !self.has_room(1 + parts as usize) {
-            return Ok(false);
-        }
-        self.flush()?;
-        let before = (self.hashes.len(), self.packs.len(), self.kept.len());
-        let report = self.report.clone();
-        let content = Content {
-            chunks: Vec::new(),
-            size: stat.size,
-            mtime: stat.mtime,
-        };
-        let entry = entry(&content, stat.mode);
-        let content = ItemContent::Parts(parts);
-        self.item(c, local, path, Some(stat), Change::File { entry, content })?;
-        let mut left = stat.size;
-        while left > 0 && Instant::now() <= self.deadline {
-            let want = left.min(PART as u64);
-            let mut data = Vec::with_capacity(PART.min(usize::try_from(want).unwrap_or(PART)) + 1);
-            let read = file.by_ref().take(want).read_to_end(&mut data);
-            if read.is_err() || data.len() as u64 != want {
-                break;
-            }
-            left -= want;
-            self.seal(c, path, None, Change::Part(data))?;
-        }
-        if left == 0 && stat.is_still(&file) {
-            return Ok(true);
-        }
-        self.pack.clear();
-        self.hashes.truncate(before.0);
-        for p in self.packs.drain(before.1..) {
-            // Sealed bytes that no tail names: one that stays takes room and tells nothing.
-            let _ = std::fs::remove_file(pack_file(self.outbox, &p.id));
-        }
-        self.kept.truncate(before.2);
-        self.report = report;
-        Ok(false)
-    }
-
-    /// Whether all chunks are at the server; notes the packs that hold them and no commit names.
-    fn reference(
-        &mut self,
-        collection: &CollectionId,
-        content: &Content,
-    ) -> Result<bool, EngineError> {
-        let mut packs = Vec::new();
-        let uncommitted = self.engine.uncommitted_packs()?;
-        for id in &content.chunks {
-            match self.engine.store.object(collection, id)? {
-                Some(at) => packs.push(at.pack.reference),
-                None => return Ok(false),
-            }
-        }
-        for p in packs {
-            if uncommitted.contains(&p) && !self.referenced.contains(&p) {
-                self.referenced.push(p);
-            }
-        }
-        Ok(true)
-    }
-
-    /// A deletion, a directory or a link: left for the next session where there is no room.
-    fn item_if_room(
-        &mut self,
-        c: &Collection,
-        local: &LocalState,
-        path: &RelPath,
-        stat: Option<Stat>,
-        change: Change,
-    ) -> Result<(), EngineError> {
-        if self.has_room(1) {
-            return self.item(c, local, path, stat, change);
-        }
-        self.leave(path);
-        Ok(())
-    }
-
-    fn item(
-        &mut self,
-        c: &Collection,
-        local: &LocalState,
-        path: &RelPath,
-        stat: Option<Stat>,
-        change: Change,
-    ) -> Result<(), EngineError> {
-        let base = local.rows.get(path).map(|r| entry_of(&r.node));
-        self.seal(c, path, base, change)?;
-        self.kept.push(TailItem {
-            collection: c.pk,
-            path: path.clone(),
-            stat,
-        });
-        self.report.items += 1;
-        Ok(())
-    }
-
-    /// Puts one item into the pack.
-    fn seal(
-        &mut self,
-        c: &Collection,
-        path: &RelPath,
-        base: Option<Entry>,
-        change: Change,
-    ) -> Result<(), EngineError> {
-        let item = Item {
-            version: ITEM_VERSION,
-            collection: c.id,
-            path: path.as_bytes().to_vec(),
-            base,
-            change,
-        };
-        let context = ItemContext {
-            vault: self.object.body.vault,
-            epoch: self.object.body.epoch,
-            card: self.session.card,
-            n: self.session.n,
-            index: u32::try_from(self.hashes.len()).unwrap_or(u32::MAX),
-        };
-        let sealed = item.seal(&self.object.body.outbox_key, &context, &mut self.rng)?;
-        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        self.hashes.push(item_hash(&sealed));
-        self.pack.extend_from_slice(&length.to_be_bytes());
-        self.pack.extend_from_slice(&sealed);
-        self.report.bytes += sealed.len() as u64;
-        if self.pack.len() >= self.engine.config.pack_target {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), EngineError> {
-        if self.pack.is_empty() {
-            return Ok(());
-        }
-        let mut id = [0; 16];
-        self.rng.fill_bytes(&mut id);
-        let id = PackId(id);
-        let path = pack_file(self.outbox, &id);
-        let data = std::mem::take(&mut self.pack);
-        let write = || -> std::io::Result<()> {
-            use std::io::Write;
-            use std::os::unix::fs::DirBuilderExt;
-            if !self.outbox.is_dir() {
-                let mut dirs = std::fs::DirBuilder::new();
-                dirs.recursive(true).mode(0o700).create(self.outbox)?;
-            }
-            let mut f = std::fs::File::create(&path)?;
-            f.write_all(&data)?;
-            f.sync_all()?;
-            // Its name, too, must outlast a power cut: the tail that names it does.
-            std::fs::File::open(self.outbox)?.sync_all()
-        };
-        let _step = simsync_failpoint::step("daemon.outbox.pack");
-        write().map_err(EngineError::io(&path))?;
-        self.packs.push(PackRef {
-            id,
-            collection: CollectionId::OUTBOX,
-            size: data.len() as u64,
-        });
-        Ok(())
-    }
-}
-
-fn entry(content: &Content, mode: u16) -> FileEntry {
-    match leaf_of(&Node::File {
-        mode,
-        content: content.clone(),
-    }) {
-        simsync_vault::treeops::Leaf::File(f) => FileEntry {
-            chunks: Vec::new(),
-            ..f
-        },
-        _ => FileEntry {
-            mode,
-            size: content.size,
-            mtime: 0,
-            mtime_nanos: 0,
-            chunks: Vec::new(),
-        },
+        Ok(built.report)
     }
 }

@@ -1,23 +1,46 @@
 //! A plan is carried out: what others wrote is applied, what was written here goes into the draft of the commit.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
+use simsync_card::ids::TerminalId;
+use simsync_sync::adapter::Writes;
 use simsync_sync::dir::{Applier, ApplyError, dir_bits, lock_dir, unlock_dir};
 use simsync_sync::node::RelPath;
 use simsync_vault::ids::ObjectId;
 
-use super::apply::Applied;
-use super::objects::Objects;
+use super::EngineError;
+use super::apply::{Applied, Applying};
+use super::authors::name_authors;
+use super::cancel::Cancel;
+use super::clock::now_ms;
+use super::conflicts::{note_conflict_from_afar, note_conflicts};
+use super::local::LocalState;
+use super::objects::Vault;
 use super::on_disk::OnDisk;
 use super::options::SyncReport;
+use super::places::Places;
 use super::planned::{Planned, published_rows, remote_rows};
-use super::planning::Round;
-use super::publish::{Draft, DraftCollection};
-use super::{Engine, EngineError, now_ms};
+use super::publish::Draft;
+use super::round::Round;
+use super::whole_items;
 use crate::outstanding::{Producer, Report};
+use crate::store::{Collection, SentCollection, Store};
 
-impl Engine {
+/// Takes what others wrote, and gives what was written here.
+#[derive(Clone)]
+pub(super) struct Taking {
+    pub(super) store: Arc<Store>,
+    pub(super) places: Places,
+    pub(super) vault: Vault,
+    pub(super) applying: Applying,
+    pub(super) cancel: Cancel,
+    /// This terminal.
+    pub(super) own: TerminalId,
+}
+
+impl Taking {
     /// Applies what others wrote, writes down what is synced, and puts what was written here into the draft.
     pub(super) fn take_and_give(
         &self,
@@ -27,7 +50,7 @@ impl Engine {
         report: &mut SyncReport,
     ) -> Result<(), EngineError> {
         let pk = p.collection.pk;
-        let mut objects = Objects::new(self, round.session, p.collection.id);
+        let mut objects = self.vault.objects(round.session, p.collection.id);
         let disk = OnDisk {
             rows: &p.local.rows,
             changes: &p.changes,
@@ -36,30 +59,46 @@ impl Engine {
         let mut applied = if p.plan.moves.is_empty() && p.plan.apply.is_empty() {
             Applied::default()
         } else {
-            let applier = self.applier(p)?;
+            let writes = p.local.place.writes();
+            let applier = match &writes {
+                Writes::Folder(root) => Some(self.applier(&p.collection, &p.local, *root)?),
+                Writes::Items(_) => None,
+            };
+            let moved = p.plan.moves.iter().flat_map(|(from, to)| [from, to]);
+            let written = p.plan.apply.keys().chain(moved);
+            self.places.change(&p.collection, written);
             // Whatever of it is found on disk after a crash was written by us.
             self.store.set_applying(pk, Some(&p.remote_root))?;
-            self.apply(pk, applier, &mut p.plan, &disk, &mut objects)?
+            let (plan, objects) = (&mut p.plan, &mut objects);
+            match (writes, applier) {
+                (Writes::Items(items), _) => {
+                    whole_items::apply(items, plan, &disk, objects, &self.cancel)?
+                }
+                (Writes::Folder(_), Some(applier)) => {
+                    self.applying.apply(pk, applier, plan, &disk, objects)?
+                }
+                (Writes::Folder(_), None) => Applied::default(),
+            }
         };
-        self.note_conflicts(pk, &p.plan.conflicts)?;
+        note_conflicts(&self.store, pk, &p.plan.conflicts)?;
         let new = |(path, node): (_, &Option<_>)| {
             (node.is_some() && disk.node(path).is_none()).then_some(path)
         };
         let came = p.remote.iter().filter_map(new);
         let is_there = |path: &RelPath| disk.node(path).is_some() || p.remote.contains_key(path);
-        self.note_conflict_from_afar(pk, came, &is_there)?;
+        note_conflict_from_afar(&self.store, pk, came, &is_there)?;
         report.conflicts += p.plan.conflicts.len();
         report.applied += applied.count;
         report.bytes_applied += applied.bytes;
         objects.write_opened()?;
         let failed = applied.failed.values().chain(&p.not_taken);
         let mut failed: Vec<Report> = failed.cloned().collect();
-        self.name_authors(&p.collection, &mut failed)?;
+        name_authors(&self.store, &self.own, &p.collection, &mut failed)?;
         self.store.report(Producer::Apply, pk, &failed, now_ms())?;
 
         let (new_root, left_out) = {
-            let root = self.update_tree(
-                (p.collection.id, round.uploader),
+            let root = round.uploader.update_tree(
+                p.collection.id,
                 &p.remote_root,
                 &p.plan.publish,
                 &mut objects,
@@ -98,6 +137,7 @@ impl Engine {
         };
         let mut rows = std::mem::take(&mut p.touched);
         rows.extend(remote_rows(p, &disk, &applied));
+        p.local.rows.check()?;
         // A root that no commit holds yet must not become the base: the commit may never come. Nor may one of which a part
         // is unknown: the difference to it would never be seen again.
         let committed = draft.head_root(&p.collection.id).unwrap_or(ObjectId::ZERO);
@@ -115,50 +155,56 @@ impl Engine {
             Vec::new()
         };
         if base_now != old_base || !rows_now.is_empty() || !pending.is_empty() {
-            self.store.synced(pk, &base_now, &rows_now, &pending)?;
+            self.places
+                .write_rows(&p.collection, &base_now, &rows_now, &pending)?;
         }
         if is_committed {
             self.store.set_applying(pk, None)?;
         }
         rows.extend(published_rows(p, &disk, &applied));
+        p.local.rows.check()?;
         if let Some(count) = p.agreed {
             draft.agree(&p.collection.id, count);
         }
+        draft.published += p.plan.publish.len();
         draft.set(
             &p.collection,
             new_root,
-            DraftCollection {
+            SentCollection {
                 pk,
                 base: if whole { new_root } else { old_base },
                 rows,
                 pending,
-                published: p.plan.publish.len(),
             },
         );
         Ok(())
     }
 
     /// Opens the root for writing; where it lacks the permission, for the moment.
-    fn applier(&self, p: &Planned) -> Result<Applier, EngineError> {
+    fn applier(
+        &self,
+        collection: &Collection,
+        local: &LocalState,
+        root: BorrowedFd<'_>,
+    ) -> Result<Applier, EngineError> {
         let clone = || {
-            p.local.root.try_clone().map_err(|source| EngineError::Io {
-                path: p.collection.name.clone(),
+            root.try_clone_to_owned().map_err(|source| EngineError::Io {
+                path: collection.name.clone(),
                 source,
             })
         };
-        let mounts = || p.local.mounts.iter().map(|m| m.path.clone()).collect();
-        let root = p.local.root.as_fd();
+        let mounts = || local.mounts.iter().map(|m| m.path.clone()).collect();
         match Applier::new(clone()?, mounts()) {
             Err(error) if error.is_denied() => {
                 let bits = dir_bits(root, None)?;
                 let Some(mode) = bits.filter(|mode| mode & 0o700 != 0o700) else {
                     return Err(error.into());
                 };
-                self.store.add_opened_dir(p.collection.pk, None, mode)?;
+                self.store.add_opened_dir(collection.pk, None, mode)?;
                 unlock_dir(root, None)?;
                 let applier = Applier::new(clone()?, mounts());
                 let closed: Result<(), ApplyError> = lock_dir(root, None, mode);
-                self.store.clear_opened_dirs(p.collection.pk)?;
+                self.store.clear_opened_dirs(collection.pk)?;
                 closed?;
                 Ok(applier?)
             }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_vault::ids::CollectionId;
+use zeroize::Zeroizing;
 
+use super::EngineError;
 use super::content::Content;
 use super::seen::{Seen, read};
-use super::{Engine, EngineError};
+use crate::store::Store;
 
 /// A file of this terminal that the vault is to have.
 #[derive(Debug, Clone)]
@@ -18,6 +20,14 @@ pub(super) struct Upload {
     pub(super) mode: Option<u16>,
     /// What it held when the plan was made, if that was looked at.
     pub(super) planned: Option<Content>,
+}
+
+/// A content that was made of two.
+pub(super) struct MergedFile {
+    /// What identifies it.
+    pub(super) content: Content,
+    /// The bytes themselves; they are uploaded with the plan.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
 /// Splits what is to be published: what is known, and what has to be read and uploaded first. `source` tells which candidate a
@@ -66,24 +76,22 @@ pub(super) fn split(
     (known, uploads)
 }
 
-impl Engine {
-    /// What both sides have alike is not given, unless the vault names it and no pack of it has it: then whoever has the file
-    /// heals it.
-    pub(super) fn heals(
-        &self,
-        collection: &CollectionId,
-        candidate: usize,
-        content: &Content,
-    ) -> Result<Option<Upload>, EngineError> {
-        for chunk in &content.chunks {
-            if !self.store.has_object(collection, chunk)? {
-                return Ok(Some(Upload {
-                    candidate,
-                    mode: None,
-                    planned: Some(content.clone()),
-                }));
-            }
+/// What both sides have alike is not given, unless the vault names it and no pack of it has it: then whoever has the file
+/// heals it.
+pub(super) fn heals(
+    store: &Store,
+    collection: &CollectionId,
+    candidate: usize,
+    content: &Content,
+) -> Result<Option<Upload>, EngineError> {
+    for chunk in content.chunks.iter() {
+        if !store.has_object(collection, chunk)? {
+            return Ok(Some(Upload {
+                candidate,
+                mode: None,
+                planned: Some(content.clone()),
+            }));
         }
-        Ok(None)
     }
+    Ok(None)
 }

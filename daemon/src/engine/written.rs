@@ -9,97 +9,97 @@ use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::Directory;
 use simsync_vault::treeops::{self, DirSource};
 
+use super::EngineError;
 use super::content::Content;
 use super::leaves::{node_of, path_of};
+use super::local::{Local, LocalState};
 use super::objects::Objects;
-use super::planning::Local;
-use super::scan::LocalState;
+use super::places::Places;
 use super::seen::{read, seen};
-use super::{Engine, EngineError};
 use crate::store::{Collection, FileRow, RowChange, Store};
 
-impl Engine {
-    /// What was being written, as far as that can be known without the vault's keys.
-    pub(super) fn being_written(
-        &self,
-        collection: &Collection,
-    ) -> Result<Changes<Content>, EngineError> {
-        let mut out = Changes::new();
-        let Some(target) = &collection.applying else {
-            return Ok(out);
+/// What was being written, as far as that can be known without the vault's keys.
+pub(super) fn being_written(
+    store: &Store,
+    collection: &Collection,
+) -> Result<Changes<Content>, EngineError> {
+    let mut out = Changes::new();
+    let Some(target) = &collection.applying else {
+        return Ok(out);
+    };
+    let mut listings = Listings(store);
+    for (path, leaf) in treeops::diff(&collection.base_root, target, &mut listings)? {
+        out.insert(path_of(&path)?, leaf.as_ref().map(node_of));
+    }
+    Ok(out)
+}
+
+/// What was to be written when writing this root of the vault was interrupted.
+pub(super) fn written_since(
+    collection: &Collection,
+    target: &ObjectId,
+    objects: &mut Objects<'_>,
+) -> Result<Changes<Content>, EngineError> {
+    let mut written = Changes::new();
+    for (path, leaf) in treeops::diff(&collection.base_root, target, objects)? {
+        written.insert(path_of(&path)?, leaf.as_ref().map(node_of));
+    }
+    // What could not be had then was not written either.
+    drop(objects.take_aside());
+    Ok(written)
+}
+
+/// What is on disk as it was being written was written by us and not by a person.
+pub(super) fn take_for_written(
+    store: &Store,
+    places: &Places,
+    collection: &Collection,
+    written: &Changes<Content>,
+    state: &mut LocalState,
+    local: &mut Local,
+) -> Result<(), EngineError> {
+    let mut rows: Vec<RowChange> = Vec::new();
+    for (path, here) in &local.changes {
+        let Some(there) = written.get(path) else {
+            continue;
         };
-        let mut listings = Listings(&self.store);
-        for (path, leaf) in treeops::diff(&collection.base_root, target, &mut listings)? {
-            out.insert(path_of(&path)?, leaf.as_ref().map(node_of));
+        let Some(here) = here.clone().map(read).map_or(Some(None), |n| n.map(Some)) else {
+            continue;
+        };
+        let was = state.rows.get(path).map(|r| &r.node);
+        if here.is_none() && made_room(was, there.as_ref()) {
+            rows.push((path.clone(), None));
+        } else if let Some(row) = written_row(here.as_ref(), there.as_ref(), local.stats.get(path))
+        {
+            rows.push((path.clone(), row));
         }
-        Ok(out)
     }
-
-    /// What was to be written when writing this root of the vault was interrupted.
-    pub(super) fn written_since(
-        &self,
-        collection: &Collection,
-        target: &ObjectId,
-        objects: &mut Objects<'_>,
-    ) -> Result<Changes<Content>, EngineError> {
-        let mut written = Changes::new();
-        for (path, leaf) in treeops::diff(&collection.base_root, target, objects)? {
-            written.insert(path_of(&path)?, leaf.as_ref().map(node_of));
-        }
-        // What could not be had then was not written either.
-        drop(objects.take_aside());
-        Ok(written)
-    }
-
-    /// What is on disk as it was being written was written by us and not by a person.
-    pub(super) fn take_for_written(
-        &self,
-        collection: &Collection,
-        written: &Changes<Content>,
-        state: &mut LocalState,
-        local: &mut Local,
-    ) -> Result<(), EngineError> {
-        let mut rows: Vec<RowChange> = Vec::new();
-        for (path, here) in &local.changes {
-            let Some(there) = written.get(path) else {
-                continue;
-            };
-            let Some(here) = here.clone().map(read).map_or(Some(None), |n| n.map(Some)) else {
-                continue;
-            };
-            if let Some(row) = written_row(here.as_ref(), there.as_ref(), local.stats.get(path)) {
-                rows.push((path.clone(), row));
-            }
-        }
-        let mut pending: BTreeSet<RelPath> =
-            self.store.pending(collection.pk)?.into_iter().collect();
-        for (path, row) in &rows {
-            pending.insert(path.clone());
-            match row {
-                Some(row) => {
-                    let node = Some(seen(row.node.clone()));
-                    if local.changes.get(path) == Some(&node) {
-                        local.changes.remove(path);
-                    }
-                    state.rows.insert(path.clone(), row.clone());
-                }
-                None => {
+    let mut pending: BTreeSet<RelPath> = store.pending(collection.pk)?.into_iter().collect();
+    for (path, row) in &rows {
+        pending.insert(path.clone());
+        match row {
+            Some(row) => {
+                let node = Some(seen(row.node.clone()));
+                if local.changes.get(path) == Some(&node) {
                     local.changes.remove(path);
-                    state.rows.remove(path);
                 }
+                state.rows.insert(path.clone(), row.clone());
+            }
+            None => {
+                local.changes.remove(path);
+                state.rows.remove(path);
             }
         }
-        let pending: Vec<RelPath> = pending.into_iter().collect();
-        self.store
-            .synced(collection.pk, &collection.base_root, &rows, &pending)?;
-        self.store.set_applying(collection.pk, None)?;
-        tracing::info!(
-            collection = collection.name,
-            paths = rows.len(),
-            "taken for written, since that was interrupted"
-        );
-        Ok(())
     }
+    let pending: Vec<RelPath> = pending.into_iter().collect();
+    places.write_rows(collection, &collection.base_root, &rows, &pending)?;
+    store.set_applying(collection.pk, None)?;
+    tracing::info!(
+        collection = collection.name,
+        paths = rows.len(),
+        "taken for written, since that was interrupted"
+    );
+    Ok(())
 }
 
 /// Listings that this terminal keeps in the clear.
@@ -120,6 +120,16 @@ impl DirSource for Listings<'_> {
         } else {
             Err(error)
         }
+    }
+}
+
+/// Whether something is gone because we took it away: for nothing, or for a folder in the place of a file or the other way round.
+pub(super) fn made_room(was: Option<&Node<Content>>, there: Option<&Node<Content>>) -> bool {
+    let is_dir = |node: &Node<Content>| matches!(node, Node::Dir { .. });
+    match (was, there) {
+        (_, None) => true,
+        (Some(was), Some(there)) => is_dir(was) != is_dir(there),
+        (None, Some(_)) => false,
     }
 }
 

@@ -9,9 +9,9 @@ use simsync_protocol::client::{Client, ClientError, Connection};
 use simsync_protocol::tls;
 
 use crate::api::Failure;
-use crate::core::Event;
 use crate::events::Events;
 use crate::identity::{Identity, Pairing};
+use crate::rules::Event;
 use crate::session::Prepared;
 
 /// The connection to this terminal's server.

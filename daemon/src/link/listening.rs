@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 use super::connection::ServerLink;
 use super::newer::fetch_newer;
-use crate::core::Event;
 use crate::database::Database;
 use crate::engine::PackCache;
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::identity::Identity;
+use crate::rules::Event;
 use crate::session::CardSessions;
 
 /// Between two tries to connect; doubles up to the maximum.

@@ -8,11 +8,11 @@ use simsync_vault::commit::SessionRef;
 
 use super::connection::ServerLink;
 use crate::api::Reason;
-use crate::core::Event;
 use crate::engine::EngineError;
 use crate::events::Events;
 use crate::identity::Identity;
 use crate::reasons::{card_reason, server_reason};
+use crate::rules::Event;
 use crate::session::CardSessions;
 use crate::session::card_ops::{self, CARD_DEADLINE};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use simsync_codes::Code;
 
 use crate::api::Failure;
-use crate::core::Event;
 use crate::database::Database;
 use crate::events::Events;
 use crate::identity::Identity;
 use crate::link::ServerLink;
+use crate::rules::Event;
 use crate::works::Folders;
 
 /// What is forgotten, and where it is. The synced folders stay.

@@ -17,7 +17,6 @@ use super::entering::Entering;
 use super::forgetting::Forgetting;
 use crate::api::{Failure, PadPurpose, SecretKind};
 use crate::card::OpenCard;
-use crate::core::Event;
 use crate::database::Database;
 use crate::engine::{TrustedCard, fresh_rng};
 use crate::events::Events;
@@ -25,6 +24,7 @@ use crate::identity::{Identity, Pairing, Terminal};
 use crate::link::{ServerLink, where_to_pair};
 use crate::person::Person;
 use crate::reasons::server_reason;
+use crate::rules::Event;
 use crate::session::card_ops;
 use crate::session::{CardAccess, CardPin, CardPins, CardSessions};
 

@@ -11,7 +11,6 @@ use simsync_vault::keyobject::{KeyObject, RECOVERY_ID, TerminalEntry};
 
 use crate::api::{PadPurpose, Reason};
 use crate::card::OpenCard;
-use crate::core::{Event, OpenFailure};
 use crate::database::Database;
 use crate::engine::{EngineError, Session, TrustedCard};
 use crate::engines::Engines;
@@ -19,6 +18,7 @@ use crate::events::Events;
 use crate::identity::{Identity, Pairing};
 use crate::link::fetch_newer;
 use crate::reasons::{engine_failure, server_failure};
+use crate::rules::{Event, OpenFailure};
 use crate::session::card_ops::CARD_DEADLINE;
 use crate::session::{CardPin, CardPins, CardSessions, PinError, card_ops};
 

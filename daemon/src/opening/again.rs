@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use simsync_codes::Code;
 
 use super::openings::{Openings, Opens};
-use crate::core::{Event, OpenFailure};
 use crate::engine::EngineError;
 use crate::reasons::failure;
+use crate::rules::{Event, OpenFailure};
 use crate::works::Done;
 
 impl Openings {

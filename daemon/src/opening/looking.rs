@@ -6,12 +6,12 @@ use simsync_card::client::Selected;
 
 use crate::card::CardError;
 use crate::config::SimTrigger;
-use crate::core::{Event, Looked};
 use crate::events::Events;
 use crate::identity::Identity;
 use crate::membership::Slots;
 use crate::person::Person;
 use crate::reasons::card_reason;
+use crate::rules::{Event, Looked};
 use crate::session::card_ops::CARD_DEADLINE;
 use crate::session::{CardSessions, card_ops};
 

@@ -15,7 +15,6 @@ use simsync_vault::keys::VaultKey;
 
 use super::news::CardNews;
 use crate::api::{PadPurpose, Reason};
-use crate::core::{Event, OpenFailure};
 use crate::database::Database;
 use crate::engine::{Engine, EngineError, Session, key_ring};
 use crate::engines::Engines;
@@ -26,6 +25,7 @@ use crate::membership::{Epochs, Restoring, Slots};
 use crate::notes::Notes;
 use crate::person::{Person, asking};
 use crate::reasons::{engine_failure, server_failure};
+use crate::rules::{Event, OpenFailure};
 use crate::session::card_ops::{Opened, Opening};
 use crate::session::{CardHead, CardPin, CardPins, CardSessions, Known, Prepared, witness_of};
 

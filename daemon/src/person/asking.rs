@@ -1,4 +1,4 @@
-//! Whom the work at hand asks. An order asks its caller. An opening asks the caller of the newest order, also where that one
+//! Whom the work at hand asks. A command asks its caller. An opening asks the caller of the newest command, also where that one
 //! comes while the question stands: the question moves there, as long as nobody has answered it.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,35 +7,35 @@ use simsync_codes::Code;
 use tokio::sync::watch;
 
 use crate::api::{Agents, Caller, Reason, Secret, SecretRequest};
-use crate::core::Unlocks;
 use crate::reasons::agent_reason;
+use crate::rules::Unlocks;
 
 tokio::task_local! {
     static ASKS: Asks;
 }
 
-/// Whose order the work at hand is done for.
+/// Whose command the work at hand is done for.
 #[derive(Clone)]
 enum Asks {
     /// Changes when nobody may be waited for any more.
-    Order(Option<Caller>, watch::Receiver<()>),
+    Command(Option<Caller>, watch::Receiver<()>),
     Opening(Arc<OpeningAsks>),
 }
 
-/// Does work for a caller; none: nobody's order leads to it. Once `stops` changes it waits for no person any more.
+/// Does work for a caller; none: nobody's command leads to it. Once `stops` changes it waits for no person any more.
 pub async fn on_behalf<T>(
     by: Option<Caller>,
     stops: watch::Receiver<()>,
     work: impl Future<Output = T>,
 ) -> T {
-    ASKS.scope(Asks::Order(by, stops), work).await
+    ASKS.scope(Asks::Command(by, stops), work).await
 }
 
-/// Waits for a person, unless the order that leads to it was stopped, since it began: its card was removed, or it was
+/// Waits for a person, unless the command that leads to it was stopped, since it began: its card was removed, or it was
 /// cancelled. What comes after a removal must not wait for whoever left a prompt open.
 pub async fn unless_stopped<T>(person: impl Future<Output = T>) -> Result<T, Reason> {
     let stopped = async {
-        if let Ok(Asks::Order(_, mut stops)) = ASKS.try_with(Clone::clone)
+        if let Ok(Asks::Command(_, mut stops)) = ASKS.try_with(Clone::clone)
             && stops.changed().await.is_ok()
         {
             return;
@@ -61,7 +61,7 @@ pub async fn asking<T>(asks: Arc<OpeningAsks>, work: impl Future<Output = T>) ->
 pub async fn ask(agents: &dyn Agents, request: SecretRequest) -> Result<Secret, Reason> {
     match ASKS.try_with(Clone::clone) {
         Ok(Asks::Opening(asks)) => asks.ask(request).await,
-        Ok(Asks::Order(by, _)) => unless_stopped(agents.ask(by, request))
+        Ok(Asks::Command(by, _)) => unless_stopped(agents.ask(by, request))
             .await?
             .map_err(agent_reason),
         Err(_) => agents.ask(None, request).await.map_err(agent_reason),
@@ -71,17 +71,17 @@ pub async fn ask(agents: &dyn Agents, request: SecretRequest) -> Result<Secret, 
 /// Whose agents are asked now, and are shown what is made.
 pub fn asker() -> Option<Caller> {
     match ASKS.try_with(Clone::clone).ok()? {
-        Asks::Order(by, _) => by,
+        Asks::Command(by, _) => by,
         Asks::Opening(asks) => asks.turn().0,
     }
 }
 
-/// For whose order, and whose agent that leads to.
+/// For whose command, and whose agent that leads to.
 type Turn = (Option<Caller>, Option<Caller>);
 
 /// Whom one opening asks.
 pub struct OpeningAsks {
-    orders: watch::Receiver<Unlocks>,
+    commands: watch::Receiver<Unlocks>,
     agents: Arc<dyn Agents>,
     turns: Mutex<Turns>,
 }
@@ -95,9 +95,9 @@ struct Turns {
 
 impl OpeningAsks {
     /// Whom an opening that begins now asks.
-    pub fn new(orders: watch::Receiver<Unlocks>, agents: Arc<dyn Agents>) -> Arc<Self> {
+    pub fn new(commands: watch::Receiver<Unlocks>, agents: Arc<dyn Agents>) -> Arc<Self> {
         Arc::new(Self {
-            orders,
+            commands,
             agents,
             turns: Mutex::default(),
         })
@@ -113,16 +113,16 @@ impl OpeningAsks {
     }
 
     fn turn(&self) -> Turn {
-        let of = self.orders.borrow().asked().cloned();
+        let of = self.commands.borrow().asked().cloned();
         let at = self.agents.first(of.as_ref());
         self.turns().last = Some((of.clone(), at.clone()));
         (of, at)
     }
 
     async fn ask(&self, request: SecretRequest) -> Result<Secret, Reason> {
-        // Seen before the first turn is taken: an order in between is not missed.
-        let mut orders = self.orders.clone();
-        orders.mark_unchanged();
+        // Seen before the first turn is taken: a command in between is not missed.
+        let mut commands = self.commands.clone();
+        commands.mark_unchanged();
         loop {
             let (of, at) = self.turn();
             let request = SecretRequest {
@@ -139,18 +139,18 @@ impl OpeningAsks {
                     return given.map_err(agent_reason);
                 }
                 // Dropped, the question that stands is withdrawn.
-                () = self.taken_over(&mut orders, at.as_ref()) => {
+                () = self.taken_over(&mut commands, at.as_ref()) => {
                     tracing::info!("another caller wants the session open, and is asked");
                 }
             }
         }
     }
 
-    /// Ends when an order counts that leads to another agent. One that leads to the same, or to none, takes nothing over; nor
-    /// does it when nobody's order stands any more.
-    async fn taken_over(&self, orders: &mut watch::Receiver<Unlocks>, at: Option<&Caller>) {
-        while orders.changed().await.is_ok() {
-            let of = orders.borrow_and_update().asked().cloned();
+    /// Ends when a command counts that leads to another agent. One that leads to the same, or to none, takes nothing over; nor
+    /// does it when nobody's command stands any more.
+    async fn taken_over(&self, commands: &mut watch::Receiver<Unlocks>, at: Option<&Caller>) {
+        while commands.changed().await.is_ok() {
+            let of = commands.borrow_and_update().asked().cloned();
             let other = of.and_then(|of| self.agents.first(Some(&of)));
             if other.is_some() && other.as_ref() != at {
                 return;

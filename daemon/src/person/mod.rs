@@ -1,4 +1,4 @@
-//! The person: who asks them and is shown what, for whose order, by agents.
+//! The person: who asks them and is shown what, for whose command, by agents.
 
 mod asking;
 mod secrets;

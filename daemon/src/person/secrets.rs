@@ -11,10 +11,10 @@ use crate::api::{
     AgentError, Agents, Caller, Failure, PadRequest, PadShown, Reason, Secret, SecretKind,
     SecretRequest,
 };
-use crate::core::Unlocks;
 use crate::engine::fresh_rng;
 use crate::identity::{Identity, Terminal, UnsealError};
 use crate::reasons::agent_reason;
+use crate::rules::Unlocks;
 
 /// Wrong terminal PINs before giving up; the key's own cost (Argon2id) is what slows a thief.
 const TERMINAL_PIN_TRIES: u32 = 3;
@@ -22,7 +22,7 @@ const TERMINAL_PIN_TRIES: u32 = 3;
 /// The person, as far as agents reach them.
 pub struct Person {
     agents: Arc<dyn Agents>,
-    /// Orders to open the session, as the rules know them.
+    /// Commands to open the session, as the rules know them.
     unlocks: watch::Sender<Unlocks>,
 }
 
@@ -35,7 +35,7 @@ impl Person {
         }
     }
 
-    /// Takes over which orders to open the session stand.
+    /// Takes over which commands to open the session stand.
     pub fn note_unlocks(&self, now: &Unlocks) {
         self.unlocks.send_if_modified(|known| {
             let changed = known != now;
@@ -44,7 +44,7 @@ impl Person {
         });
     }
 
-    /// Orders to open the session, as they come and go.
+    /// Commands to open the session, as they come and go.
     pub fn unlocks(&self) -> watch::Receiver<Unlocks> {
         self.unlocks.subscribe()
     }

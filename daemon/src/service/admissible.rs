@@ -1,35 +1,35 @@
-//! Orders before they run: what they are called, and what can be refused before anything starts.
+//! Commands before they run: what they are called, and what can be refused before anything starts.
 
 use simsync_codes::Code;
 
-use crate::api::{Failure, Order};
-use crate::core::{CardPhase, SessionPhase, State, leaving};
+use crate::api::{Command, Failure};
+use crate::rules::{CardPhase, SessionPhase, State, leaving};
 
 /// The job's kind.
-pub fn kind(order: &Order) -> &'static str {
-    match order {
-        Order::Unlock => "unlock",
-        Order::Pair { .. } => "pair",
-        Order::Unpair => "unpair",
-        Order::ForgetPairing => "forget-pairing",
-        Order::Sync { .. } => "sync",
-        Order::Eject => "eject",
-        Order::AddCollection { .. } => "add-collection",
-        Order::AnswerCollection { .. } => "answer-collection",
-        Order::RemoveCollection { .. } => "remove-collection",
-        Order::ChangeCardPin => "change-card-pin",
-        Order::ChangeTerminalPin => "change-terminal-pin",
-        Order::Forget { .. } => "forget",
-        Order::AddCard => "add-card",
-        Order::ConfirmServer { .. } => "confirm-server",
-        Order::AcceptRestored => "accept-restored",
-        Order::RemoveCard { .. } => "remove-card",
-        Order::RemoveTerminal { .. } => "remove-terminal",
+pub fn kind(command: &Command) -> &'static str {
+    match command {
+        Command::Unlock => "unlock",
+        Command::Pair { .. } => "pair",
+        Command::Unpair => "unpair",
+        Command::ForgetPairing => "forget-pairing",
+        Command::Sync { .. } => "sync",
+        Command::Eject => "eject",
+        Command::AddCollection { .. } => "add-collection",
+        Command::AnswerCollection { .. } => "answer-collection",
+        Command::RemoveCollection { .. } => "remove-collection",
+        Command::ChangeCardPin => "change-card-pin",
+        Command::ChangeTerminalPin => "change-terminal-pin",
+        Command::Forget { .. } => "forget",
+        Command::AddCard => "add-card",
+        Command::ConfirmServer { .. } => "confirm-server",
+        Command::AcceptRestored => "accept-restored",
+        Command::RemoveCard { .. } => "remove-card",
+        Command::RemoveTerminal { .. } => "remove-terminal",
     }
 }
 
 /// What can be refused before anything starts.
-pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
+pub fn admissible(command: &Command, state: &State) -> Result<(), Failure> {
     let has_card = state.readers.values().any(Option::is_some);
     let need_card = || {
         if has_card {
@@ -79,17 +79,17 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             })
         }
     };
-    match order {
-        Order::Unlock if state.leaving => Err(leaving().into()),
-        Order::Unlock => {
+    match command {
+        Command::Unlock if state.leaving => Err(leaving().into()),
+        Command::Unlock => {
             need_pairing()?;
             need_card()
         }
-        Order::ForgetPairing => need_pairing(),
+        Command::ForgetPairing => need_pairing(),
         // Begun before: no session opens any more, and none is needed.
-        Order::Unpair if state.leaving => need_card(),
+        Command::Unpair if state.leaving => need_card(),
         // The new card is read; or, if all cards in are known, one of them signs.
-        Order::AddCard => {
+        Command::AddCard => {
             need_pairing()?;
             need_card()?;
             let cards = state.readers.values().flatten();
@@ -99,9 +99,9 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
                 need_session()
             }
         }
-        Order::Pair { .. } | Order::ChangeCardPin => need_card(),
-        Order::ChangeTerminalPin => need_pairing(),
-        Order::ConfirmServer { to } => {
+        Command::Pair { .. } | Command::ChangeCardPin => need_card(),
+        Command::ChangeTerminalPin => need_pairing(),
+        Command::ConfirmServer { to } => {
             need_pairing()?;
             if state.server_moves.as_ref() == Some(to) {
                 Ok(())
@@ -112,7 +112,7 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
                 ))
             }
         }
-        Order::AcceptRestored => match &state.session {
+        Command::AcceptRestored => match &state.session {
             SessionPhase::Open {
                 read_only: Some(r), ..
             } if r.code != Code::RecordUnproven => Err(Failure::from(r.clone())),
@@ -128,14 +128,14 @@ pub fn admissible(order: &Order, state: &State) -> Result<(), Failure> {
             }
             _ => need_session(),
         },
-        Order::Unpair
-        | Order::Sync { .. }
-        | Order::Eject
-        | Order::AddCollection { .. }
-        | Order::AnswerCollection { .. }
-        | Order::RemoveCollection { .. }
-        | Order::RemoveCard { .. }
-        | Order::RemoveTerminal { .. }
-        | Order::Forget { .. } => need_session(),
+        Command::Unpair
+        | Command::Sync { .. }
+        | Command::Eject
+        | Command::AddCollection { .. }
+        | Command::AnswerCollection { .. }
+        | Command::RemoveCollection { .. }
+        | Command::RemoveCard { .. }
+        | Command::RemoveTerminal { .. }
+        | Command::Forget { .. } => need_session(),
     }
 }

@@ -1,11 +1,11 @@
-//! The running daemon: events in, decisions by [`crate::core`], effects out.
+//! The running daemon: events in, decisions by [`crate::rules`], effects out.
 
 mod admissible;
 mod backoff;
-mod orders;
-mod parts;
+mod commands;
 mod quiet;
 mod rooms;
+mod setup;
 mod unlocking;
 
 use std::collections::HashMap;
@@ -15,19 +15,20 @@ use std::time::{Duration, Instant};
 use simsync_codes::Code;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use parts::Parts;
 use quiet::Quiet;
 use rooms::Rooms;
 pub use rooms::StartError;
+pub use setup::Setup;
 
-use crate::api::{Caller, Handle, Order, Request, Status};
+use crate::api::{Caller, Command, Handle, Request, Status};
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::config::Config;
-use crate::core::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
 use crate::database::View;
 use crate::engine::SyncOptions;
 use crate::events::Events;
+use crate::rules::{Action, Event, Policy, State, Timer, Unlock, Work, reduce};
 use crate::status;
+use crate::vouch::Vouches;
 use crate::watch::data::Roots;
 use crate::works::JobHandle;
 
@@ -49,14 +50,17 @@ pub struct Running {
     pub events: mpsc::UnboundedSender<Event>,
     /// Folders of the collections, for the watcher of data.
     pub roots: watch::Receiver<Roots>,
+    /// What it vouches for.
+    pub vouches: Vouches,
     /// Ends when it stopped.
     pub task: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a daemon: opens its files, watches readers, decides.
-pub fn start(parts: Parts) -> Result<Running, StartError> {
+pub fn start(parts: Setup) -> Result<Running, StartError> {
     let (service, handle) = Service::open(parts)?;
     let (events, roots) = (service.rooms.events.sender(), service.rooms.folders.roots());
+    let vouches = service.rooms.folders.vouches().clone();
     // On a thread of its own: whatever the tasks of others wait for, the loop hears of a card that is pulled.
     let runtime = tokio::runtime::Handle::current();
     let task = tokio::task::spawn_blocking(move || runtime.block_on(service.run()));
@@ -64,6 +68,7 @@ pub fn start(parts: Parts) -> Result<Running, StartError> {
         handle,
         events,
         roots,
+        vouches,
         task,
     })
 }
@@ -76,8 +81,8 @@ struct Service {
     events: mpsc::UnboundedReceiver<Event>,
     requests: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
-    /// Orders that wait or run, by number.
-    orders: HashMap<u64, (Order, JobHandle, Option<Caller>)>,
+    /// Commands that wait or run, by number.
+    commands: HashMap<u64, (Command, JobHandle, Option<Caller>)>,
     timers: HashMap<Timer, tokio::task::JoinHandle<()>>,
     quiet: Quiet,
     opening: Option<tokio::task::JoinHandle<()>>,
@@ -88,11 +93,11 @@ struct Service {
 
 impl Service {
     /// Opens the files and watches readers.
-    fn open(parts: Parts) -> Result<(Self, Handle), StartError> {
+    fn open(parts: Setup) -> Result<(Self, Handle), StartError> {
         let (events_tx, events_rx) = Events::channel();
         let (requests_tx, requests_rx) = mpsc::channel(64);
         let (status_tx, status_rx) = watch::channel(Arc::new(Status::default()));
-        let Parts {
+        let Setup {
             paths,
             config,
             agents,
@@ -150,7 +155,7 @@ impl Service {
             events: events_rx,
             requests: requests_rx,
             status: status_tx,
-            orders: HashMap::new(),
+            commands: HashMap::new(),
             timers: HashMap::new(),
             quiet: Quiet::default(),
             opening: None,
@@ -223,11 +228,11 @@ impl Service {
         self.rooms.sessions.note(&event);
         self.rooms.notes.note(&event);
         if let Event::WorkEnded {
-            work: Work::Order(id),
+            work: Work::Command(id),
             ..
         } = &event
         {
-            self.orders.remove(id);
+            self.commands.remove(id);
         }
         let mut exit = false;
         let actions = reduce(&mut self.state, event);
@@ -275,6 +280,7 @@ impl Service {
             }
             Action::Forget(reader) => self.rooms.sessions.card().disconnect(&reader),
             Action::Renew => self.rooms.renewal.clone().renew(),
+            Action::Doubt => self.rooms.folders.vouches().doubt(),
             Action::After(timer) => self.after(timer),
             Action::Exit => return true,
         }
@@ -293,13 +299,13 @@ impl Service {
             }
             Work::Tail => self.rooms.tails.clone().start(),
             Work::Compare => self.rooms.syncs.clone().start_compare(),
-            Work::Order(id) => match self.orders.get(&id) {
-                Some((order, job, by)) => {
-                    let orders = self.rooms.orders.clone();
-                    orders.start(id, order.clone(), job.clone(), by.clone());
+            Work::Command(id) => match self.commands.get(&id) {
+                Some((command, job, by)) => {
+                    let commands = self.rooms.commands.clone();
+                    commands.start(id, command.clone(), job.clone(), by.clone());
                 }
                 None => {
-                    let outcome = crate::core::Outcome::Cancelled;
+                    let outcome = crate::rules::Outcome::Cancelled;
                     self.rooms.events.emit(Event::WorkEnded { work, outcome });
                 }
             },
@@ -360,8 +366,8 @@ impl Service {
     /// Answers whether the daemon is to end.
     fn request(&mut self, request: Request) -> bool {
         match request {
-            Request::Order(order, by, reply) => {
-                let _ = reply.send(self.order(order, by));
+            Request::Command(command, by, reply) => {
+                let _ = reply.send(self.command(command, by));
             }
             Request::Log(limit, reply) => {
                 self.answer(reply, move |rooms| status::log(&rooms.database, limit));
@@ -395,38 +401,38 @@ impl Service {
         tokio::task::spawn_blocking(move || reply.send(look(&rooms)).is_ok());
     }
 
-    fn order(
+    fn command(
         &mut self,
-        order: Order,
+        command: Command,
         by: Option<Caller>,
     ) -> Result<crate::api::Job, crate::api::Failure> {
-        admissible::admissible(&order, &self.state)?;
+        admissible::admissible(&command, &self.state)?;
         let job = self
             .rooms
             .works
             .jobs()
-            .order(admissible::kind(&order), by.as_ref())?;
+            .command(admissible::kind(&command), by.as_ref())?;
         let public = job.public();
         let id = job.id();
-        if order == Order::Unlock {
+        if command == Command::Unlock {
             // Opening is not work: it waits for a person. The status tells how it went, also when nothing follows.
             let agent = by.as_ref().and_then(|by| self.rooms.person.agent_of(by));
-            let order = Unlock {
+            let command = Unlock {
                 job: id,
                 has_agent: agent.is_some() && agent == by,
                 by,
             };
-            self.handle(Event::UserUnlock(order));
+            self.handle(Event::UserUnlock(command));
             self.publish();
-            let (orders, status) = (self.rooms.person.unlocks(), self.status.subscribe());
+            let (commands, status) = (self.rooms.person.unlocks(), self.status.subscribe());
             let (database, events) = (self.rooms.database.clone(), self.rooms.events.clone());
-            unlocking::watch_unlock(job, orders, status, database, events);
+            unlocking::watch_unlock(job, commands, status, database, events);
         } else {
-            let event = match order {
-                Order::ForgetPairing => Event::UserForgets(id),
-                _ => Event::UserOrder(id),
+            let event = match command {
+                Command::ForgetPairing => Event::UserForgets(id),
+                _ => Event::UserCommand(id),
             };
-            self.orders.insert(id, (order, job, by));
+            self.commands.insert(id, (command, job, by));
             self.handle(event);
         }
         Ok(public)

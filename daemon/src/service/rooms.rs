@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 
-use super::orders::Orders;
+use super::commands::Commands;
 use crate::api::Agents;
 use crate::card::CardHandle;
 use crate::collections::Collections;
 use crate::config::{Config, ConfigError};
 use crate::database::Database;
-use crate::engine::{EngineConfig, KeyCell, PackCache};
+use crate::engine::{Adapters, EngineConfig, KeyCell, PackCache};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::identity::Identity;
@@ -27,12 +27,13 @@ use crate::person::Person;
 use crate::session::{CardAccess, CardHead, CardPins, CardSessions};
 use crate::status::Overview;
 use crate::store::StoreError;
+use crate::vouch::Vouches;
 use crate::works::{Folders, Syncs, Tails, Works};
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Folders.
+    /// The daemon's own folders cannot be made.
     #[error("the daemon's folders cannot be made: {0}")]
     Folders(std::io::Error),
     /// A thread.
@@ -43,7 +44,7 @@ pub enum StartError {
     Store {
         /// Which file.
         path: String,
-        /// Why.
+        /// What the database answered.
         source: StoreError,
     },
     /// A file of ours.
@@ -77,7 +78,7 @@ pub struct Rooms {
     pub(super) spares: Arc<Spares>,
     pub(super) looking: Arc<Looking>,
     pub(super) opening: Arc<Openings>,
-    pub(super) orders: Arc<Orders>,
+    pub(super) commands: Arc<Commands>,
     pub(super) overview: Arc<Overview>,
 }
 
@@ -105,7 +106,13 @@ impl Rooms {
             tail_items: TAIL_ITEMS_MAX,
             label: config.label.clone(),
             server: None,
+            adapters: Adapters::default(),
+            vouches: Vouches::default(),
         };
+        let (adapters, vouches) = (
+            engine_config.adapters.clone(),
+            engine_config.vouches.clone(),
+        );
         let engines = Arc::new(Engines::new(
             database.clone(),
             identity.clone(),
@@ -115,7 +122,12 @@ impl Rooms {
         let notes = Arc::<Notes>::default();
         let person = Arc::new(Person::new(agents));
         let works = Arc::<Works>::default();
-        let folders = Arc::new(Folders::new(database.clone(), events.clone()));
+        let folders = Arc::new(Folders::new(
+            database.clone(),
+            events.clone(),
+            adapters,
+            vouches,
+        ));
         let sessions = CardSessions::new(card, keys, database.clone(), notes.clone());
         let sessions = Arc::new(sessions);
         let pins = CardPins::new(sessions.clone(), person.clone(), config.pin_pad);
@@ -148,6 +160,7 @@ impl Rooms {
             renewal,
             folders,
             notes,
+            database,
             events
         });
         let tails = room!(Tails {
@@ -264,7 +277,7 @@ impl Rooms {
             notes,
             events
         });
-        let orders = room!(Orders {
+        let commands = room!(Commands {
             works, identity, person, sessions, access, link, database, syncs, tails, pairings,
             leaving, spares, collections, opening, events;
             confirm_downloads: config.confirm_downloads
@@ -293,7 +306,7 @@ impl Rooms {
             spares,
             looking,
             opening,
-            orders,
+            commands,
             overview,
         })
     }

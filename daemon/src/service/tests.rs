@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::api::{AgentError, Agents, PadRequest, PadShown, Secret, SecretRequest};
 use crate::card::CardEvent;
-use crate::core::{CardPhase, SessionPhase};
 use crate::engine::some_keys;
 use crate::paths::Paths;
+use crate::rules::{CardPhase, SessionPhase};
 
 const READER: &str = "reader 0";
 /// Long enough for any machine; what hangs here hangs for ever.
@@ -54,7 +54,7 @@ impl Agents for Nobody {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b4_a_removal_waits_for_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let parts = Parts {
+    let parts = Setup {
         paths: Paths::below(home.path()),
         config: crate::config::Config::default(),
         agents: Arc::new(Nobody),
@@ -125,7 +125,7 @@ async fn b4_a_removal_waits_for_nothing() {
     log.await.unwrap().unwrap();
 
     // The sync that was stopped ends, and so does the daemon.
-    let (work, outcome) = (Work::Sync, crate::core::Outcome::Cancelled);
+    let (work, outcome) = (Work::Sync, crate::rules::Outcome::Cancelled);
     rooms.events.emit(Event::WorkEnded { work, outcome });
     rooms.events.emit(Event::Stop);
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Orders to open the session: opening is no work, so the status tells how it went.
+//! Commands to open the session: opening is no work, so the status tells how it went.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,35 +7,35 @@ use simsync_codes::{CardState, Code, State};
 use tokio::sync::watch;
 
 use crate::api::{Failure, JobControl, Reason, Status};
-use crate::core::{Event, Unlocks};
 use crate::database::Database;
 use crate::events::Events;
+use crate::rules::{Event, Unlocks};
 use crate::works::JobHandle;
 
 /// For a job that waits until the session is open, or it is clear why not.
 pub fn watch_unlock(
     job: JobHandle,
-    orders: watch::Receiver<Unlocks>,
+    commands: watch::Receiver<Unlocks>,
     mut status: watch::Receiver<Arc<Status>>,
     database: Arc<Database>,
     events: Events,
 ) {
     tokio::spawn(async move {
         let id = job.id();
-        tell_opening(job, orders, &mut status, &database).await;
+        tell_opening(job, commands, &mut status, &database).await;
         events.emit(Event::UnlockEnded(id));
     });
 }
 
 async fn tell_opening(
     job: JobHandle,
-    mut orders: watch::Receiver<Unlocks>,
+    mut commands: watch::Receiver<Unlocks>,
     status: &mut watch::Receiver<Arc<Status>>,
     database: &Database,
 ) {
     loop {
         // What another caller answered is no end for this one.
-        if let Some(why) = orders.borrow_and_update().refusal(job.id()) {
+        if let Some(why) = commands.borrow_and_update().refusal(job.id()) {
             return job.failed(why.clone().into());
         }
         let now = status.borrow_and_update().clone();
@@ -43,7 +43,7 @@ async fn tell_opening(
         match now.state {
             state if state == State::Opening || looking => tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
-                changed = orders.changed() => if changed.is_err() { return },
+                changed = commands.changed() => if changed.is_err() { return },
                 control = job.next_control() => {
                     if control != Some(JobControl::Confirm) { return }
                 }

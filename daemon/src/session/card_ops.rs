@@ -81,7 +81,7 @@ fn select(
 
 /// What a first look that holds the card is told to go on with.
 pub struct GoOn {
-    /// The PIN.
+    /// What was typed.
     pub pin: Pin,
     /// Whatever opening needs.
     pub opening: Opening,
@@ -303,7 +303,7 @@ pub fn remove_terminal(
     Ok(applet.remove_terminal(terminal)?)
 }
 
-/// RENEW.
+/// RENEW: a signature that the open session goes on over another connection.
 pub fn renew(card: &mut OpenCard<'_>, token: &Token, binding: &Hash) -> Result<Sig, CardError> {
     let mut applet = transaction(card)?;
     Ok(applet.renew(token, binding)?)

@@ -9,14 +9,14 @@ use simsync_vault::commit::SessionRef;
 use simsync_vault::head::{self, Witness};
 
 use super::card_ops::{self, CARD_DEADLINE};
-use super::sessions::{CardSessions, Live};
+use super::sessions::{CardSessions, OpenSession};
 use crate::api::Reason;
-use crate::core::Event;
 use crate::database::Database;
 use crate::engine::EngineError;
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::reasons::{card_reason, engine_reason};
+use crate::rules::Event;
 
 fn record_of(w: &Witness, closed: bool) -> HeadRecord {
     HeadRecord {
@@ -65,7 +65,7 @@ impl CardHead {
     }
 
     /// Slots of other terminals whose sessions the chain, or the owner's word, closes by now.
-    fn settled(&self, live: &Live) -> Slots {
+    fn settled(&self, live: &OpenSession) -> Slots {
         let statement = &live.session.statement;
         let mut settled = Slots::default();
         let Some(engine) = self.engines.side_engine() else {

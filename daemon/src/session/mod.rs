@@ -14,4 +14,4 @@ pub use heads::{CardHead, witness_of};
 pub use opening::{Known, Prepared};
 pub use pin::{CardPin, PinError};
 pub use pins::CardPins;
-pub use sessions::{CardSessions, Live};
+pub use sessions::{CardSessions, OpenSession};

@@ -7,8 +7,8 @@ use simsync_card::status::{Pad, Status};
 
 use crate::api::{Failure, Reason};
 use crate::card::CardError;
-use crate::core::OpenFailure;
 use crate::reasons::{card_failure, card_reason};
+use crate::rules::OpenFailure;
 
 /// The PIN of an operation.
 #[derive(Debug, Clone)]

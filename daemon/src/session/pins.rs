@@ -20,9 +20,9 @@ use super::sessions::CardSessions;
 use crate::api::{AgentError, Failure, PadPurpose, PadRequest, PadShown, Reason, SecretKind};
 use crate::card::{CardError, OpenCard};
 use crate::config::PinPadPolicy;
-use crate::core::Event;
 use crate::person::Person;
 use crate::reasons::agent_reason;
+use crate::rules::Event;
 
 /// Said to a person whose PIN was not sent.
 const REFUSED_BEFORE: &str = "The card refused this PIN before; it was not sent again.";

@@ -13,7 +13,7 @@ use simsync_card::ids::CardId;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
-use crate::core::{Event, Looked};
+use crate::rules::{Event, Looked};
 
 /// Whose PIN it was: a card that is not known is the one in a reader until it is taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -17,11 +17,11 @@ use tokio::sync::OwnedMutexGuard;
 use super::card_ops::{self, CARD_DEADLINE, GoOn, Opened};
 use crate::api::{Failure, Reason};
 use crate::card::{CardEvent, CardHandle};
-use crate::core::Event;
 use crate::database::Database;
 use crate::engine::{KeyCell, Session};
 use crate::notes::Notes;
 use crate::reasons::card_reason;
+use crate::rules::Event;
 use crate::store::StoreError;
 
 /// How long a tail waits for the server to hear of the removal first.
@@ -29,7 +29,7 @@ const NARROW_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The session that is open.
 #[derive(Clone)]
-pub struct Live {
+pub struct OpenSession {
     /// The card's reader.
     pub reader: String,
     /// For the engine.
@@ -54,7 +54,7 @@ pub struct CardSessions {
     keys: KeyCell,
     database: Arc<Database>,
     notes: Arc<Notes>,
-    live: Mutex<Option<Live>>,
+    live: Mutex<Option<OpenSession>>,
     /// The session that the card opened last and that is not over, whatever came of it. After a restart there is none: the card's
     /// power or our connection is gone.
     begun: Mutex<Option<SessionRef>>,
@@ -136,12 +136,12 @@ impl CardSessions {
     }
 
     /// The open session, as it is now.
-    pub fn live(&self) -> Option<Live> {
+    pub fn live(&self) -> Option<OpenSession> {
         lock(&self.live).clone()
     }
 
     /// The same, for a command that needs one.
-    pub fn needed(&self) -> Result<Live, Failure> {
+    pub fn needed(&self) -> Result<OpenSession, Failure> {
         self.live().ok_or_else(locked)
     }
 
@@ -158,7 +158,7 @@ impl CardSessions {
     /// The reader and card of the open session.
     pub fn session_card(&self) -> Result<(String, CardId), Failure> {
         let live = lock(&self.live);
-        let of = |l: &Live| (l.reader.clone(), l.session.card.id);
+        let of = |l: &OpenSession| (l.reader.clone(), l.session.card.id);
         live.as_ref().map(of).ok_or_else(locked)
     }
 
@@ -193,7 +193,7 @@ impl CardSessions {
     /// Keeps a session that card and server opened.
     pub fn keep(&self, reader: &str, session: Session, opened: Opened) {
         let OpenedSession { token, head, .. } = opened.session;
-        *lock(&self.live) = Some(Live {
+        *lock(&self.live) = Some(OpenSession {
             reader: reader.to_owned(),
             session,
             token,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use simsync_codes::{CardState, Code, State as Word};
 
 use crate::api::{CardStatus, CollectionStatus, Reason, SimStatus, Status, TerminalStatus};
-use crate::core::{CardPhase, Server, SessionPhase, State};
 use crate::database::{Database, Stored};
 use crate::identity::Identity;
 use crate::notes::Notes;
 use crate::outstanding::{question_of, questions};
+use crate::rules::{CardPhase, Server, SessionPhase, State};
 use crate::session::CardSessions;
 use crate::works::Works;
 

@@ -125,6 +125,38 @@ impl Store {
             .transpose()
     }
 
+    /// The commit of the verified chain with this hash, if it is there.
+    pub fn commit_of(&self, commit: &Hash) -> Result<Option<Commit>> {
+        let bytes: Option<Vec<u8>> = self
+            .lock()
+            .prepare_cached("SELECT bytes FROM commits WHERE hash = ?1 ORDER BY sequence DESC")?
+            .query_row([commit.0], |r| r.get(0))
+            .optional()?;
+        bytes
+            .map(|b| Commit::from_bytes(&b).map_err(|e| damaged(&e.to_string())))
+            .transpose()
+    }
+
+    /// This commit, if it is in the chain, and all after it, oldest first; all for [`Hash::ZERO`]. None if it is not there.
+    pub fn commits_since(&self, parent: &Hash) -> Result<Vec<Commit>> {
+        let conn = self.lock();
+        let found: Option<i64> = conn
+            .prepare_cached("SELECT sequence FROM commits WHERE hash = ?1 ORDER BY sequence DESC")?
+            .query_row([parent.0], |r| r.get(0))
+            .optional()?;
+        // Nothing is read for a parent that is not in the chain: whoever signed a tail may name any.
+        let from = match found {
+            Some(sequence) => sequence,
+            None if *parent == Hash::ZERO => 0,
+            None => return Ok(Vec::new()),
+        };
+        let mut stmt = conn
+            .prepare_cached("SELECT bytes FROM commits WHERE sequence >= ?1 ORDER BY sequence")?;
+        let rows = stmt.query_map([from], |r| r.get::<_, Vec<u8>>(0))?;
+        rows.map(|b| Commit::from_bytes(&b?).map_err(|e| damaged(&e.to_string())))
+            .collect()
+    }
+
     /// The first verified commit: the vault's beginning.
     pub fn oldest_commit(&self) -> Result<Option<Commit>> {
         let bytes: Option<Vec<u8>> = self
@@ -172,6 +204,10 @@ impl Store {
             "mounts",
             "opened_dirs",
             "outstanding",
+            "sent",
+            "sent_collections",
+            "sent_files",
+            "sent_pending",
         ] {
             tx.execute(&format!("DELETE FROM {table}"), [])?;
         }

@@ -8,7 +8,7 @@ pub enum StoreError {
         "the local database has version {found}, this simsync knows up to {known}: update simsync; nothing was changed"
     )]
     Newer {
-        /// Its version.
+        /// Version of the schema in the file.
         found: i64,
         /// The newest that we know.
         known: i64,

@@ -72,7 +72,7 @@ pub struct Uploaded {
 pub struct ConflictRow {
     /// Number, for the owner.
     pub pk: i64,
-    /// Collection.
+    /// Row number of the collection.
     pub collection: CollectionPk,
     /// The path that both sides wrote.
     pub path: Vec<u8>,
@@ -82,17 +82,36 @@ pub struct ConflictRow {
     pub time_ms: i64,
 }
 
-const DIR: i64 = 0;
-const FILE: i64 = 1;
-const SYMLINK: i64 = 2;
+pub(super) const DIR: i64 = 0;
+pub(super) const FILE: i64 = 1;
+pub(super) const SYMLINK: i64 = 2;
 
-fn to_i64(n: u64) -> i64 {
+/// Kind and content of a row.
+pub(super) fn columns_of(node: &Node<Content>) -> (i64, Vec<u8>) {
+    match node {
+        Node::Dir { .. } => (DIR, Vec::new()),
+        Node::File { content, .. } => (FILE, content.to_bytes()),
+        Node::Symlink { target } => (SYMLINK, target.clone()),
+    }
+}
+
+pub(super) fn to_i64(n: u64) -> i64 {
     // Sizes and inode numbers use all 64 bits; the cast is undone when reading.
     n.cast_signed()
 }
 
-fn path_of(bytes: Vec<u8>) -> Result<RelPath> {
+pub(super) fn path_of(bytes: Vec<u8>) -> Result<RelPath> {
     RelPath::new(bytes).map_err(|e| damaged(&e.to_string()))
+}
+
+/// Rows of a collection, `?1`, as [`file_row`] reads them.
+macro_rules! file_rows {
+    ($and:literal) => {
+        concat!(
+            "SELECT path, kind, mode, size, mtime, ctime, ino, content FROM files WHERE collection = ?1 ",
+            $and
+        )
+    };
 }
 
 const COLLECTION_COLUMNS: &str =
@@ -153,7 +172,7 @@ impl Store {
         let tx = conn.transaction()?;
         tx.execute(
             "UPDATE collections SET root = ?2, base_root = ?3, whole = 0, applying = NULL,
-             root_fs = NULL, root_ino = NULL WHERE pk = ?1",
+             root_fs = NULL, root_ino = NULL, row_count = 0 WHERE pk = ?1",
             params![pk, root, ObjectId::ZERO.0],
         )?;
         for table in [
@@ -163,6 +182,9 @@ impl Store {
             "mounts",
             "opened_dirs",
             "outstanding",
+            "sent_collections",
+            "sent_files",
+            "sent_pending",
         ] {
             tx.execute(&format!("DELETE FROM {table} WHERE collection = ?1"), [pk])?;
         }
@@ -179,9 +201,7 @@ impl Store {
             |r| r.get(0),
         )?;
         let mut out = HashMap::with_capacity(usize::try_from(count).unwrap_or(0));
-        let mut stmt = conn.prepare_cached(
-            "SELECT path, kind, mode, size, mtime, ctime, ino, content FROM files WHERE collection = ?1",
-        )?;
+        let mut stmt = conn.prepare_cached(file_rows!(""))?;
         let mut rows = stmt.query([pk])?;
         while let Some(r) = rows.next()? {
             out.insert(path_of(r.get(0)?)?, file_row(r)?);
@@ -189,13 +209,63 @@ impl Store {
         Ok(out)
     }
 
+    /// The rows of these paths and of all below them.
+    pub fn files_at(
+        &self,
+        pk: CollectionPk,
+        paths: &mut dyn Iterator<Item = &RelPath>,
+    ) -> Result<HashMap<RelPath, FileRow>> {
+        let conn = self.lock();
+        let mut out = HashMap::new();
+        let mut one = conn.prepare_cached(file_rows!("AND path = ?2"))?;
+        let mut below = conn.prepare_cached(file_rows!("AND path > ?2 AND path < ?3"))?;
+        for path in paths {
+            let path = path.as_bytes();
+            // '0' is what follows '/'.
+            let (from, to) = ([path, b"/"].concat(), [path, b"0"].concat());
+            let mut put = |r: &rusqlite::Row<'_>| -> Result<()> {
+                out.insert(path_of(r.get(0)?)?, file_row(r)?);
+                Ok(())
+            };
+            let mut rows = one.query(params![pk, path])?;
+            while let Some(r) = rows.next()? {
+                put(r)?;
+            }
+            let mut rows = below.query(params![pk, from, to])?;
+            while let Some(r) = rows.next()? {
+                put(r)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// How many rows a collection has.
+    pub fn row_count(&self, pk: CollectionPk) -> Result<usize> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached("SELECT row_count FROM collections WHERE pk = ?1")?;
+        let count: i64 = stmt.query_row([pk], |r| r.get(0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// Shows all rows of files, one after the other, without keeping any.
+    pub fn each_file(
+        &self,
+        pk: CollectionPk,
+        see: &mut dyn FnMut(&RelPath, &FileRow),
+    ) -> Result<()> {
+        let conn = self.lock();
+        let mut stmt = conn.prepare_cached(file_rows!("AND kind = ?2"))?;
+        let mut rows = stmt.query(params![pk, FILE])?;
+        while let Some(r) = rows.next()? {
+            see(&path_of(r.get(0)?)?, &file_row(r)?);
+        }
+        Ok(())
+    }
+
     /// One row.
     pub fn file(&self, pk: CollectionPk, path: &RelPath) -> Result<Option<FileRow>> {
         let conn = self.lock();
-        let mut stmt = conn.prepare_cached(
-            "SELECT path, kind, mode, size, mtime, ctime, ino, content FROM files
-             WHERE collection = ?1 AND path = ?2",
-        )?;
+        let mut stmt = conn.prepare_cached(file_rows!("AND path = ?2"))?;
         let mut rows = stmt.query(params![pk, path.as_bytes()])?;
         rows.next()?.map(file_row).transpose()
     }
@@ -211,7 +281,10 @@ impl Store {
         let _step = simsync_failpoint::step("daemon.store.synced");
         let mut conn = self.lock();
         let tx = conn.transaction()?;
+        let mut more = 0i64;
         {
+            let mut is_there =
+                tx.prepare_cached("SELECT 1 FROM files WHERE collection = ?1 AND path = ?2")?;
             let mut put = tx.prepare_cached(
                 "INSERT OR REPLACE INTO files VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
@@ -219,14 +292,14 @@ impl Store {
                 tx.prepare_cached("DELETE FROM files WHERE collection = ?1 AND path = ?2")?;
             for (path, row) in changes {
                 let Some(FileRow { node, stat }) = row else {
-                    delete.execute(params![pk, path.as_bytes()])?;
+                    let gone = delete.execute(params![pk, path.as_bytes()])?;
+                    more -= i64::try_from(gone).unwrap_or(0);
                     continue;
                 };
-                let (kind, content) = match node {
-                    Node::Dir { .. } => (DIR, Vec::new()),
-                    Node::File { content, .. } => (FILE, content.to_bytes()),
-                    Node::Symlink { target } => (SYMLINK, target.clone()),
-                };
+                if !is_there.exists(params![pk, path.as_bytes()])? {
+                    more += 1;
+                }
+                let (kind, content) = columns_of(node);
                 put.execute(params![
                     pk,
                     path.as_bytes(),
@@ -248,8 +321,8 @@ impl Store {
             )?;
         }
         tx.execute(
-            "UPDATE collections SET base_root = ?2 WHERE pk = ?1",
-            params![pk, base_root.0],
+            "UPDATE collections SET base_root = ?2, row_count = row_count + ?3 WHERE pk = ?1",
+            params![pk, base_root.0, more],
         )?;
         tx.commit()?;
         Ok(())

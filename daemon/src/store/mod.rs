@@ -8,12 +8,13 @@ mod folders;
 mod outstanding;
 mod packs;
 mod schema;
+mod sent;
 mod sessions;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
 pub use chain::RootThen;
@@ -21,7 +22,8 @@ pub use error::StoreError;
 use error::{Result, damaged};
 pub use files::{Collection, CollectionPk, ConflictRow, FileRow, Folder, RowChange, Uploaded};
 pub use packs::{Found, PackRow, PackState, StoredObject};
-pub use sessions::{OwnSession, TailItem};
+pub use sent::SentCollection;
+pub use sessions::{OwnSession, Sealed, SealedContent, TailItem};
 
 /// The local database. Methods block; call them from blocking code.
 pub struct Store {
@@ -87,10 +89,30 @@ impl Store {
         self.lock()
     }
 
+    /// Writes what can be had again, without waiting for the disk. Transactions become durable in their order: the next one that
+    /// waits takes this one along.
+    fn write_unhurried<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut conn = self.lock();
+        set_durable(&conn, false)?;
+        let written = conn.transaction().map_err(StoreError::from).and_then(|tx| {
+            let out = write(&tx)?;
+            tx.commit()?;
+            Ok(out)
+        });
+        set_durable(&conn, true)?;
+        written
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere leaves at worst an open transaction, which rusqlite rolled back.
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a transaction is on disk once it is over, as all are but those that say otherwise.
+fn set_durable(conn: &Connection, is: bool) -> Result<()> {
+    let level = if is { "FULL" } else { "NORMAL" };
+    Ok(conn.pragma_update(None, "synchronous", level)?)
 }
 
 #[cfg(test)]

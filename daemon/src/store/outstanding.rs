@@ -17,6 +17,7 @@ fn producer(n: i64) -> Result<Producer> {
         Producer::Tail,
         Producer::Collection,
         Producer::Merge,
+        Producer::Waiting,
     ]
     .into_iter()
     .find(|p| *p as i64 == n)

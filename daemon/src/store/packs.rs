@@ -1,6 +1,9 @@
 //! Packs, the objects in them, and listings of directories.
 
-use rusqlite::{OptionalExtension, params};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use simsync_vault::commit::PackRef;
 use simsync_vault::ids::{CollectionId, ObjectId, PackId};
 use simsync_vault::pack::IndexEntry;
@@ -38,8 +41,8 @@ pub enum Found {
     Damaged,
 }
 
-/// Copies of an object that are tried at once. Those that do not open are tried last the next time.
-const COPIES_MAX: i64 = 16;
+/// Objects that are looked up in one go.
+const LOOKUPS: usize = 1024;
 
 /// Column `proven`: opened, or put there by this terminal.
 const PROVEN: i64 = 1;
@@ -78,14 +81,39 @@ fn to_pack(row: (i64, Vec<u8>, Vec<u8>, i64)) -> Result<PackRow> {
     })
 }
 
-impl Store {
-    /// Keeps a pack and its index in one transaction. One that we uploaded, and that is read back before a commit names it,
-    /// is still to be named.
-    pub fn add_pack(&self, pack: &PackRef, state: PackState, index: &[IndexEntry]) -> Result<()> {
-        let _step = simsync_failpoint::step("daemon.store.pack");
-        let mut conn = self.lock();
-        let tx = conn.transaction()?;
-        tx.prepare_cached(
+/// Copies of an object, those first that are to be tried first. At most 16 are tried at once: those that do not open are tried
+/// last the next time.
+const LOCATIONS: &str =
+    "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
+     FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1
+     ORDER BY o.proven < 0, p.collection = ?2 DESC, o.proven DESC, o.pack DESC LIMIT 16";
+
+/// A pack by its row number, of those that were looked up before or of the database.
+fn pack_by_pk(
+    conn: &Connection,
+    known: &mut HashMap<i64, PackRow>,
+    pk: i64,
+) -> Result<Option<PackRow>> {
+    if let Some(pack) = known.get(&pk) {
+        return Ok(Some(*pack));
+    }
+    let row = conn
+        .prepare_cached("SELECT pk, id, collection, size FROM packs WHERE pk = ?1")?
+        .query_row([pk], pack_row)
+        .optional()?;
+    let pack = row.map(to_pack).transpose()?;
+    known.extend(pack.map(|pack| (pk, pack)));
+    Ok(pack)
+}
+
+fn put_packs(
+    conn: &Connection,
+    packs: &[(PackRef, &[IndexEntry])],
+    state: PackState,
+) -> Result<()> {
+    let mut entries: Vec<(i64, &IndexEntry)> = Vec::new();
+    for (pack, index) in packs {
+        conn.prepare_cached(
             "INSERT INTO packs(id, collection, size, state) VALUES(?1, ?2, ?3, ?4)
              ON CONFLICT(id) DO UPDATE SET state = excluded.state WHERE state <> ?5",
         )?
@@ -96,22 +124,46 @@ impl Store {
             state as i64,
             PackState::Uploaded as i64
         ])?;
-        let pk: i64 = tx.query_row("SELECT pk FROM packs WHERE id = ?1", [pack.id.0], |r| {
-            r.get(0)
-        })?;
-        {
-            let mut insert = tx.prepare_cached(
-                "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id, pack) DO NOTHING",
-            )?;
-            for e in index {
-                let own = state == PackState::Uploaded;
-                insert.execute(params![
-                    e.id.0, pk, e.kind, e.offset, e.stored, e.plain, own
-                ])?;
-            }
-        }
+        let pk: i64 = conn
+            .prepare_cached("SELECT pk FROM packs WHERE id = ?1")?
+            .query_row([pack.id.0], |r| r.get(0))?;
+        entries.extend(index.iter().map(|e| (pk, e)));
+    }
+    // In the order of the index.
+    entries.sort_unstable_by_key(|(pk, e)| (e.id, *pk));
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO objects VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id, pack) DO NOTHING",
+    )?;
+    let own = state == PackState::Uploaded;
+    for (pk, e) in entries {
+        insert.execute(params![
+            e.id.0, pk, e.kind, e.offset, e.stored, e.plain, own
+        ])?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Keeps a pack and its index in one transaction. One that we uploaded, and that is read back before a commit names it,
+    /// is still to be named.
+    pub fn add_pack(&self, pack: &PackRef, state: PackState, index: &[IndexEntry]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.pack");
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        put_packs(&tx, std::slice::from_ref(&(*pack, index)), state)?;
         tx.commit()?;
         Ok(())
+    }
+
+    /// Keeps packs that were fetched, with their indexes, in one transaction: each writes nearly every page of the index of
+    /// objects. They can be fetched again.
+    pub fn add_fetched(&self, packs: &[(PackRef, Vec<IndexEntry>)]) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.packs-fetched");
+        let packs: Vec<(PackRef, &[IndexEntry])> = packs
+            .iter()
+            .map(|(pack, index)| (*pack, &index[..]))
+            .collect();
+        self.write_unhurried(|tx| put_packs(tx, &packs, PackState::Indexed))
     }
 
     /// Packs in a state, in the order in which they came.
@@ -191,12 +243,8 @@ impl Store {
     /// terminal that syncs it.
     pub fn locations(&self, collection: &CollectionId, id: &ObjectId) -> Result<Vec<StoredObject>> {
         let conn = self.lock();
-        let mut stmt = conn.prepare_cached(
-            "SELECT p.pk, p.id, p.collection, p.size, o.kind, o.start, o.stored, o.plain
-             FROM objects o JOIN packs p ON p.pk = o.pack WHERE o.id = ?1
-             ORDER BY o.proven < 0, p.collection = ?2 DESC, o.proven DESC, o.pack DESC LIMIT ?3",
-        )?;
-        let mut rows = stmt.query(params![id.0, collection.0, COPIES_MAX])?;
+        let mut stmt = conn.prepare_cached(LOCATIONS)?;
+        let mut rows = stmt.query(params![id.0, collection.0])?;
         let mut out = Vec::new();
         while let Some(r) = rows.next()? {
             out.push(StoredObject {
@@ -210,6 +258,51 @@ impl Store {
         Ok(out)
     }
 
+    /// The first of [`Self::locations`] of each object that is known.
+    pub fn first_locations(
+        &self,
+        collection: &CollectionId,
+        ids: &[ObjectId],
+    ) -> Result<HashMap<ObjectId, StoredObject>> {
+        let mut out = HashMap::with_capacity(ids.len());
+        let mut packs: HashMap<i64, PackRow> = HashMap::new();
+        // Nobody else waits long for the connection.
+        for some in ids.chunks(LOOKUPS) {
+            let conn = self.lock();
+            // Of one transaction: else each look takes the locks of its own.
+            let tx = conn.unchecked_transaction()?;
+            let mut copies = tx.prepare_cached(
+                "SELECT pack, kind, start, stored, plain, proven FROM objects WHERE id = ?1",
+            )?;
+            for id in some {
+                let mut best = None;
+                let mut rows = copies.query([id.0])?;
+                while let Some(r) = rows.next()? {
+                    let (pk, proven): (i64, i64) = (r.get(0)?, r.get(5)?);
+                    let Some(pack) = pack_by_pk(&tx, &mut packs, pk)? else {
+                        continue;
+                    };
+                    let is_others = pack.reference.collection != *collection;
+                    let order = (proven < 0, is_others, Reverse(proven), Reverse(pk));
+                    if best.as_ref().is_none_or(|(best, _)| order < *best) {
+                        let (kind, offset) = (r.get(1)?, r.get(2)?);
+                        let (stored, plain) = (r.get(3)?, r.get(4)?);
+                        let at = StoredObject {
+                            pack,
+                            kind,
+                            offset,
+                            stored,
+                            plain,
+                        };
+                        best = Some((order, at));
+                    }
+                }
+                out.extend(best.map(|(_, at)| (*id, at)));
+            }
+        }
+        Ok(out)
+    }
+
     /// Whether an object is in the packs of this collection for certain: whoever sealed it could have sealed anything under
     /// its ID, so what nobody here opened is not relied on.
     pub fn has_proven(&self, collection: &CollectionId, id: &ObjectId) -> Result<bool> {
@@ -217,9 +310,9 @@ impl Store {
             .lock()
             .prepare_cached(
                 "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
-                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven = ?3",
+                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven = 1",
             )?
-            .exists(params![id.0, collection.0, PROVEN])?)
+            .exists(params![id.0, collection.0])?)
     }
 
     /// What objects were found to be, by pack.
@@ -228,9 +321,7 @@ impl Store {
         if found.is_empty() {
             return Ok(());
         }
-        let mut conn = self.lock();
-        let tx = conn.transaction()?;
-        {
+        self.write_unhurried(|tx| {
             let mut mark = tx.prepare_cached(
                 "UPDATE objects SET proven = ?3 WHERE id = ?1 AND pack = ?2 AND proven <> ?3",
             )?;
@@ -243,9 +334,8 @@ impl Store {
                     Found::Other => forget.execute(params![id.0, pack])?,
                 };
             }
-        }
-        tx.commit()?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Whether an object is known in the packs of this collection, and not known to be damaged.
@@ -254,24 +344,45 @@ impl Store {
             .lock()
             .prepare_cached(
                 "SELECT 1 FROM objects o JOIN packs p ON p.pk = o.pack
-                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven <> ?3",
+                 WHERE o.id = ?1 AND p.collection = ?2 AND o.proven <> -1",
             )?
-            .exists(params![id.0, collection.0, DAMAGED])?)
+            .exists(params![id.0, collection.0])?)
+    }
+
+    /// Those of these objects that are not in the packs of this collection, as [`Self::has_object`] tells.
+    pub fn lacking(&self, collection: &CollectionId, ids: &[ObjectId]) -> Result<Vec<ObjectId>> {
+        let mut out = Vec::new();
+        let mut packs: HashMap<i64, PackRow> = HashMap::new();
+        for some in ids.chunks(LOOKUPS) {
+            let conn = self.lock();
+            let tx = conn.unchecked_transaction()?;
+            let mut copies =
+                tx.prepare_cached("SELECT pack FROM objects WHERE id = ?1 AND proven <> -1")?;
+            for id in some {
+                let mut rows = copies.query([id.0])?;
+                let mut is_there = false;
+                while let (false, Some(r)) = (is_there, rows.next()?) {
+                    let pack = pack_by_pk(&tx, &mut packs, r.get(0)?)?;
+                    is_there = pack.is_some_and(|p| p.reference.collection == *collection);
+                }
+                if !is_there {
+                    out.push(*id);
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// Keeps listings of directories, in place of what stands there: an ID is of one content only.
     pub fn add_dirs(&self, dirs: &[(ObjectId, Vec<u8>)]) -> Result<()> {
         let _step = simsync_failpoint::step("daemon.store.listings");
-        let mut conn = self.lock();
-        let tx = conn.transaction()?;
-        {
+        self.write_unhurried(|tx| {
             let mut insert = tx.prepare_cached("INSERT OR REPLACE INTO dirs VALUES(?1, ?2)")?;
             for (id, bytes) in dirs {
                 insert.execute(params![id.0, bytes])?;
             }
-        }
-        tx.commit()?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// A listing.

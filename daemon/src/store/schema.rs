@@ -1,11 +1,15 @@
 //! The schema and its migrations, one step for each version.
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::error::{Result, StoreError};
 
+/// More statements than there are in this store: none is planned twice.
+const STATEMENTS: usize = 256;
+
 /// Each entry brings the database from the version of its index to the next.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 CREATE TABLE key_objects(list_number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes BLOB NOT NULL);
@@ -77,14 +81,43 @@ CREATE TABLE outstanding(
     PRIMARY KEY(collection, producer, code, path)) WITHOUT ROWID;
 ";
 
+/// `sent`: the commit that was sent last, and what this terminal writes down once it knows that the chain has it: the same rows as
+/// in `files` (`kind` -1: none any more), base and pending paths of each collection. `tail_items` tell what
+/// was sealed: `content` is a link's target, or what tells a file's content from others; `kind` is null for what was sealed before.
+const V3: &str = "
+CREATE TABLE sent(hash BLOB NOT NULL);
+CREATE TABLE sent_collections(collection INTEGER PRIMARY KEY, base_root BLOB NOT NULL);
+CREATE TABLE sent_files(
+    collection INTEGER NOT NULL, path BLOB NOT NULL, kind INTEGER NOT NULL, mode INTEGER NOT NULL,
+    size INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, ino INTEGER NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY(collection, path)) WITHOUT ROWID;
+CREATE TABLE sent_pending(collection INTEGER NOT NULL, path BLOB NOT NULL, PRIMARY KEY(collection, path)) WITHOUT ROWID;
+ALTER TABLE tail_items ADD COLUMN kind INTEGER;
+ALTER TABLE tail_items ADD COLUMN mode INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tail_items ADD COLUMN content BLOB NOT NULL DEFAULT x'';
+";
+
+/// `row_count`: how many there are in `files`, for whoever needs the number and not the rows.
+const V4: &str = "
+ALTER TABLE collections ADD COLUMN row_count INTEGER NOT NULL DEFAULT 0;
+UPDATE collections SET row_count = (SELECT COUNT(*) FROM files WHERE collection = pk);
+";
+
 /// Sets the connection up and brings the schema to the newest version.
 pub fn prepare(conn: &Connection) -> Result<()> {
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Without it, a statement is planned anew each time that its parameters are bound: that costs more than it does.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything that would write.
     let found: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::Newer { found, known });
+    }
+    if found == 0 {
+        // Before the first table: what a large commit needed for a moment can be given back.
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;

@@ -1,13 +1,15 @@
 //! This terminal's own sessions, until the chain closes them, and the tails that wait to be delivered.
 
 use rusqlite::params;
-use simsync_card::ids::CardId;
+use simsync_card::ids::{CardId, Hash};
 use simsync_vault::commit::SessionRef;
+use simsync_vault::ids::ObjectId;
 use simsync_vault::statement::SessionStatement;
 
 use simsync_sync::dir::Stat;
-use simsync_sync::node::RelPath;
+use simsync_sync::node::{Node, RelPath};
 
+use super::files::{DIR, FILE, SYMLINK};
 use super::{CollectionPk, Result, Store, damaged};
 
 /// A session of this terminal that nothing closed yet.
@@ -24,12 +26,57 @@ pub struct OwnSession {
 /// One change that a tail of ours held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailItem {
-    /// Collection.
+    /// Row number of the collection.
     pub collection: CollectionPk,
-    /// Path.
+    /// Its path below the root of the collection.
     pub path: RelPath,
-    /// Size, time and inode of what was sealed; none if the path was gone.
-    pub stat: Option<Stat>,
+    /// What was sealed; none if the path was gone.
+    pub sealed: Option<Sealed>,
+}
+
+/// What a tail held of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Size, time and inode.
+    pub stat: Stat,
+    /// None: it was sealed by a version that did not write it down.
+    pub node: Option<Node<SealedContent>>,
+}
+
+/// What tells the content of a file that was sealed, at a time when the vault's keys were away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedContent {
+    /// SHA-256 of it.
+    Digest(Hash),
+    /// It was uploaded before: its chunks.
+    Chunks(Vec<ObjectId>),
+}
+
+const DIGEST: u8 = 0;
+const CHUNKS: u8 = 1;
+
+impl SealedContent {
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Digest(digest) => [&[DIGEST], &digest.0[..]].concat(),
+            Self::Chunks(chunks) => {
+                let ids = chunks.iter().flat_map(|c| c.0);
+                std::iter::once(CHUNKS).chain(ids).collect()
+            }
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&DIGEST, digest) => Hash::from_slice(digest).ok().map(Self::Digest),
+            (&CHUNKS, ids) => {
+                let (ids, rest) = ids.as_chunks::<32>();
+                let all = || ids.iter().map(|id| ObjectId(*id)).collect();
+                rest.is_empty().then(|| Self::Chunks(all()))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl OwnSession {
@@ -113,19 +160,29 @@ impl Store {
         let tx = conn.transaction()?;
         {
             let mut put = tx.prepare_cached(
-                "INSERT OR REPLACE INTO tail_items VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT OR REPLACE INTO tail_items VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?;
             for i in items {
-                let (size, mtime, ino) = i.stat.map_or((0, 0, 0), |s| (s.size, s.mtime, s.ino));
+                let stat = i.sealed.as_ref().map(|s| s.stat).unwrap_or_default();
+                let node = i.sealed.as_ref().and_then(|s| s.node.as_ref());
+                let (kind, mode, content) = match node {
+                    None => (None, 0, Vec::new()),
+                    Some(Node::Dir { mode }) => (Some(DIR), *mode, Vec::new()),
+                    Some(Node::File { mode, content }) => (Some(FILE), *mode, content.to_bytes()),
+                    Some(Node::Symlink { target }) => (Some(SYMLINK), 0, target.clone()),
+                };
                 put.execute(params![
                     session.card.0,
                     session.n,
                     i.collection,
                     i.path.as_bytes(),
-                    i.stat.is_none(),
-                    size.cast_signed(),
-                    mtime,
-                    ino.cast_signed()
+                    i.sealed.is_none(),
+                    stat.size.cast_signed(),
+                    stat.mtime,
+                    stat.ino.cast_signed(),
+                    kind,
+                    mode,
+                    content
                 ])?;
             }
         }
@@ -148,7 +205,8 @@ impl Store {
     pub fn tail_items(&self, session: &SessionRef) -> Result<Vec<TailItem>> {
         let conn = self.lock();
         let mut stmt = conn.prepare_cached(
-            "SELECT collection, path, gone, size, mtime, ino FROM tail_items WHERE card = ?1 AND n = ?2",
+            "SELECT collection, path, gone, size, mtime, ino, kind, mode, content FROM tail_items
+             WHERE card = ?1 AND n = ?2",
         )?;
         let mut rows = stmt.query(params![session.card.0, session.n])?;
         let mut out = Vec::new();
@@ -157,15 +215,42 @@ impl Store {
                 size: r.get::<_, i64>(3)?.cast_unsigned(),
                 mtime: r.get(4)?,
                 ino: r.get::<_, i64>(5)?.cast_unsigned(),
+                mode: r.get(7)?,
                 ..Stat::default()
+            };
+            let node = match r.get::<_, Option<i64>>(6)? {
+                None => None,
+                Some(DIR) => Some(Node::Dir { mode: stat.mode }),
+                Some(FILE) => Some(Node::File {
+                    mode: stat.mode,
+                    content: SealedContent::from_bytes(&r.get::<_, Vec<u8>>(8)?)
+                        .ok_or_else(|| damaged("content of what was sealed"))?,
+                }),
+                Some(SYMLINK) => Some(Node::Symlink { target: r.get(8)? }),
+                Some(_) => return Err(damaged("kind of what was sealed")),
             };
             out.push(TailItem {
                 collection: r.get(0)?,
                 path: RelPath::new(r.get::<_, Vec<u8>>(1)?).map_err(|e| damaged(&e.to_string()))?,
-                stat: (!r.get::<_, bool>(2)?).then_some(stat),
+                sealed: (!r.get::<_, bool>(2)?).then_some(Sealed { stat, node }),
             });
         }
         Ok(out)
+    }
+
+    /// Forgets one session: the server takes nothing more of it.
+    pub fn close_session(&self, session: &SessionRef) -> Result<()> {
+        let _step = simsync_failpoint::step("daemon.store.session-closed");
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        for table in ["sessions", "tail_items"] {
+            tx.execute(
+                &format!("DELETE FROM {table} WHERE card = ?1 AND n = ?2"),
+                params![session.card.0, session.n],
+            )?;
+        }
+        tx.commit()?;
+        Ok(())
     }
 
     /// Forgets sessions of a card up to a number: the verified chain closes them.

@@ -1,20 +1,31 @@
-//! Changes in the collections' folders, by inotify. A hint only: what changed is found by a scan.
+//! Changes in the collections' folders, by inotify. What changed is found by a look; where to look is told here, as long as all of
+//! a root is watched.
 
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use inotify::{EventMask, Inotify};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
+use simsync_sync::adapter::Adapter as _;
 use simsync_sync::dir::WORK_FOLDER;
+use simsync_sync::folders::Folders;
 
 use super::mounts::Mounts;
-use super::tree::Tree;
-use crate::core::Event;
+use super::tree::{Changes, Tree};
+use crate::rules::Event;
+use crate::vouch::{Identity, Vouches, Watcher};
 
+/// So often what is told is read before whoever asks is told that there is no end of it.
+const ROUNDS: usize = 1_000;
+/// So long nobody is woken again by a file that is only being written to, unless a look asks: that may go on all day.
+const REST: Duration = Duration::from_millis(100);
 /// Room for many events at once.
 const BUFFER: usize = 64 << 10;
 /// What is said where no folder can be watched.
@@ -34,9 +45,9 @@ pub struct Roots {
 }
 
 /// Watches the folders that `roots` wants, for as long as somebody sends them, and emits [`Event::DataChanged`]; and
-/// [`Event::WatchLimit`] when that begins or ends to be so.
-pub async fn run(roots: watch::Receiver<Roots>, emit: impl Fn(Event)) {
-    run_with(Inotify::init(), roots, emit).await;
+/// [`Event::WatchLimit`] when that begins or ends to be so. Vouches for the roots that are watched as a whole.
+pub async fn run(roots: watch::Receiver<Roots>, vouches: Vouches, emit: impl Fn(Event)) {
+    run_with(Inotify::init(), roots, vouches, emit).await;
 }
 
 /// The same, with what the system answered. Where nothing can be watched, that is told as a limit: everything is looked at
@@ -44,12 +55,14 @@ pub async fn run(roots: watch::Receiver<Roots>, emit: impl Fn(Event)) {
 async fn run_with(
     inotify: std::io::Result<Inotify>,
     roots: watch::Receiver<Roots>,
+    vouches: Vouches,
     emit: impl Fn(Event),
 ) {
     let watched = match inotify {
-        Ok(inotify) => watch_roots(inotify, roots, &emit).await,
+        Ok(inotify) => watch_roots(inotify, roots, &vouches, &emit).await,
         Err(error) => Err(error),
     };
+    vouches.lost_all();
     if let Err(error) = watched {
         tracing::warn!(%error, "{NOT_WATCHED}");
         emit(Event::WatchLimit(true));
@@ -60,6 +73,7 @@ async fn run_with(
 async fn watch_roots(
     mut inotify: Inotify,
     mut roots: watch::Receiver<Roots>,
+    vouches: &Vouches,
     emit: &impl Fn(Event),
 ) -> std::io::Result<()> {
     let ready = readiness(&inotify)?;
@@ -68,13 +82,19 @@ async fn watch_roots(
     let mut buffer = vec![0; BUFFER];
     let mut wanted = roots.borrow_and_update().wanted.clone();
     let mut limited = false;
+    let mut rest_until = Instant::now();
+    let (asks, mut requests) = mpsc::unbounded_channel();
+    vouches.watched_by(Arc::new(Asks(asks)));
     // Not begun anew by other events, which may come oftener.
     let mut look = tokio::time::interval(ROOT_BACK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let mut vouched = Vouched::new(vouches);
         // First, so that what is mounted while the folders are walked is seen.
         mounts.below(&wanted);
+        let before = identities(&wanted);
         tree = tree.with_roots(wanted.clone()).await;
+        vouched.follow(&mut tree, &before);
         // Changes from before the watches count too.
         emit(Event::DataChanged);
         loop {
@@ -84,8 +104,10 @@ async fn watch_roots(
             let missing = tree.has_missing_roots();
             tokio::select! {
                 _ = look.tick(), if missing => {
+                    let before = identities(&wanted);
                     let (looked, changed) = tree.look_for_roots(Vec::new()).await;
                     tree = looked;
+                    vouched.follow(&mut tree, &before);
                     if changed {
                         emit(Event::DataChanged);
                     }
@@ -100,8 +122,10 @@ async fn watch_roots(
                         break;
                     }
                     if missing {
+                        let before = identities(&wanted);
                         let (looked, changed) = tree.look_for_roots(now.found).await;
                         tree = looked;
+                        vouched.follow(&mut tree, &before);
                         if changed {
                             emit(Event::DataChanged);
                         }
@@ -112,10 +136,13 @@ async fn watch_roots(
                     tree.clear();
                     break;
                 }
-                seen = wait(&ready) => {
+                seen = wait(&ready, rest_until) => {
                     seen?;
                     let batch = read(&mut inotify, &mut buffer, &tree)?;
-                    tree = tree.after(batch.forget, batch.new_folders).await;
+                    if batch.is_only_writing() {
+                        rest_until = Instant::now() + REST;
+                    }
+                    tree = vouched.take_in(&batch, tree).await;
                     if batch.overflow {
                         tracing::info!("too many changes at once; everything is looked at again");
                         tree.clear();
@@ -125,8 +152,111 @@ async fn watch_roots(
                         emit(Event::DataChanged);
                     }
                 }
+                Some(caught_up) = requests.recv() => {
+                    let mut is_over = false;
+                    for _ in 0..ROUNDS {
+                        let batch = read(&mut inotify, &mut buffer, &tree)?;
+                        tree = vouched.take_in(&batch, tree).await;
+                        is_over = batch.overflow;
+                        if batch.changed {
+                            emit(Event::DataChanged);
+                        }
+                        if is_over {
+                            break;
+                        }
+                        if batch.is_empty() {
+                            // Whoever asked may wait no longer.
+                            let _ = SyncSender::try_send(&caught_up, ());
+                            break;
+                        }
+                    }
+                    if is_over {
+                        tree.clear();
+                        break;
+                    }
+                }
             }
         }
+    }
+}
+
+/// For so long a look waits until all that was before it was read.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks the task that reads events.
+struct Asks(mpsc::UnboundedSender<SyncSender<()>>);
+
+impl Watcher for Asks {
+    fn catch_up(&self, _: &Vouches) -> bool {
+        let (caught_up, wait) = sync_channel(1);
+        // Engines look on threads of their own, which may wait.
+        self.0.send(caught_up).is_ok() && wait.recv_timeout(PATIENCE).is_ok()
+    }
+}
+
+/// The roots that are vouched for.
+struct Vouched<'a> {
+    vouches: &'a Vouches,
+    roots: HashSet<PathBuf>,
+}
+
+/// Which folders these roots are now, as far as there are any.
+fn identities(roots: &[PathBuf]) -> HashMap<PathBuf, Identity> {
+    let identity = |root: &PathBuf| {
+        let identity = Folders.open(root).ok()?.identity().ok()?;
+        Some((root.clone(), identity))
+    };
+    roots.iter().filter_map(identity).collect()
+}
+
+impl<'a> Vouched<'a> {
+    fn new(vouches: &'a Vouches) -> Self {
+        vouches.lost_all();
+        Self {
+            vouches,
+            roots: HashSet::new(),
+        }
+    }
+
+    /// Vouches for all roots that are watched as a whole now. `before`: which folders they were before they were watched.
+    fn follow(&mut self, tree: &mut Tree, before: &HashMap<PathBuf, Identity>) {
+        let vouches = self.vouches;
+        for root in self.roots.extract_if(|root| !tree.is_whole(root)) {
+            vouches.lost(&root);
+        }
+        let new = tree.roots.iter().filter(|r| !self.roots.contains(*r));
+        let new: Vec<PathBuf> = new.filter(|r| tree.is_whole(r)).cloned().collect();
+        let now = identities(&new);
+        for root in new {
+            match (before.get(&root), now.get(&root)) {
+                (Some(was), Some(is)) if was == is => {
+                    vouches.watching(&root, *is);
+                    self.roots.insert(root);
+                }
+                // Another folder took its place while it was walked: it is walked again, as one that came back.
+                (_, Some(_)) => tree.forget(&root),
+                // Nobody can tell which folder it is.
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// Follows folders that went and came, then tells what changed: what is in a new folder before it is watched is found by
+    /// whoever looks at it from then on.
+    async fn take_in(&mut self, batch: &Batch, tree: Tree) -> Tree {
+        let changes = batch.changes.clone();
+        let is_moved = !changes.is_empty();
+        let unvouched = tree.roots.difference(&self.roots);
+        let unvouched: Vec<PathBuf> = unvouched.filter(|_| is_moved).cloned().collect();
+        let before = identities(&unvouched);
+        let mut tree = tree.after(changes).await;
+        if is_moved {
+            self.follow(&mut tree, &before);
+        }
+        for path in &batch.paths {
+            self.vouches.changed_at(path);
+        }
+        tree
     }
 }
 
@@ -137,7 +267,8 @@ fn readiness(inotify: &Inotify) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(fd)
 }
 
-async fn wait(ready: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
+async fn wait(ready: &AsyncFd<OwnedFd>, rest_until: Instant) -> std::io::Result<()> {
+    tokio::time::sleep_until(rest_until).await;
     // All events are read in one go after this, so what came meanwhile makes it ready again.
     ready.readable().await?.clear_ready();
     Ok(())
@@ -146,10 +277,23 @@ async fn wait(ready: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
 /// What a reading brought.
 #[derive(Debug, Default)]
 struct Batch {
+    /// Something changed that is to be synced by and by.
     changed: bool,
     overflow: bool,
-    forget: Vec<PathBuf>,
-    new_folders: Vec<PathBuf>,
+    /// Where something changed, also what is only being written.
+    paths: HashSet<PathBuf>,
+    changes: Changes,
+}
+
+impl Batch {
+    /// Files are written to, and nothing else happens.
+    fn is_only_writing(&self) -> bool {
+        !self.changed && !self.overflow && self.changes.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.paths.is_empty() && !self.overflow
+    }
 }
 
 fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Result<Batch> {
@@ -166,32 +310,38 @@ fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Resul
                 batch.overflow = true;
                 continue;
             }
-            let Some(folder) = tree.folders.get(&event.wd) else {
+            let Some(folder) = tree.folder(&event.wd) else {
                 continue;
             };
+            let path = event
+                .name
+                .map_or_else(|| folder.to_owned(), |n| folder.join(n));
+            batch.paths.insert(path.clone());
             if event.name.is_some_and(|n| n == WORK_FOLDER) {
                 continue;
             }
-            batch.changed = true;
-            let path = event
-                .name
-                .map_or_else(|| folder.clone(), |n| folder.join(n));
+            // Whoever writes to a file closes it some time: that is when it is synced.
+            batch.changed |= event.mask != EventMask::MODIFY;
             let is_folder = event.mask.contains(EventMask::ISDIR);
-            if is_folder && event.mask.contains(EventMask::MOVED_FROM) {
-                batch.forget.push(path);
+            let changes = &mut batch.changes;
+            // One that could not be watched tells nothing of its own end.
+            let is_refused_gone = event.mask.contains(EventMask::DELETE) && tree.lacks_below(&path);
+            if is_folder && (event.mask.contains(EventMask::MOVED_FROM) || is_refused_gone) {
+                changes.moved.push(path);
             } else if is_folder
                 && (event
                     .mask
                     .intersects(EventMask::CREATE | EventMask::MOVED_TO)
                     || (event.mask.contains(EventMask::ATTRIB) && tree.lacks_below(&path)))
             {
-                batch.new_folders.push(path);
+                changes.new.push(path);
             } else if event
                 .mask
                 .intersects(EventMask::DELETE_SELF | EventMask::UNMOUNT)
-                || (event.mask.contains(EventMask::MOVE_SELF) && tree.roots.contains(folder))
             {
-                batch.forget.push(folder.clone());
+                changes.gone.push(event.wd);
+            } else if event.mask.contains(EventMask::MOVE_SELF) && tree.roots.contains(folder) {
+                changes.moved.push(folder.to_owned());
             }
         }
     }
@@ -202,7 +352,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use tokio::sync::mpsc;
 
     fn wanted(roots: &[&Path]) -> Roots {
         Roots {
@@ -222,7 +371,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let (roots, rx) = watch::channel(wanted(&[dir.path()]));
             let (tx, events) = mpsc::unbounded_channel();
-            tokio::spawn(run(rx, move |e| tx.send(e).unwrap_or_default()));
+            tokio::spawn(run(rx, Vouches::default(), move |e| {
+                tx.send(e).unwrap_or_default()
+            }));
             let mut rig = Self { roots, events, dir };
             rig.changed().await;
             rig
@@ -271,7 +422,10 @@ mod tests {
         let (_roots, rx) = watch::channel(wanted(&[Path::new("/")]));
         let (tx, mut events) = mpsc::unbounded_channel();
         let none = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
-        run_with(Err(none), rx, move |e| tx.send(e).unwrap_or_default()).await;
+        run_with(Err(none), rx, Vouches::default(), move |e| {
+            tx.send(e).unwrap_or_default()
+        })
+        .await;
         assert_eq!(events.try_recv(), Ok(Event::WatchLimit(true)));
         assert_eq!(events.try_recv(), Ok(Event::DataChanged));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use zbus::{Connection, OwnedObjectPath, Proxy};
 
 use super::signals;
-use crate::core::Event;
+use crate::rules::Event;
 
 const LOGIND: &str = "org.freedesktop.login1";
 const LOGIND_PATH: &str = "/org/freedesktop/login1";

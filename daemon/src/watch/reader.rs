@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use futures_util::StreamExt;
 use tokio_udev::{AsyncMonitorSocket, Device, Enumerator, EventType, MonitorBuilder};
 
-use crate::core::Event;
+use crate::rules::Event;
 
 /// Watches readers for as long as udev answers, and emits [`Event::ReaderHint`].
 pub async fn run(emit: impl Fn(Event)) {

@@ -4,24 +4,36 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::core::Event;
 use crate::database::Database;
+use crate::engine::Adapters;
 use crate::events::Events;
+use crate::rules::Event;
+use crate::store::Collection;
+use crate::vouch::Vouches;
 use crate::watch::data::Roots;
 
 /// Tells watchers and rules of the collections.
 pub struct Folders {
     database: Arc<Database>,
     events: Events,
+    adapters: Adapters,
+    vouches: Vouches,
     roots: watch::Sender<Roots>,
 }
 
 impl Folders {
     /// Of the collections of this database.
-    pub fn new(database: Arc<Database>, events: Events) -> Self {
+    pub fn new(
+        database: Arc<Database>,
+        events: Events,
+        adapters: Adapters,
+        vouches: Vouches,
+    ) -> Self {
         Self {
             database,
             events,
+            adapters,
+            vouches,
             roots: watch::Sender::default(),
         }
     }
@@ -31,11 +43,20 @@ impl Folders {
         self.roots.subscribe()
     }
 
+    /// What the watcher of data vouches for.
+    pub fn vouches(&self) -> &Vouches {
+        &self.vouches
+    }
+
     /// Tells the watcher of data which folders count.
     pub fn changed(&self) {
         match self.database.stored(|s| s.collections()) {
             Ok(all) => {
-                let wanted = all.into_iter().filter_map(|c| c.root).collect();
+                let watched = |c: &Collection| {
+                    let root = c.root.as_deref()?;
+                    Some(self.adapters.watched(&c.attribute, root))
+                };
+                let wanted = all.iter().filter_map(watched).collect();
                 self.roots.send_modify(|r| r.wanted = wanted);
             }
             Err(error) => tracing::error!(%error, "the folders to watch cannot be told"),

@@ -16,7 +16,7 @@ pub type Done = Result<BTreeMap<String, String>, Failure>;
 /// Entries of a review that are shown one by one; the rest is counted.
 const REVIEW_MAX: usize = 10_000;
 
-/// Orders of one caller, and of all together, that wait or run at once.
+/// Commands of one caller, and of all together, that wait or run at once.
 const ORDERS_MAX: (usize, usize) = (32, 256);
 
 /// Makes jobs and knows which run.
@@ -56,8 +56,8 @@ impl Drop for Inner {
 }
 
 impl Jobs {
-    /// A new job that somebody ordered. No caller, and not all of them together, can let orders pile up without end.
-    pub fn order(&self, kind: &str, by: Option<&Caller>) -> Result<JobHandle, Failure> {
+    /// A new job that somebody ordered. No caller, and not all of them together, can let commands pile up without end.
+    pub fn command(&self, kind: &str, by: Option<&Caller>) -> Result<JobHandle, Failure> {
         let (own, all) = {
             let running = self.running();
             let ordered = running.iter().filter(|(_, by)| by.is_some());
@@ -70,7 +70,7 @@ impl Jobs {
             return Err(Failure::new(
                 Code::Busy,
                 format!(
-                    "{} orders wait already; wait for them, or cancel some",
+                    "{} commands wait already; wait for them, or cancel some",
                     own.max(all)
                 ),
             ));
@@ -127,7 +127,7 @@ impl Jobs {
 }
 
 impl JobHandle {
-    /// Its number.
+    /// Number of the job, counted from the daemon's start.
     pub fn id(&self) -> u64 {
         self.0.id
     }
@@ -228,16 +228,16 @@ mod tests {
         let mut held = Vec::new();
         for n in 0..all / each {
             for _ in 0..each {
-                held.push(jobs.order("pair", Some(&caller(n))).unwrap());
+                held.push(jobs.command("pair", Some(&caller(n))).unwrap());
             }
-            let one_more = jobs.order("pair", Some(&caller(n)));
+            let one_more = jobs.command("pair", Some(&caller(n)));
             assert_eq!(one_more.err().map(|f| f.code), Some(Code::Busy));
         }
-        assert!(jobs.order("pair", Some(&caller(99))).is_err());
+        assert!(jobs.command("pair", Some(&caller(99))).is_err());
         // The daemon's own work is not held up by that.
         held.push(jobs.create("sync", None));
         held.remove(0);
-        held.push(jobs.order("pair", Some(&caller(99))).unwrap());
+        held.push(jobs.command("pair", Some(&caller(99))).unwrap());
         assert_eq!(jobs.numbers().len(), all + 1);
     }
 }

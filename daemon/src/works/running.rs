@@ -14,7 +14,7 @@ pub struct Works {
     cancel: Mutex<Cancel>,
     /// Changes when the work that runs is given up.
     abandoned: watch::Sender<()>,
-    /// Changes when the order that runs may wait for no person any more.
+    /// Changes when the command that runs may wait for no person any more.
     stopped: watch::Sender<()>,
     /// Held by an engine as long as it works; also by one whose work was given up.
     engine_works: Arc<tokio::sync::Mutex<()>>,
@@ -51,7 +51,7 @@ impl Works {
         self.abandoned.send_replace(());
     }
 
-    /// The order that runs goes on, but waits for no person any more.
+    /// The command that runs goes on, but waits for no person any more.
     pub fn wait_for_no_person(&self) {
         self.stopped.send_replace(());
     }
@@ -61,7 +61,7 @@ impl Works {
         self.abandoned.subscribe()
     }
 
-    /// Changes when the order that runs now may wait for no person any more.
+    /// Changes when the command that runs now may wait for no person any more.
     pub fn stops(&self) -> watch::Receiver<()> {
         self.stopped.subscribe()
     }

@@ -8,13 +8,14 @@ use super::folders::Folders;
 use super::jobs::JobHandle;
 use super::running::Works;
 use crate::api::JobControl;
-use crate::core::{Event, Outcome, Work};
+use crate::database::Database;
 use crate::engine::{EngineError, Review, ReviewEntry, SyncOptions, SyncReport, leaving_nothing};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::link::Renewal;
 use crate::notes::Notes;
 use crate::reasons::{engine_reason, outcome_of};
+use crate::rules::{Event, Outcome, Work};
 use crate::session::{CardHead, CardSessions};
 
 /// How often a job shows how far its sync is.
@@ -29,6 +30,7 @@ pub struct Syncs {
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) folders: Arc<Folders>,
     pub(crate) notes: Arc<Notes>,
+    pub(crate) database: Arc<Database>,
     pub(crate) events: Events,
 }
 
@@ -43,6 +45,10 @@ impl Syncs {
                 result = self.run_sync(options, Some(&job)) => result,
                 _ = given_up.changed() => Err(EngineError::Cancelled),
             };
+            if result.is_ok() {
+                // Whoever hears that it ended finds in the status what it wrote.
+                self.database.status_catches_up().await;
+            }
             job.ended(result.as_ref().map(report_values).map_err(engine_reason));
             let outcome = match &result {
                 Ok(_) => Outcome::Done,
@@ -79,8 +85,11 @@ impl Syncs {
             tokio::sync::mpsc::channel::<(Vec<ReviewEntry>, std::sync::mpsc::Sender<bool>)>(1);
         let progress = engine.progress.clone();
         let cancel = engine.cancel.clone();
-        self.events.emit(Event::SyncBegan);
+        let events = self.events.clone();
         let mut task = tokio::task::spawn_blocking(move || {
+            // What the watcher tells only now happened before this sync: it is no change since.
+            engine.catch_up();
+            events.emit(Event::SyncBegan);
             let ask = |entries: &[ReviewEntry]| {
                 let (tx, rx) = std::sync::mpsc::channel();
                 ask_tx.blocking_send((entries.to_vec(), tx)).is_ok() && rx.recv() == Ok(true)

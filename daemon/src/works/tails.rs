@@ -11,7 +11,6 @@ use super::folders::Folders;
 use super::jobs::Done;
 use super::running::Works;
 use crate::api::{Failure, Reason};
-use crate::core::{Event, Outcome, Work};
 use crate::database::Database;
 use crate::engine::{Engine, EngineError, leaving_nothing};
 use crate::engines::Engines;
@@ -20,6 +19,7 @@ use crate::identity::Identity;
 use crate::link::ServerLink;
 use crate::notes::Notes;
 use crate::reasons::{engine_reason, outcome_of, server_reason};
+use crate::rules::{Event, Outcome, Work};
 use crate::session::{CardHead, CardSessions};
 
 /// Makes tails, and delivers them when the server can be reached.

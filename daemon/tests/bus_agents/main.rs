@@ -132,7 +132,7 @@ async fn manage(conn: &Connection, method: &str, path: &str) -> zbus::Result<()>
         .map(drop)
 }
 
-/// One for prompts that nobody's order leads to.
+/// One for prompts that nobody's command leads to.
 async fn default_on(bus: &Bus, manner: Manner) -> (Connection, Arc<Seen>) {
     let conn = bus.connect().await;
     let method = "RegisterDefaultAgent";
@@ -306,7 +306,7 @@ async fn the_newest_is_asked_first_and_older_ones_when_it_cannot() {
     assert_eq!(oldest.details.lock().unwrap().len(), 2);
 }
 
-/// What a program that nobody gave an order to gets to see: nothing.
+/// What a program that nobody gave a command to gets to see: nothing.
 #[tokio::test]
 async fn w_5_what_an_order_asks_for_goes_to_its_callers_agent_and_the_default_one() {
     let bus = Bus::start();

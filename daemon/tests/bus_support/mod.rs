@@ -5,23 +5,23 @@
 use simsync_codes::{CardState, Code, JobState, State, Unsynced};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use simsyncd::api::{
-    Agents, Caller, CardStatus, CollectionStatus, ConflictEntry, Failure, Handle, Job, JobControl,
-    JobStatus, LogEntry, Order, OutstandingEntry, Reason, Request, Secret, SecretKind,
+    Agents, Caller, CardStatus, CollectionStatus, Command, ConflictEntry, Failure, Handle, Job,
+    JobControl, JobStatus, LogEntry, OutstandingEntry, Reason, Request, Secret, SecretKind,
     SecretRequest, Status, TerminalStatus,
 };
-use simsyncd::bus::{BusAgents, Face, run_with_connection};
+use simsyncd::bus::{BusAgents, BusService, run_with_connection};
 use tokio::sync::{mpsc, watch};
 use zbus::Connection;
 
 /// Longest wait for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What happens with the next orders.
+/// What happens with the next commands.
 #[derive(Clone)]
 pub enum Plan {
     /// Refused before it starts.
@@ -45,7 +45,7 @@ pub struct Fake {
     pub status: watch::Sender<Arc<Status>>,
     pub handle: Handle,
     pub agents: BusAgents,
-    pub orders: Arc<Mutex<Vec<Order>>>,
+    pub commands: Arc<Mutex<Vec<Command>>>,
     pub job: Arc<Mutex<Option<watch::Sender<JobStatus>>>>,
     /// The path of the conflict that it tells of.
     pub path: Arc<Mutex<String>>,
@@ -69,7 +69,7 @@ impl Fake {
             },
             status,
             agents,
-            orders: Arc::default(),
+            commands: Arc::default(),
             job: Arc::default(),
             own_job: Arc::default(),
             path: Arc::new(Mutex::new("a.txt".to_owned())),
@@ -78,7 +78,7 @@ impl Fake {
         tokio::spawn(serve(
             rx,
             Arc::new(fake.agents.clone()),
-            fake.orders.clone(),
+            fake.commands.clone(),
             fake.plans.clone(),
             fake.job.clone(),
             fake.own_job.clone(),
@@ -87,7 +87,7 @@ impl Fake {
         fake
     }
 
-    /// What happens with the next order; without a plan it ends well.
+    /// What happens with the next command; without a plan it ends well.
     pub fn plan(&self, plan: Plan) {
         self.plans.lock().unwrap().push(plan);
     }
@@ -96,12 +96,12 @@ impl Fake {
         self.status.send_modify(|s| change(Arc::make_mut(s)));
     }
 
-    pub fn last_order(&self) -> Option<Order> {
-        self.orders.lock().unwrap().last().cloned()
+    pub fn last_command(&self) -> Option<Command> {
+        self.commands.lock().unwrap().last().cloned()
     }
 
     /// Offers it on a bus.
-    pub async fn on(&self, bus: &Bus) -> Face {
+    pub async fn on(&self, bus: &Bus) -> BusService {
         let conn = bus.connect().await;
         run_with_connection(conn, self.handle.clone(), self.agents.clone())
             .await
@@ -109,7 +109,7 @@ impl Fake {
     }
 
     /// Offers it without a bus in between; answers the client's end.
-    pub async fn p2p(&self) -> (Face, Connection) {
+    pub async fn p2p(&self) -> (BusService, Connection) {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let guid = zbus::Guid::generate();
         let server = zbus::connection::Builder::unix_stream(ours)
@@ -118,10 +118,10 @@ impl Fake {
             .build();
         let client = zbus::connection::Builder::unix_stream(theirs).p2p().build();
         let (server, client) = tokio::try_join!(server, client).unwrap();
-        let face = run_with_connection(server, self.handle.clone(), self.agents.clone())
+        let offered = run_with_connection(server, self.handle.clone(), self.agents.clone())
             .await
             .unwrap();
-        (face, client)
+        (offered, client)
     }
 }
 
@@ -176,7 +176,7 @@ pub fn card() -> CardStatus {
 async fn serve(
     mut requests: mpsc::Receiver<Request>,
     agents: Arc<BusAgents>,
-    orders: Arc<Mutex<Vec<Order>>>,
+    commands: Arc<Mutex<Vec<Command>>>,
     plans: Arc<Mutex<Vec<Plan>>>,
     last_job: Arc<Mutex<Option<watch::Sender<JobStatus>>>>,
     own_job: Arc<Mutex<Option<Job>>>,
@@ -185,8 +185,8 @@ async fn serve(
     let mut number = 0;
     while let Some(request) = requests.recv().await {
         match request {
-            Request::Order(order, by, reply) => {
-                orders.lock().unwrap().push(order);
+            Request::Command(command, by, reply) => {
+                commands.lock().unwrap().push(command);
                 let plan = {
                     let mut plans = plans.lock().unwrap();
                     if plans.is_empty() {
@@ -376,7 +376,7 @@ pub struct Bus {
 
 impl Bus {
     pub fn start() -> Self {
-        let mut child = Command::new("dbus-daemon")
+        let mut child = std::process::Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--print-address=1"])
             .stdout(Stdio::piped())
             // It complains of limits that it cannot raise in a container.

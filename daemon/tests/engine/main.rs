@@ -7,15 +7,19 @@
 )]
 
 mod apart;
+mod aside;
 mod chain;
 mod copies;
 mod forger;
 mod hostile;
+mod keyvalue;
 mod local;
 mod machine;
 mod own_disk;
 mod rig;
+mod settings;
 mod stages;
 mod syncs;
 mod unseen;
+mod vouched;
 mod yanks;

@@ -11,11 +11,12 @@ use simsync_vault::keyobject::{KeyObject, KeyObjectBody, Recipient, TerminalEntr
 use simsync_vault::keys::{KeyRing, VaultKey};
 use simsync_vault::tail::TAIL_ITEMS_MAX;
 use simsyncd::engine::{
-    Answer, Answers, Cancel, Engine, EngineConfig, EngineError, KeyCell, PackCache, Session,
-    SyncOptions, SyncReport, TailReport, TrustedCard, fresh_rng,
+    Adapters, Answer, Answers, Cancel, Engine, EngineConfig, EngineError, KeyCell, PackCache,
+    Session, SyncOptions, SyncReport, TailReport, TrustedCard, fresh_rng,
 };
 use simsyncd::outstanding::questions;
 use simsyncd::store::{CollectionPk, PackState, Store};
+use simsyncd::vouch::Vouches;
 
 pub const FILES: CollectionId = CollectionId([7; 16]);
 /// A second one, that terminals may sync; each begins without it.
@@ -117,14 +118,17 @@ impl Terminal {
         all.iter().find(|c| c.id == *id).unwrap().pk
     }
 
-    /// An answer to what this terminal asks about its files now.
+    /// An answer to what this terminal asks about one collection now: the first that it asks about, or else its files.
     pub fn answered(&self, answer: Answer) -> Answers {
         let store = &self.engine.store;
-        let collections = store.collections().unwrap();
-        let files = collections.iter().find(|c| c.id == FILES).unwrap();
+        let (collections, asked) = (store.collections().unwrap(), store.questions().unwrap());
+        let is_asked = |pk: CollectionPk| asked.iter().any(|q| q.collection == pk);
+        let first = collections.iter().find(|c| is_asked(c.pk));
+        let of = first.or_else(|| collections.iter().find(|c| c.id == FILES));
+        let of = of.unwrap();
         Answers {
-            one: Some((FILES, answer)),
-            asked: questions(&store.questions().unwrap(), files.pk),
+            one: Some((of.id, answer)),
+            asked: questions(&asked, of.pk),
             ..Answers::default()
         }
     }
@@ -161,6 +165,8 @@ pub fn engine_in(
             tail_items: TAIL_ITEMS_MAX,
             label: label.to_owned(),
             server: Some(server),
+            adapters: Adapters::default(),
+            vouches: Vouches::default(),
         }),
         key: Arc::new(soft.key.clone()),
         keys: KeyCell::default(),

@@ -248,6 +248,7 @@ async fn f_a2_a_file_that_grows_while_the_card_is_pulled_conflicts_with_nothing(
     a.write("log", "begin\n");
     let s = person.open(&a).await;
     close(&a, &s).await;
+    let mut left = 0;
     for round in 0..8 {
         let s = person.open(&a).await;
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -269,8 +270,13 @@ async fn f_a2_a_file_that_grows_while_the_card_is_pulled_conflicts_with_nothing(
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.join().unwrap();
         assert!(report.items >= 1, "the one at rest: {report:?}");
-        assert_eq!(report.left, 1, "round {round}: {report:?}");
-        assert_eq!(a.outstanding(), [("not-sealed", "log".to_owned())]);
+        // A writer that rests for as long as one state needs leaves one behind, which is sealed.
+        match report.left {
+            0 => assert_eq!((report.items, a.outstanding()), (2, vec![]), "{report:?}"),
+            1 => assert_eq!(a.outstanding(), [("not-sealed", "log".to_owned())]),
+            _ => panic!("round {round}: {report:?}"),
+        }
+        left += report.left;
         let s = person.open(&b).await;
         close(&b, &s).await;
         let s = person.open(&a).await;
@@ -282,6 +288,7 @@ async fn f_a2_a_file_that_grows_while_the_card_is_pulled_conflicts_with_nothing(
         assert_eq!(report.conflicts, 0, "round {round}: {report:?}");
         assert_eq!(a.tree(), b.tree(), "round {round}");
     }
+    assert!(left > 0, "the writer rested in every round");
 }
 
 #[tokio::test(flavor = "multi_thread")]

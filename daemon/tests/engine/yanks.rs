@@ -361,3 +361,42 @@ async fn b4_a_tail_takes_no_more_items_than_whoever_opens_it() {
     assert_eq!(b.read("later").as_deref(), Some("3"));
     assert!(!b.data().join("another").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b4_another_version_of_the_same_size_and_time_is_not_taken_for_the_sealed_one() {
+    let (person, a, b) = Person::new().await;
+    a.write("x", "first");
+    for t in [&a, &b] {
+        let s = person.open(t).await;
+        close(t, &s).await;
+    }
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let write_then = |t: &crate::rig::Terminal, text: &str| {
+        t.write("x", text);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(t.data().join("x"));
+        file.unwrap().set_modified(at).unwrap();
+    };
+    let s = person.open(&a).await;
+    write_then(&a, "of A");
+    person.yank(&a, &s, false).await;
+    write_then(&b, "of B");
+    let s = person.open(&b).await;
+    sync(&b, &s).await;
+    person.deliver(&a).await;
+    close(&b, &s).await;
+    // A goes on with what it sealed; what others have under that name is another version.
+    a.write("x", "of A, and more");
+    for t in [&a, &b] {
+        let s = person.open(t).await;
+        close(t, &s).await;
+    }
+    let has = |text: &str| a.tree().values().flatten().any(|t| t == text.as_bytes());
+    assert!(
+        has("of B") && has("of A") && has("of A, and more"),
+        "{:?}",
+        a.tree()
+    );
+    assert_eq!(a.tree(), b.tree());
+}

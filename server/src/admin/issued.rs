@@ -14,9 +14,9 @@ use crate::store::types::{CardRow, KeyState};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issued {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
 }
 

@@ -35,33 +35,33 @@ pub enum Order {
     },
     /// New subscribers with a code each, all or none.
     SubscriberImport {
-        /// Who.
+        /// The people of the list, in its order.
         people: Vec<people::NewPerson>,
         /// Only look whether it could be done.
         dry_run: bool,
     },
     /// Another enrolment code; an earlier unused one ends.
     SubscriberCode {
-        /// Whose.
+        /// The subscriber who gets it.
         id: SubscriberId,
     },
     /// All subscribers.
     SubscriberList,
     /// One subscriber with its cards and terminals.
     SubscriberShow {
-        /// Which.
+        /// The subscriber that is meant.
         id: SubscriberId,
     },
     /// Suspends, resumes or removes.
     SubscriberSet {
-        /// Which.
+        /// The subscriber to change.
         id: SubscriberId,
         /// To what.
         state: SubscriberState,
     },
     /// Cards of one subscriber, or all.
     CardList {
-        /// Whose.
+        /// The subscriber whose they are; none: all subscribers.
         subscriber: Option<SubscriberId>,
     },
     /// Compares cards that a desk issued with those that are enrolled.
@@ -71,17 +71,17 @@ pub enum Order {
     },
     /// Revokes a card.
     CardRevoke {
-        /// Which.
+        /// The card that is meant.
         card: CardId,
     },
     /// Terminals of one subscriber, or all.
     TerminalList {
-        /// Whose.
+        /// The subscriber whose they are; none: all subscribers.
         subscriber: Option<SubscriberId>,
     },
     /// Revokes a terminal.
     TerminalRevoke {
-        /// Which.
+        /// The terminal that is meant.
         terminal: TerminalId,
     },
     /// Announces where the server moves, or takes it back.
@@ -112,9 +112,9 @@ pub struct ChainEnd {
 pub enum Outcome {
     /// A code, shown this once.
     Code {
-        /// Whose.
+        /// The subscriber whose it is.
         subscriber: SubscriberId,
-        /// The code.
+        /// The one-time code; it is shown once.
         code: String,
         /// When it ends, in seconds since 1970.
         expires: Seconds,
@@ -128,15 +128,15 @@ pub enum Outcome {
     },
     /// What a comparison of issued and enrolled cards found.
     CardCheck(issued::Differences),
-    /// Subscribers.
+    /// All subscribers, in the order of their IDs.
     Subscribers(Vec<SubscriberRow>),
     /// One subscriber.
     Subscriber {
-        /// It.
+        /// The subscriber that was asked for.
         subscriber: SubscriberRow,
-        /// Its cards.
+        /// Cards of the subscriber.
         cards: Vec<CardRow>,
-        /// Its terminals.
+        /// Terminals of the subscriber.
         terminals: Vec<TerminalRow>,
     },
     /// Cards.
@@ -145,7 +145,7 @@ pub enum Outcome {
     Terminals(Vec<TerminalRow>),
     /// The audit log.
     Audit {
-        /// Its entries.
+        /// Entries, the oldest first.
         entries: Vec<AuditRow>,
         /// The ends of its chains.
         ends: Vec<ChainEnd>,

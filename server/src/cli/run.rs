@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sd_notify::NotifyState;
 use serde_json::json;
 use simsync_protocol::api::MovingTo;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +19,6 @@ use crate::admin::{Order, Outcome};
 use crate::app::system_clock;
 use crate::config::{Limits, Share};
 use crate::home::{Home, HomeError};
-use crate::notify::notify;
 use crate::server::{self};
 use crate::store::types::SubscriberState;
 
@@ -205,15 +205,20 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = server::start(&home, &listen, limits, system_clock()).await?;
     print::ready(&running.address.to_string(), json);
-    if let Err(e) = notify("READY=1") {
-        tracing::warn!("systemd cannot be told: {e}");
-    }
+    tell(NotifyState::Ready);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
-    let _ = notify("STOPPING=1");
+    tell(NotifyState::Stopping);
     running.stop().await;
     Ok(())
+}
+
+/// Tells systemd how the service is, if it asks.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
 }

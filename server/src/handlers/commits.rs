@@ -53,7 +53,7 @@ pub async fn key_objects(call: &mut Call) -> Reply {
 /// `GET /v1/commits`.
 pub async fn after(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    call.full_grant(&peer).await?;
+    call.grant(&peer).await?;
     let after = call.param("after")?;
     let view = call
         .app
@@ -71,7 +71,7 @@ pub async fn after(call: &mut Call) -> Reply {
 /// `POST /v1/commits`.
 pub async fn put(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    let grant = call.grant_to_write(&peer).await?;
+    let grant = call.grant(&peer).await?;
     let request: CommitRequest = call.json_up_to(COMMIT_JSON).await?;
     let commit = Commit::from_bytes(&request.signed.0)
         .map_err(Refusal::Format)

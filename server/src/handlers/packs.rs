@@ -58,7 +58,7 @@ async fn reader(call: &Call) -> Result<Reader, Problem> {
     let peer = call.peer().await?;
     let grant = call.grant_opt(&peer).await?;
     if grant.is_some() {
-        call.full_grant(&peer).await?;
+        call.grant(&peer).await?;
     }
     let rights = call
         .app

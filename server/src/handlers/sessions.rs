@@ -158,10 +158,9 @@ pub async fn renew(call: &mut Call) -> Reply {
 /// `POST /v1/sessions/narrow`.
 pub async fn narrow(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    let grant = call.grant_to_write(&peer).await?;
+    let grant = call.grant(&peer).await?;
     let request: NarrowRequest = call.json().await?;
     let to = match request.to {
-        Narrow::Upload => Scope::Upload,
         Narrow::Removed => Scope::Nothing,
     };
     call.app
@@ -263,7 +262,7 @@ pub async fn revoke_terminal(call: &mut Call) -> Reply {
     let request: RevokeTerminalRequest = call.json().await?;
     // A terminal that left the vault and the card opens no session any more; its key is enough to give itself up.
     if request.terminal != peer.terminal {
-        call.full_grant(&peer).await?;
+        call.grant(&peer).await?;
     }
     let (by, now) = (Actor::Terminal(peer.terminal), call.app.now());
     call.app
@@ -277,7 +276,7 @@ pub async fn revoke_terminal(call: &mut Call) -> Reply {
 /// `POST /v1/cards/revoke`.
 pub async fn revoke_card(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    let grant = call.full_grant(&peer).await?;
+    let grant = call.grant(&peer).await?;
     let request: RevokeCardRequest = call.json().await?;
     if grant.session.card == request.card {
         return refuse(

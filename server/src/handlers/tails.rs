@@ -38,7 +38,7 @@ pub async fn put(call: &mut Call) -> Reply {
 /// `GET /v1/tails`.
 pub async fn get(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    call.full_grant(&peer).await?;
+    call.grant(&peer).await?;
     let session = SessionRef {
         card: call.param("card")?,
         n: call.param("n")?,
@@ -60,7 +60,7 @@ pub async fn get(call: &mut Call) -> Reply {
 /// `POST /v1/tails/forget`.
 pub async fn forget(call: &mut Call) -> Reply {
     let peer = call.peer().await?;
-    call.full_grant(&peer).await?;
+    call.grant(&peer).await?;
     let request: ForgetRequest = call.json().await?;
     if request.sessions.len() > FORGET_MAX {
         return refuse(Code::TooLarge, "too many sessions at once");

@@ -10,7 +10,7 @@ use super::reply::{OrProblem as _, refuse};
 use crate::rules::Refusal;
 use crate::rules::grant::{self, Shown};
 use crate::rules::subscriber;
-use crate::store::types::{GrantRow, KeyState, Peer, Scope};
+use crate::store::types::{GrantRow, KeyState, Peer};
 
 impl Call {
     /// The terminal of the certificate, whatever its state.
@@ -65,26 +65,14 @@ impl Call {
         Ok(Some(good))
     }
 
-    /// A grant that covers uploading.
-    pub async fn grant_to_write(&self, peer: &Peer) -> Result<GrantRow, Problem> {
+    /// The grant of an open session.
+    pub async fn grant(&self, peer: &Peer) -> Result<GrantRow, Problem> {
         self.grant_opt(peer).await?.ok_or_else(|| {
             Problem::new(
                 Code::GrantRequired,
                 "this needs an open session: put the card in",
             )
         })
-    }
-
-    /// A grant that covers everything.
-    pub async fn full_grant(&self, peer: &Peer) -> Result<GrantRow, Problem> {
-        let grant = self.grant_to_write(peer).await?;
-        if grant.scope != Scope::Full {
-            return refuse(
-                Code::GrantNarrowed,
-                "this session was narrowed to uploading: open a session again",
-            );
-        }
-        Ok(grant)
     }
 
     /// The session statement by which packs of a tail are let in, if the request has one. Not yet verified.

@@ -88,16 +88,13 @@ impl Call {
             .ok_or_else(|| bad(format!("the parameter `{name}` is missing")))
     }
 
-    /// A parameter of the query. None of ours needs percent-encoding.
+    /// A parameter of the query; of several of one name the first.
     pub fn param_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T::Err: std::fmt::Display,
     {
         let query = self.head.uri.query().unwrap_or_default();
-        let value = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(key, _)| *key == name);
+        let value = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name);
         match value {
             None => Ok(None),
             Some((_, text)) => text

@@ -36,7 +36,7 @@ pub enum Outcome {
     Accept(Plan),
 }
 
-/// Decides.
+/// What becomes of the request, from the facts alone.
 pub fn decide(
     commit: &Commit,
     new_list: Option<&(KeyObject, Vec<Wrap>)>,

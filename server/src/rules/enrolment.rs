@@ -36,7 +36,7 @@ pub enum Outcome {
     New,
 }
 
-/// Decides.
+/// What becomes of the request, from the facts alone.
 pub fn decide(p: &Enrol, facts: &Facts) -> Result<Outcome, Refusal> {
     let code = facts.code.ok_or(Refusal::CodeRefused)?;
     match code.used_by {

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 /// A session that is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Which.
+    /// The session that its owner gives up.
     pub session: SessionRef,
     /// Its quarantined tail is given up with it.
     pub tail: bool,

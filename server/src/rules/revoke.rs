@@ -8,7 +8,7 @@ use crate::store::types::{Actor, CardRow, KeyState, Scope, Seconds, TerminalRow}
 /// A terminal's newest session on a card.
 #[derive(Debug, Clone, Copy)]
 pub struct Newest {
-    /// Whose.
+    /// The terminal that opened it.
     pub terminal: TerminalId,
     /// When its grant ends.
     pub expires: Option<Seconds>,
@@ -162,7 +162,6 @@ mod tests {
         };
         for (session, told) in [
             (newest(Some(101), Scope::Full), true),
-            (newest(Some(101), Scope::Upload), true),
             (newest(Some(101), Scope::Nothing), false),
             (newest(Some(100), Scope::Full), false),
             (newest(None, Scope::Full), false),

@@ -34,7 +34,7 @@ pub struct Standing {
 /// How a session begins. It gets the grant of the request, and the card's numbers count from it on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Its state.
+    /// How far the session is settled.
     pub state: SessionState,
     /// What its grant covers.
     pub scope: Scope,
@@ -92,8 +92,8 @@ pub fn renew(
 /// To what a grant is narrowed, if that changes it. No grant is ever widened.
 pub fn narrow(from: Scope, to: Scope) -> Option<Scope> {
     match (from, to) {
-        (Scope::Nothing, _) | (_, Scope::Full) | (Scope::Upload, Scope::Upload) => None,
-        (Scope::Full | Scope::Upload, to) => Some(to),
+        (Scope::Nothing, _) | (_, Scope::Full) => None,
+        (Scope::Full, Scope::Nothing) => Some(to),
     }
 }
 
@@ -204,10 +204,9 @@ mod tests {
         for (n, now, session, why) in rows {
             assert_eq!(renewed(n, now, session), Err(why), "{n} {now} {session:?}");
         }
-        for scope in [Scope::Upload, Scope::Nothing] {
-            let session = Standing { scope, ..standing };
-            assert_eq!(renewed(5, 99, Some(session)), Err(Refusal::SessionNarrowed));
-        }
+        let scope = Scope::Nothing;
+        let session = Standing { scope, ..standing };
+        assert_eq!(renewed(5, 99, Some(session)), Err(Refusal::SessionNarrowed));
         for state in [
             SessionState::Closed,
             SessionState::TailDelivered,
@@ -235,16 +234,11 @@ mod tests {
 
     #[test]
     fn a_grant_is_never_widened() {
-        use Scope::{Full, Nothing, Upload};
+        use Scope::{Full, Nothing};
         for (from, to, then) in [
             (Full, Full, None),
-            (Full, Upload, Some(Upload)),
             (Full, Nothing, Some(Nothing)),
-            (Upload, Full, None),
-            (Upload, Upload, None),
-            (Upload, Nothing, Some(Nothing)),
             (Nothing, Full, None),
-            (Nothing, Upload, None),
             (Nothing, Nothing, None),
         ] {
             assert_eq!(narrow(from, to), then, "{from:?} to {to:?}");

@@ -46,7 +46,7 @@ pub enum Outcome {
     Keep(TailStatus, SessionState),
 }
 
-/// Decides.
+/// What becomes of the request, from the facts alone.
 pub fn decide(tail: &Tail, facts: &Facts) -> Result<Outcome, Refusal> {
     let session = tail.session();
     let Some(terminal) = &facts.terminal else {

@@ -13,11 +13,11 @@ pub struct AuditRow {
     pub subscriber: String,
     /// Place in the subscriber's chain, from 1.
     pub number: u64,
-    /// When.
+    /// In seconds since 1970.
     pub at: Seconds,
     /// By whom.
     pub actor: String,
-    /// What.
+    /// The action, as the log names it.
     pub action: String,
     /// Further facts, as JSON text.
     pub detail: String,

@@ -16,6 +16,7 @@ use simsync_vault::keyobject::{KeyObject, KeyObjectBody};
 use simsync_vault::statement::SessionStatement;
 
 use super::Seed;
+use crate::store::types::Known;
 
 /// Signs what a real card signs, without a PIN.
 pub struct SoftCard {
@@ -128,7 +129,7 @@ impl SoftCard {
 
 /// A terminal: its key and, when it is paired, its certificate.
 pub struct SoftTerminal {
-    /// Its key.
+    /// The key that its certificate names.
     pub key: SecretKey,
     /// Its certificate, DER.
     pub certificate: Option<Vec<u8>>,
@@ -163,7 +164,7 @@ impl SoftTerminal {
         }
     }
 
-    /// Its ID.
+    /// ID of the terminal: the hash of its key.
     pub fn id(&self) -> TerminalId {
         TerminalId::of(&self.key.point())
     }
@@ -225,25 +226,30 @@ impl SoftTerminal {
         Ok(())
     }
 
-    /// Opens a session on a new connection.
+    /// Opens a session on a new connection, as a terminal that knows nothing yet.
     pub async fn open(&self, client: &Client, card: &SoftCard) -> Result<Opened, ClientError> {
         let connection = self.connect(client).await?;
-        self.open_on(connection, card).await
+        let nothing = Known {
+            sequence: 0,
+            list: 0,
+        };
+        self.open_on(connection, card, nothing).await
     }
 
-    /// Opens a session on this connection.
+    /// Opens a session on this connection; what the terminal knows is not answered again.
     pub async fn open_on(
         &self,
         connection: Connection,
         card: &SoftCard,
+        known: Known,
     ) -> Result<Opened, ClientError> {
         let (nonce, binding) = self.binding(&connection).await?;
         let statement = card.open_session(&self.id(), &binding);
         let request = OpenSessionRequest {
             statement: statement.clone(),
             nonce,
-            known_sequence: 0,
-            known_list: 0,
+            known_sequence: known.sequence,
+            known_list: known.list,
         };
         let answer = connection.open_session(&request).await?;
         Ok(Opened {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod card;
+mod liar;
 mod process;
 mod server;
 mod vault;
@@ -17,6 +18,7 @@ use simsync_protocol::ClientError;
 use simsync_protocol::problem::{Code, Problem};
 
 pub use card::{Opened, SoftCard, SoftTerminal};
+pub use liar::{LIES, Liar, Lie};
 pub use process::ServerProcess;
 pub use server::TestServer;
 pub use vault::{SoftVault, World};

@@ -83,7 +83,7 @@ impl ServerProcess {
         number.parse().unwrap()
     }
 
-    /// Its folder.
+    /// The folder that it serves from.
     pub fn dir(&self) -> PathBuf {
         self.dir.path().join("server")
     }

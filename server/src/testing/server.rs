@@ -101,7 +101,7 @@ impl TestServer {
         self.home.ca_pin().unwrap()
     }
 
-    /// Its folder.
+    /// The folder that it serves from.
     pub fn dir(&self) -> PathBuf {
         self.dir.path().join("server")
     }

@@ -178,7 +178,7 @@ pub struct World {
     pub server: TestServer,
     /// The subscriber.
     pub subscriber: SubscriberId,
-    /// Its card.
+    /// The subscriber's card.
     pub card: SoftCard,
     /// First terminal.
     pub a: SoftTerminal,

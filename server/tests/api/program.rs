@@ -280,7 +280,7 @@ fn m19_systemd_is_told_when_the_server_is_ready() {
         .unwrap();
     let mut buffer = [0; 100];
     let n = socket.recv(&mut buffer).unwrap();
-    assert_eq!(&buffer[..n], b"READY=1");
+    assert_eq!(&buffer[..n], b"READY=1\n");
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)

@@ -48,7 +48,7 @@ async fn m11_without_a_grant_nothing_is_written_and_the_chain_is_not_read() {
     refused(c.commit(vec![], None).await, Code::GrantRequired);
     refused(c.forget(vec![]).await, Code::GrantRequired);
     refused(c.revoke_terminal(w.b.id()).await, Code::GrantRequired);
-    refused(c.narrow(Narrow::Upload).await, Code::GrantRequired);
+    refused(c.narrow(Narrow::Removed).await, Code::GrantRequired);
     let unknown = SessionRef {
         card: w.card.id,
         n: 1,
@@ -251,31 +251,11 @@ async fn b4_a_removed_card_ends_the_grant_for_good() {
     c.set_grant(grant);
     refused(c.commits(0).await, Code::GrantNarrowed);
     refused(c.commit(vec![], None).await, Code::GrantNarrowed);
-    refused(c.narrow(Narrow::Upload).await, Code::GrantNarrowed);
+    refused(c.narrow(Narrow::Removed).await, Code::GrantNarrowed);
     refused(
         w.a.renew(c, &w.card, opened.statement.n).await,
         Code::GrantNarrowed,
     );
-}
-
-#[tokio::test]
-async fn b4_a_grant_narrowed_to_upload_writes_and_does_not_read() {
-    let mut w = World::new().await;
-    let opened = w.open_a().await;
-    let c = &opened.connection;
-    c.narrow(Narrow::Upload).await.unwrap();
-    refused(c.commits(0).await, Code::GrantNarrowed);
-    refused(c.fetch_packs(vec![]).await, Code::GrantNarrowed);
-    refused(c.forget(vec![]).await, Code::GrantNarrowed);
-    refused(
-        w.a.renew(c, &w.card, opened.statement.n).await,
-        Code::GrantNarrowed,
-    );
-    let (named, pack) = w.pack(w.files, 10);
-    c.put_packs(vec![pack]).await.unwrap();
-    let mut body = w.vault.body(&w.a, &opened.statement, None);
-    body.packs_added = vec![named];
-    w.vault.commit(&opened, &w.a, body).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! * **Nothing is made up.** If people edited on one terminal only since the last peace, everybody has exactly what they left
 //!   there: nothing that was deleted comes back, nothing is kept aside, no edit is undone, whatever was yanked, cut or killed.
 //! * **All are equal.** At peace all terminals have the same names, contents, targets of links and permission bits.
+//! * **Nothing is foreign.** Whatever the server answers, every file is as a person left it at some time, byte by byte.
 //! * **Statuses are true.** Where a finished sync says that nothing is outstanding, the files are what the newest commit's tree
 //!   says, content by content. At peace nothing is outstanding, no tail waits, no session is open, no note of what is being
 //!   written is left.
@@ -12,8 +13,9 @@
 //! * **What is not disturbed succeeds**: an error where no wire was cut and nobody was killed is one of ours. (In `work`.)
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::{Directory, chunk_id};
@@ -22,7 +24,8 @@ use simsyncd::engine::{EngineError, SyncReport};
 use simsyncd::store::Store;
 
 use crate::desk::{Thing, Tree, tree, values_in};
-use crate::rig::FILES;
+use crate::rig::{FILES, NOTES};
+use crate::settings;
 use crate::world::{Place, World};
 
 /// Something that must be true is not.
@@ -60,29 +63,53 @@ pub fn status_is_true(place: &Place, report: &SyncReport) -> Result<(), Broken> 
     }
     let engine = &place.terminal.engine;
     let head = engine.store.newest_commit().unwrap();
-    let root = head.and_then(|h| h.root(&FILES)).unwrap_or(ObjectId::ZERO);
-    let mut listings = Listings(&engine.store);
+    for (collection, folder) in [(FILES, "data"), (NOTES, "notes")] {
+        if collection == NOTES && !place.desk.has_notes {
+            continue;
+        }
+        let (store, pk) = (&engine.store, place.terminal.pk(&collection));
+        let (counted, rows) = (store.row_count(pk).unwrap(), store.files(pk).unwrap().len());
+        require(counted == rows, || {
+            format!("{counted} rows are counted, and {rows} are there")
+        })?;
+        let root = head.as_ref().and_then(|h| h.root(&collection));
+        is_as_in_vault(place, root.unwrap_or(ObjectId::ZERO), folder)?;
+    }
+    Ok(())
+}
+
+/// The files of one collection are what its tree says.
+fn is_as_in_vault(place: &Place, root: ObjectId, folder: &str) -> Result<(), Broken> {
+    let mut listings = Listings(&place.terminal.engine.store);
     let vault = match treeops::diff(&ObjectId::ZERO, &root, &mut listings) {
         Ok(vault) => vault,
         Err(error) => return Err(Broken::new(format!("the vault's tree: {error}"))),
     };
     let here: treeops::LeafChanges = tree(&place.desk.root)
         .into_iter()
-        .map(|(path, thing)| {
+        .filter_map(|(path, thing)| {
+            let path = path.strip_prefix(folder).ok()?;
             let path = path.as_os_str().as_bytes().to_vec();
-            (path, Some(leaf_of(place, thing)))
+            Some((path, Some(leaf_of(place, thing))))
         })
         .collect();
-    let plain = |leaf: &Option<Leaf>| match leaf {
+    let plain = |path: &[u8], leaf: &Option<Leaf>| match leaf {
         // Times are for the eye.
         Some(Leaf::File(f)) => Some(Leaf::File(simsync_vault::tree::FileEntry {
             mtime: 0,
             mtime_nanos: 0,
+            mode: match settings::is_of(&Path::new(folder).join(OsStr::from_bytes(path))) {
+                true => 0,
+                false => f.mode,
+            },
             ..f.clone()
         })),
         other => other.clone(),
     };
-    let vault: treeops::LeafChanges = vault.iter().map(|(p, l)| (p.clone(), plain(l))).collect();
+    let vault: treeops::LeafChanges = vault
+        .iter()
+        .map(|(p, l)| (p.clone(), plain(p, l)))
+        .collect();
     require(vault == here, || {
         let differs: Vec<_> = vault
             .iter()
@@ -104,14 +131,15 @@ fn leaf_of(place: &Place, thing: Thing) -> Leaf {
         Thing::Folder { mode } => Leaf::Dir(u16::try_from(mode).unwrap_or(0)),
         Thing::Link { target } => Leaf::Symlink(target),
         Thing::File { mode, bytes } => {
-            let id = place.terminal.engine.keys.with(|k| chunk_id(k, &bytes));
+            let keys = &place.terminal.engine.keys;
+            let id = (!bytes.is_empty()).then(|| keys.with(|k| chunk_id(k, &bytes)));
             Leaf::File(simsync_vault::tree::FileEntry {
                 mode: u16::try_from(mode).unwrap_or(0),
                 size: bytes.len() as u64,
                 mtime: 0,
                 mtime_nanos: 0,
                 // Files here are so small that each is one chunk.
-                chunks: id.into_iter().collect(),
+                chunks: id.into_iter().flatten().collect(),
             })
         }
     }
@@ -134,12 +162,20 @@ impl DirSource for Listings<'_> {
 pub fn at_peace(world: &World) -> Result<(), Broken> {
     let trees: Vec<Tree> = world.places.iter().map(|p| tree(&p.desk.root)).collect();
     for (place, tree) in world.places.iter().zip(&trees) {
-        all_equal(&trees[0], tree, "terminals")?;
+        all_equal(&seen_by(place, &trees[0]), tree, "terminals")?;
         nothing_is_left(place)?;
         no_key(place)?;
     }
+    nothing_is_foreign(world, 0)?;
     nothing_is_lost(world, &trees[0])?;
     nothing_is_made_up(world, &trees[0])
+}
+
+/// What of a tree a terminal syncs.
+fn seen_by(place: &Place, tree: &Tree) -> Tree {
+    let is_seen = |path: &Path| place.desk.has_notes || path.starts_with("data");
+    let all = tree.iter().filter(|(path, _)| is_seen(path));
+    all.map(|(p, t)| (p.clone(), t.clone())).collect()
 }
 
 fn all_equal(one: &Tree, other: &Tree, who: &str) -> Result<(), Broken> {
@@ -206,6 +242,25 @@ fn nothing_is_left(place: &Place) -> Result<(), Broken> {
     Ok(())
 }
 
+/// Every file of a terminal is as a person left it at some time.
+pub fn nothing_is_foreign(world: &World, at: u8) -> Result<(), Broken> {
+    let tree = tree(&world.at(at).desk.root);
+    let values = world.values.lock().unwrap();
+    let is_known = |bytes: &[u8]| bytes.is_empty() || values.contents.contains(bytes);
+    // What was merged is known line by line.
+    let is_merged = |bytes: &[u8]| bytes.split_inclusive(|b| *b == b'\n').all(is_known);
+    let ever =
+        |path: &Path, bytes: &[u8]| is_known(bytes) || (settings::is_of(path) && is_merged(bytes));
+    match tree.iter().find(|(path, t)| !ever(path, t.bytes())) {
+        None => Ok(()),
+        Some((path, thing)) => Err(Broken::new(format!(
+            "nobody ever wrote what is in {}: {}",
+            path.display(),
+            one_shown(Some(thing))
+        ))),
+    }
+}
+
 fn nothing_is_lost(world: &World, tree: &Tree) -> Result<(), Broken> {
     let here: BTreeSet<u64> = tree.values().flat_map(|t| values_in(t.bytes())).collect();
     let values = world.values.lock().unwrap();
@@ -213,44 +268,24 @@ fn nothing_is_lost(world: &World, tree: &Tree) -> Result<(), Broken> {
     require(lost.is_empty(), || format!("lost: values {lost:?}"))
 }
 
-/// Known: of what it sealed a terminal remembers size, time and inode only. So once others merged the tail, links that were
-/// deleted after they were sealed come back (and their folders), links that were changed are kept aside, and permission bits
-/// that were changed are those that were sealed.
-fn what_a_tail_remembers(tree: &Tree) -> Tree {
-    let holds_files = |path: &Path| {
-        let mut inside = tree.iter().filter(|(p, _)| p.starts_with(path));
-        inside.any(|(_, t)| matches!(t, Thing::File { .. }))
-    };
-    let plain = |(path, thing): (&PathBuf, &Thing)| match thing {
-        Thing::Link { .. } => None,
-        Thing::Folder { .. } if !holds_files(path) => None,
-        Thing::Folder { .. } => Some((path.clone(), Thing::Folder { mode: 0 })),
-        Thing::File { bytes, .. } => {
-            let bytes = bytes.clone();
-            Some((path.clone(), Thing::File { mode: 0, bytes }))
-        }
-    };
-    tree.iter().filter_map(plain).collect()
-}
-
 fn nothing_is_made_up(world: &World, tree: &Tree) -> Result<(), Broken> {
-    let edited: Vec<&Tree> = world.edited.iter().flatten().collect();
+    let all = world.places.iter().zip(&world.edited);
+    let edited: Vec<(&Place, &Tree)> = all.filter_map(|(p, t)| Some((p, t.as_ref()?))).collect();
     match edited[..] {
         [] => all_equal(&world.at_peace, tree, "nobody edited, but before and now"),
         // What it has comes to what all others have.
         _ if world.has_new_disk => Ok(()),
-        // Known: a terminal that did not hear of its own commit takes it for somebody else's. Edits since then are kept aside,
-        // deletions since then are undone.
-        _ if world.is_unheard => Ok(()),
-        [only] => {
-            let (only, tree) = if world.is_sealed {
-                (what_a_tail_remembers(only), what_a_tail_remembers(tree))
-            } else {
-                (only.clone(), tree.clone())
-            };
+        // Known: what a terminal changed itself in a commit that it did not hear of is not told from what it merged in it. Edits
+        // since then are kept aside, if it sealed them.
+        _ if world.is_unheard && world.has_merged_before_its_tail() => Ok(()),
+        [(place, only)] => {
+            // What it does not sync is as it was.
+            let mut expected = world.at_peace.clone();
+            expected.retain(|path, _| !place.desk.has_notes && !path.starts_with("data"));
+            expected.extend(only.clone());
             all_equal(
-                &only,
-                &tree,
+                &expected,
+                tree,
                 "one terminal was edited, but it and everybody now",
             )
         }

@@ -1,6 +1,6 @@
 //! A person's files on one terminal, and what became of every value that anybody ever wrote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ops::{Edit, MODES, PATHS};
+use crate::settings;
 
 /// Every value is written once in a world.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Values {
     next: u64,
     /// Written, and nobody who saw it took it away.
     pub live: BTreeSet<u64>,
+    /// Every content, and every target of a link, that somebody left anywhere.
+    pub contents: HashSet<Vec<u8>>,
 }
 
 impl Values {
@@ -23,9 +26,32 @@ impl Values {
         format!("<{}>", self.next)
     }
 
+    /// This is how a person left it.
+    fn seen(&mut self, tree: &Tree) {
+        for (path, thing) in tree {
+            if settings::is_of(path) {
+                let lines = thing.bytes().split_inclusive(|b| *b == b'\n');
+                self.contents.extend(lines.map(<[u8]>::to_vec));
+            }
+            if !self.contents.contains(thing.bytes()) {
+                self.contents.insert(thing.bytes().to_vec());
+            }
+        }
+    }
+
     /// Somebody wrote this.
     fn written(&mut self, bytes: &[u8]) {
         self.live.extend(values_in(bytes));
+    }
+
+    /// Somebody made one of the other: what is in both was neither written nor taken away.
+    fn changed(&mut self, before: &[u8], after: &[u8]) {
+        let (before, after) = (values_in(before), values_in(after));
+        for gone in before.iter().filter(|v| !after.contains(v)) {
+            self.live.remove(gone);
+        }
+        let new = after.iter().filter(|v| !before.contains(v));
+        self.live.extend(new);
     }
 
     /// Somebody who saw this took it away.
@@ -80,12 +106,27 @@ impl Thing {
 /// Everything below a root.
 pub type Tree = BTreeMap<PathBuf, Thing>;
 
-/// What is below a root, but for what is simsync's own.
+/// Folders of the collections.
+pub const FOLDERS: [&str; 2] = ["data", "notes"];
+
+/// What is below the folders of the collections, but for what is simsync's own.
 pub fn tree(root: &Path) -> Tree {
+    let mut out = Tree::new();
+    for folder in FOLDERS {
+        out.extend(below(root, &root.join(folder)));
+    }
+    out
+}
+
+/// What is below one folder, by paths from `root`.
+fn below(root: &Path, folder: &Path) -> Tree {
     fn walk(root: &Path, dir: &Path, out: &mut Tree) {
         for entry in fs::read_dir(dir).unwrap().flatten() {
             let path = entry.path();
-            if entry.file_name() == ".simsync-work" {
+            // Folders and files for the moment.
+            let name = entry.file_name();
+            let is_of_now = name.as_encoded_bytes().starts_with(b".part");
+            if name == ".simsync-work" || is_of_now {
                 continue;
             }
             let meta = path.symlink_metadata().unwrap();
@@ -101,21 +142,27 @@ pub fn tree(root: &Path) -> Tree {
                 }
             } else {
                 let bytes = fs::read(&path).unwrap();
+                // Such a place keeps no bits.
+                let mode = if settings::is_of(&relative) { 0 } else { mode };
                 Thing::File { mode, bytes }
             };
             out.insert(relative, thing);
         }
     }
     let mut out = Tree::new();
-    walk(root, root, &mut out);
+    walk(root, folder, &mut out);
     out
 }
 
 /// One person at one terminal.
 #[derive(Debug, Clone)]
 pub struct Desk {
-    /// The folder of the collection.
+    /// The folder in which the collections' folders are.
     pub root: PathBuf,
+    /// Notes are synced here, too.
+    pub has_notes: bool,
+    /// They are one file of pairs.
+    pub has_settings: bool,
     values: Arc<Mutex<Values>>,
     /// How it looked after the last edit since the last peace, if there was one.
     edited: Arc<Mutex<Option<Tree>>>,
@@ -123,9 +170,16 @@ pub struct Desk {
 
 impl Desk {
     /// At this folder.
-    pub fn new(root: PathBuf, values: Arc<Mutex<Values>>) -> Self {
+    pub fn new(
+        root: PathBuf,
+        has_notes: bool,
+        has_settings: bool,
+        values: Arc<Mutex<Values>>,
+    ) -> Self {
         Self {
             root,
+            has_notes,
+            has_settings,
             values,
             edited: Arc::default(),
         }
@@ -148,14 +202,38 @@ impl Desk {
         // Whoever cannot do something sees so, and does something else.
         let _ = self.try_edit(edit);
         let now = tree(&self.root);
+        self.values().seen(&now);
         *self.edited.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     fn path(&self, n: u8) -> PathBuf {
-        self.root.join(PATHS[usize::from(n) % PATHS.len()])
+        let path = PATHS[usize::from(n) % PATHS.len()];
+        match path.strip_prefix("notes/") {
+            Some(path) if !self.has_notes => self.root.join("data").join(path),
+            _ => self.root.join(path),
+        }
+    }
+
+    /// A person sets or removes a key.
+    fn edit_settings(&self, edit: Edit) -> std::io::Result<()> {
+        let file = settings::file(&self.root);
+        let before = fs::read(&file).unwrap_or_default();
+        let draw = || self.values().draw();
+        let Some(after) = settings::edited(&before, edit, draw) else {
+            return Ok(());
+        };
+        let new = file.with_file_name(".part-of-a-person");
+        fs::write(&new, &after)?;
+        fs::rename(&new, &file)?;
+        self.values().changed(&before, &after);
+        Ok(())
     }
 
     fn try_edit(&self, edit: Edit) -> std::io::Result<()> {
+        let is_note = |n: u8| PATHS[usize::from(n) % PATHS.len()].starts_with("notes/");
+        if self.has_settings && self.has_notes && edit.paths().any(is_note) {
+            return self.edit_settings(edit);
+        }
         match edit {
             Edit::Write { path, size } => {
                 let path = self.path(path);
@@ -198,7 +276,7 @@ impl Desk {
             Edit::Rmdir { path } => {
                 let path = self.path(path);
                 if path.symlink_metadata()?.is_dir() {
-                    let before = tree(&path);
+                    let before = below(&path, &path);
                     fs::remove_dir_all(&path)?;
                     for thing in before.values() {
                         self.values().dropped(thing.bytes());

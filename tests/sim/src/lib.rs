@@ -13,14 +13,22 @@
 pub mod check;
 pub mod desk;
 pub mod disk;
+pub mod lies;
 pub mod ops;
 pub mod peace;
 pub mod restored;
 pub mod run;
+pub mod settings;
 pub mod shrink;
+pub mod watcher;
 pub mod wire;
 pub mod work;
 pub mod world;
+
+/// The place that is one file of `key=value` lines, which the engine's own tests have.
+#[allow(missing_docs, reason = "the engine's tests use all of it")]
+#[path = "../../../daemon/tests/engine/keyvalue.rs"]
+pub mod keyvalue;
 
 /// The person, the card and the terminals that the engine's own tests have.
 #[allow(dead_code, missing_docs, reason = "the engine's tests use all of it")]

@@ -7,6 +7,7 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use simsync_server::testing::{LIES, Lie};
 
 /// Terminals of a world.
 pub const TERMINALS: u8 = 3;
@@ -34,10 +35,43 @@ pub enum Edit {
     Symlink { path: u8 },
 }
 
-/// Where things are. Some are folders at one time and files at another.
-pub const PATHS: [&str; 14] = [
-    "x", "y", "z.txt", "a/x", "a/y", "b/x", "b/z.txt", "a/c/x", "a/c/y", "b/d/x", "a", "b", "a/c",
-    "b/d",
+impl Edit {
+    /// Numbers of the paths that it is about.
+    pub fn paths(self) -> impl Iterator<Item = u8> {
+        let (one, other) = match self {
+            Self::Rename { from, to } => (from, Some(to)),
+            Self::Write { path, .. }
+            | Self::Append { path }
+            | Self::Delete { path }
+            | Self::Mkdir { path }
+            | Self::Rmdir { path }
+            | Self::Chmod { path, .. }
+            | Self::Symlink { path } => (path, None),
+        };
+        std::iter::once(one).chain(other)
+    }
+}
+
+/// Where things are: below the folder of their collection. Some are folders at one time and files at another.
+pub const PATHS: [&str; 18] = [
+    "data/x",
+    "data/y",
+    "data/z.txt",
+    "data/a/x",
+    "data/a/y",
+    "data/b/x",
+    "data/b/z.txt",
+    "data/a/c/x",
+    "data/a/c/y",
+    "data/b/d/x",
+    "data/a",
+    "data/b",
+    "data/a/c",
+    "data/b/d",
+    "notes/x",
+    "notes/y",
+    "notes/a/x",
+    "notes/a",
 ];
 /// Permission bits.
 pub const MODES: [u32; 4] = [0o644, 0o600, 0o755, 0o444];
@@ -99,6 +133,14 @@ pub enum Op {
     RestartServer,
     /// Every disk is full but for so many pages, during this work.
     Full { at: u8, work: Work, pages: u8 },
+    /// A terminal works, and the server lies, after `left` true answers of the kind that the lie is about.
+    Lie {
+        at: u8,
+        work: Work,
+        lie: Lie,
+        left: u8,
+        knob: u16,
+    },
     /// The operator copies the server's folder.
     KeepCopy,
     /// That copy serves instead of the newest folder, for one session of this terminal.
@@ -190,6 +232,22 @@ impl Draw {
         }
     }
 
+    fn lie(&mut self, at: u8) -> Op {
+        let work = self.work();
+        let lie = LIES[self.rng.random_range(0..LIES.len())];
+        let left = match lie {
+            Lie::Refused | Lie::DoneAndRefused => self.below(12),
+            _ => self.below(2),
+        };
+        Op::Lie {
+            at,
+            work,
+            lie,
+            left,
+            knob: self.rng.random(),
+        }
+    }
+
     fn one(&mut self, edits_at: Option<u8>) -> Op {
         let at = self.below(TERMINALS);
         let here = edits_at.unwrap_or(at);
@@ -202,7 +260,8 @@ impl Draw {
                 at,
                 work: self.work(),
             },
-            84..=93 => self.during(at, edits_at.is_none_or(|a| a == at)),
+            84..=91 => self.during(at, edits_at.is_none_or(|a| a == at)),
+            92..=93 => self.lie(at),
             94..=95 => Op::Cut { at },
             96..=97 => Op::Mend { at },
             98 if self.below(2) == 0 => Op::Full {

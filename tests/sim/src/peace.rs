@@ -1,5 +1,7 @@
 //! Peace: wires are mended, tails delivered, every terminal is opened and closed in turn until nothing changes.
 
+use simsyncd::engine::SyncReport;
+
 use crate::check::{self, Broken};
 use crate::desk::tree;
 use crate::ops::TERMINALS;
@@ -24,7 +26,10 @@ impl World {
         if is_messy {
             self.places[0].desk.tidy();
             self.edited[0] = self.places[0].desk.take_edited();
-            self.calm().await?;
+            // What one person does at one terminal is everywhere after one round.
+            for at in 0..TERMINALS {
+                self.until_done(at).await?;
+            }
             check::at_peace(self)?;
             self.begin_phase();
         }
@@ -34,9 +39,9 @@ impl World {
     fn begin_phase(&mut self) {
         self.at_peace = tree(&self.places[0].desk.root);
         self.edited.fill(None);
-        self.is_sealed = false;
         self.has_new_disk = false;
         self.is_unheard = false;
+        self.commits_at_peace = self.commits();
     }
 
     async fn calm(&mut self) -> Result<(), Broken> {
@@ -46,23 +51,26 @@ impl World {
         for at in 0..TERMINALS {
             self.deliver(at, false).await?;
         }
-        for _ in 0..ROUNDS {
-            let mut changed = false;
-            for at in 0..TERMINALS {
-                let report = match self.sync(at, true, false).await? {
-                    Some(report) => report,
-                    // The session was over: with another one, then.
-                    None => self
-                        .sync(at, true, false)
-                        .await?
-                        .ok_or_else(|| Broken::new("no session at peace".to_owned()))?,
-                };
-                changed |= report.applied + report.published + report.tails + report.conflicts > 0;
-            }
-            if !changed {
+        // Quiet is when each terminal in turn had nothing to do.
+        let mut idle = 0;
+        for at in (0..TERMINALS).cycle().take(ROUNDS * usize::from(TERMINALS)) {
+            let report = self.until_done(at).await?;
+            let done = report.applied + report.published + report.tails + report.conflicts;
+            idle = if done == 0 { idle + 1 } else { 0 };
+            if idle == TERMINALS {
                 return Ok(());
             }
         }
         Err(Broken::new(format!("not quiet after {ROUNDS} rounds")))
+    }
+
+    /// One terminal is opened and closed.
+    async fn until_done(&mut self, at: u8) -> Result<SyncReport, Broken> {
+        if let Some(report) = self.sync(at, true, false).await? {
+            return Ok(report);
+        }
+        // The session was over: with another one, then.
+        let report = self.sync(at, true, false).await?;
+        report.ok_or_else(|| Broken::new("no session at peace".to_owned()))
     }
 }

@@ -59,7 +59,7 @@ impl World {
         fs::rename(&copy, &dir).unwrap();
         self.restart_server().await;
         let noticed = self.meets_restored(at).await;
-        self.at_mut(at).is_stale = true;
+        self.at_mut(at).disconnected();
         self.pulled(at, true).await?;
         // The copy is not needed any more, whoever has it open.
         self.stopped().await;

@@ -4,8 +4,10 @@ use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
 use simsync_failpoint as failpoint;
-use simsync_protocol::Client;
+use simsync_protocol::{Client, Connection};
 use simsync_server::testing::{Seed, TestServer};
+use simsync_vault::commit::SessionRef;
+use simsync_vault::ids::CollectionId;
 use simsyncd::engine::{Cancel, Session};
 use simsyncd::store::Store;
 
@@ -13,11 +15,21 @@ use crate::check::{self, Broken};
 use crate::desk::{Desk, Tree, Values, tree};
 use crate::disk;
 use crate::ops::{Event, Op, TERMINALS, Work};
-use crate::rig::{FILES, Person, Terminal, engine_in};
+use crate::rig::{FILES, NOTES, Person, Terminal, engine_in};
+use crate::settings;
+use crate::watcher::watch;
 use crate::wire::Wire;
 
 /// Names of terminals.
 const LABELS: [&str; TERMINALS as usize] = ["A", "B", "C"];
+
+/// What a terminal syncs: one of them has no notes.
+fn collections_of(label: &str) -> &'static [CollectionId] {
+    match label {
+        "C" => &[FILES],
+        _ => &[FILES, NOTES],
+    }
+}
 
 /// One terminal with all around it.
 pub struct Place {
@@ -31,6 +43,16 @@ pub struct Place {
     pub session: Option<Session>,
     /// The session's connection is gone: the grant is to be renewed on another one.
     pub is_stale: bool,
+    /// The connection that the daemon keeps: each session of this terminal is opened on it.
+    pub link: Option<Connection>,
+}
+
+impl Place {
+    /// Every connection of this terminal is gone.
+    pub fn disconnected(&mut self) {
+        self.is_stale = true;
+        self.link = None;
+    }
 }
 
 /// The world.
@@ -51,28 +73,43 @@ pub struct World {
     pub edited: Vec<Option<Tree>>,
     /// Since then the server took a commit of a terminal that could not write down that it did.
     pub is_unheard: bool,
-    /// Since then a tail was sealed that holds something.
-    pub is_sealed: bool,
+    /// The newest commit at the last peace.
+    pub commits_at_peace: u64,
     /// A terminal began with an empty disk since then: what it makes comes to what others have.
     pub has_new_disk: bool,
+    /// The server is lying: what a terminal says of its sync must be true all the same.
+    pub is_lying: bool,
     /// The last thing was a peace: a disk may be lost now.
     pub is_peace: bool,
+}
+
+/// Its folders are watched from now on: looks are at what changed only.
+fn watched(terminal: &Terminal) {
+    let vouches = &terminal.engine.config.vouches;
+    watch(vouches, &[terminal.data(), terminal.notes()]);
 }
 
 impl World {
     /// A person with a card and terminals that are paired with it.
     pub async fn new(seed: u64) -> Self {
         failpoint::set_settling(std::time::Duration::from_millis(5));
+        let has_settings = settings::has(seed);
         let seed = Seed::of(seed);
         let server = TestServer::start().await;
-        let collections = [FILES];
-        let labels = LABELS.map(|label| (label, &collections[..]));
+        let labels = LABELS.map(|label| (label, collections_of(label)));
         let (person, terminals) = Person::found(&seed, server, &labels).await;
         let port = Arc::new(AtomicU16::new(person.server.socket().port()));
         let values = Arc::<Mutex<Values>>::default();
         let mut places = Vec::new();
-        for terminal in terminals {
-            let desk = Desk::new(terminal.data(), values.clone());
+        for mut terminal in terminals {
+            if has_settings {
+                settings::kept_by(&mut terminal.engine);
+            }
+            watched(&terminal);
+            let label = &terminal.engine.config.label;
+            let has_notes = collections_of(label).contains(&NOTES);
+            let root = terminal.dir.path().to_owned();
+            let desk = Desk::new(root, has_notes, has_settings, values.clone());
             let wire = Wire::new(port.clone()).await;
             places.push(Place {
                 terminal,
@@ -80,12 +117,13 @@ impl World {
                 wire,
                 session: None,
                 is_stale: false,
+                link: None,
             });
         }
         // The vault was made in the first terminal's first session.
         places[0].terminal.engine.keys.wipe();
         let edited = places.iter().map(|_| None).collect();
-        Self {
+        let mut world = Self {
             person,
             places,
             values,
@@ -94,10 +132,32 @@ impl World {
             at_peace: Tree::new(),
             edited,
             is_unheard: false,
-            is_sealed: false,
+            commits_at_peace: 0,
             has_new_disk: false,
+            is_lying: false,
             is_peace: false,
+        };
+        for at in 0..TERMINALS {
+            world.register_notes(at).await.unwrap();
+            world.pulled(at, false).await.unwrap();
         }
+        world
+    }
+
+    /// A terminal that syncs notes begins with it, in a session.
+    async fn register_notes(&mut self, at: u8) -> Result<(), Broken> {
+        self.insert(at, false).await?;
+        let place = self.at(at);
+        if let Some(session) = place.session.as_ref().filter(|_| place.desk.has_notes) {
+            place.terminal.register_notes(session).await;
+            if place.desk.has_settings {
+                let file = settings::file(&place.desk.root);
+                let store = &place.terminal.engine.store;
+                let pk = place.terminal.pk(&NOTES);
+                store.set_root(pk, file.to_str()).unwrap();
+            }
+        }
+        Ok(())
     }
 
     /// A terminal.
@@ -109,6 +169,26 @@ impl World {
     pub fn at_mut(&mut self, at: u8) -> &mut Place {
         let n = self.places.len();
         &mut self.places[usize::from(at) % n]
+    }
+
+    /// The number of the newest commit that the first terminal knows of.
+    pub fn commits(&self) -> u64 {
+        let store = &self.places[0].terminal.engine.store;
+        store.witness().unwrap().sequence
+    }
+
+    /// Whether a commit since the last peace merged tails, and its own session ended with a tail.
+    pub fn has_merged_before_its_tail(&self) -> bool {
+        let store = &self.places[0].terminal.engine.store;
+        let mut new = store.newest_commits(u32::MAX).unwrap();
+        new.retain(|c| c.body.sequence > self.commits_at_peace);
+        let tails: Vec<_> = new.iter().flat_map(|c| &c.body.tails_merged).collect();
+        let mut merged = new.iter().filter(|c| !c.body.tails_merged.is_empty());
+        merged.any(|c| {
+            let session = &c.body.session;
+            let is_its = |t: &&SessionRef| (t.card, t.n) == (session.card, session.n);
+            tails.iter().copied().any(|t| is_its(&t))
+        })
     }
 
     /// A client that goes over a terminal's wire.
@@ -137,7 +217,7 @@ impl World {
             } => self.during(at, work, event, (steps, left)).await?,
             Op::Cut { at } => {
                 self.at(at).wire.cut();
-                self.at_mut(at).is_stale = true;
+                self.at_mut(at).disconnected();
             }
             Op::Mend { at } => self.at(at).wire.mend(),
             Op::Restart { at } => self.restart(at).await?,
@@ -149,10 +229,17 @@ impl World {
                 // What could not be written down at the removal is sealed now.
                 self.restart(at).await?;
             }
+            Op::Lie {
+                at,
+                work,
+                lie,
+                left,
+                knob,
+            } => self.lied_to(at, work, (lie, left, knob)).await?,
             Op::KeepCopy => self.keep_copy().await,
             Op::Restored { at } => self.restored(at).await?,
             Op::RestartServer => self.restart_server().await,
-            Op::NewDisk { at } if was_peace => self.new_disk(at),
+            Op::NewDisk { at } if was_peace => self.new_disk(at).await?,
             Op::NewDisk { .. } => {}
             Op::Peace => {
                 self.note_edits();
@@ -236,7 +323,7 @@ impl World {
                     // The server may go on with what it has, after the terminal gave up.
                     self.is_unheard = true;
                     self.at(at).wire.mend();
-                    self.at_mut(at).is_stale = true;
+                    self.at_mut(at).disconnected();
                 }
                 _ => {}
             }
@@ -251,7 +338,7 @@ impl World {
         self.person.server.restart().await;
         self.find_server();
         for place in &mut self.places {
-            place.is_stale = true;
+            place.disconnected();
         }
     }
 
@@ -284,12 +371,17 @@ impl World {
         failpoint::revive("daemon");
         let dir = place.terminal.dir.path().to_owned();
         place.terminal.engine = engine_in(&dir, &place.terminal.soft, label, server);
+        if place.desk.has_settings {
+            settings::kept_by(&mut place.terminal.engine);
+        }
+        watched(&place.terminal);
         place.is_stale = false;
+        place.link = None;
         self.seal(at, false).await
     }
 
     /// A terminal gets an empty disk: its database and its files are gone, its key and its certificate are not.
-    fn new_disk(&mut self, at: u8) {
+    async fn new_disk(&mut self, at: u8) -> Result<(), Broken> {
         self.has_new_disk = true;
         let server = self.person.server.app().server;
         let label = LABELS[usize::from(at) % LABELS.len()];
@@ -300,12 +392,17 @@ impl World {
         for name in ["state.db", "state.db-wal", "state.db-shm"] {
             let _ = std::fs::remove_file(dir.join(name));
         }
-        for folder in ["data", "packs", "outbox"] {
+        for folder in ["data", "notes", "packs", "outbox"] {
             std::fs::remove_dir_all(dir.join(folder)).unwrap();
             std::fs::create_dir(dir.join(folder)).unwrap();
         }
         place.terminal.engine = engine_in(&dir, &place.terminal.soft, label, server);
+        if place.desk.has_settings {
+            settings::kept_by(&mut place.terminal.engine);
+        }
+        watched(&place.terminal);
         place.terminal.register();
+        self.register_notes(at).await
     }
 
     /// The work of this terminal that was cancelled is over; other work may begin.

@@ -20,15 +20,15 @@ const CHANGES: usize = 100;
 const QUIET: Duration = Duration::from_millis(750);
 
 /// Measures, and adds the figures.
-pub fn measure(rig: &mut Rig, plan: &Plan, report: &mut Report) -> Result<()> {
+pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -> Result<()> {
     say("two terminals are paired");
     let quiet = json!({ "sync_on_change": false });
     let (a, b) = (
-        rig.terminal_with("left", &quiet)?,
-        rig.terminal_with("right", &quiet)?,
+        rig.terminal_with(&format!("left-{beside}"), &quiet)?,
+        rig.terminal_with(&format!("right-{beside}"), &quiet)?,
     );
-    let mut person = provision(rig, &a, "handover")?;
-    tree::fill(&a.data, plan.handover_files, plan.mean, 1)?;
+    let mut person = provision(rig, &a, &format!("handover-{beside}"))?;
+    tree::fill(&a.data, beside, plan.mean, 1)?;
     for (terminal, first) in [(&a, true), (&b, false)] {
         insert(rig, terminal, &person)?;
         pair(terminal, &mut person, first)?;
@@ -55,8 +55,18 @@ pub fn measure(rig: &mut Rig, plan: &Plan, report: &mut Report) -> Result<()> {
         std::mem::swap(&mut from, &mut to);
     }
     eject(rig, from, &person)?;
+    let wiped = if Some(&beside) == plan.beside.first() {
+        Some(wiping(rig, from, &person, plan)?)
+    } else {
+        None
+    };
 
-    let stats = session(rig, &mut person)?;
+    let id = match beside {
+        2_000 => "handover_pin_to_synced",
+        100_000 => "handover_beside_100000",
+        1_000_000 => "handover_beside_1000000",
+        _ => "handover_beside_others",
+    };
     let mut add = |id, what: &str, (value, unit), files, bytes, goal| {
         report.add(Figure {
             id,
@@ -67,41 +77,52 @@ pub fn measure(rig: &mut Rig, plan: &Plan, report: &mut Report) -> Result<()> {
             goal,
         });
     };
-    let what = format!(
-        "handover, PIN to synced, beside {} files",
-        plan.handover_files
-    );
+    let what = format!("handover, PIN to synced, beside {beside} files");
     add(
-        "handover_pin_to_synced",
+        id,
         &what,
         (times.median(), "ms"),
         CHANGES,
         bytes,
-        Goal::AtMost(250.0),
+        Goal::AtMost(150.0),
     );
+    let Some(wiped) = wiped else {
+        return Ok(());
+    };
+    let stats = session(rig, &mut person)?;
+    let mut add = |id, what: &str, (value, unit), goal| {
+        report.add(Figure {
+            id,
+            what: what.to_owned(),
+            files: 0,
+            bytes: 0,
+            measured: Measured::Number { value, unit },
+            goal,
+        });
+    };
     add(
         "insertion_seen",
         "insertion until the daemon saw it (pcscd polls vpcd)",
         (seen.median(), "ms"),
-        0,
-        0,
         Goal::None,
+    );
+    add(
+        "keys_wiped",
+        "removal amid an upload until the keys are wiped, the slowest",
+        (wiped.max(), "ms"),
+        Goal::AtMost(50.0),
     );
     let (commands, exchanged) = (stats.apdus as f64, stats.bytes as f64);
     add(
         "session_commands",
         "insertion to an open session: commands",
         (commands, "commands"),
-        0,
-        0,
         Goal::AtMost(3.0),
     );
     add(
         "session_bytes",
         "insertion to an open session: bytes",
         (exchanged, "bytes"),
-        0,
-        0,
         Goal::AtMost(700.0),
     );
     Ok(())
@@ -126,6 +147,30 @@ fn pin_to_synced(terminal: &Terminal, person: &Person) -> Result<f64> {
         (Some(synced), Some(pin)) => Ok((synced - pin) as f64),
         _ => Err(format!("the status has no marks: {status}")),
     }
+}
+
+/// The card is pulled while files go up: how long after the daemon hears of it the keys are wiped, by its own marks.
+fn wiping(rig: &mut Rig, terminal: &Terminal, person: &Person, plan: &Plan) -> Result<Sample> {
+    say("cards are pulled amid uploads");
+    let mut times = Sample::default();
+    for round in 0..plan.handovers {
+        insert(rig, terminal, person)?;
+        unlock(terminal, person)?;
+        tree::change(&terminal.data, 10 * CHANGES, plan.mean, 500 + round as u64)?;
+        let begun = terminal.simsync(&["sync", "--no-wait"], &Secrets::default())?;
+        begun.ok("simsync sync --no-wait")?;
+        rig.bridge.eject(&person.card)?;
+        let status = terminal.wait_status_for("the card to be gone", DEADLINE, |s| {
+            mark(s, "wiped") >= mark(s, "removed") && mark(s, "removed").is_some()
+        })?;
+        if let (Some(wiped), Some(removed)) = (mark(&status, "wiped"), mark(&status, "removed")) {
+            times.add((wiped - removed) as f64);
+        }
+        terminal.wait_status_for("the tail to be delivered", DEADLINE, |s| {
+            mark(s, "tail-delivered").is_some() || s["state"] == "waiting"
+        })?;
+    }
+    Ok(times)
 }
 
 fn last_lines(text: &str, n: usize) -> String {

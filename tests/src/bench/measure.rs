@@ -30,6 +30,14 @@ impl Sample {
         self.0.first().copied().unwrap_or_default()
     }
 
+    /// How far the values lie apart, as a part of the median.
+    pub fn spread(&self) -> f64 {
+        match self.median() {
+            0.0 => 0.0,
+            median => (self.max() - self.min()) / median,
+        }
+    }
+
     /// The largest.
     pub fn max(&self) -> f64 {
         self.0.last().copied().unwrap_or_default()
@@ -41,6 +49,38 @@ pub fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64())
+}
+
+/// Processor seconds of this process, and of the children that it waited for.
+pub fn processor_here() -> Result<f64> {
+    let fields = stat_of("self")?;
+    Ok(fields.iter().sum())
+}
+
+/// Processor seconds of a process, all of its threads, since it started.
+pub fn processor_of(pid: Option<u32>) -> Result<f64> {
+    let pid = pid.ok_or("a program that is measured does not run")?;
+    let [user, system, ..] = stat_of(&pid.to_string())?;
+    Ok(user + system)
+}
+
+/// Ticks in a second, as the kernel tells times to programs: the same on every machine that this is measured on.
+const USER_HZ: f64 = 100.0;
+
+/// User and system time of a process, and of its children that ended, in seconds; of `/proc/PID/stat`.
+fn stat_of(pid: &str) -> Result<[f64; 4]> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    // The name may hold anything; after its bracket the third field begins.
+    let after = text.rsplit_once(") ").map_or("", |(_, after)| after);
+    let ticks: Vec<f64> = after
+        .split(' ')
+        .skip(14 - 3)
+        .take(4)
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    let ticks = <[f64; 4]>::try_from(ticks).map_err(|_| format!("{path} has no times"))?;
+    Ok(ticks.map(|t| t / USER_HZ))
 }
 
 /// Waits until what was written before is on the disk, so that it does not burden the next measurement.
@@ -63,10 +103,19 @@ pub fn rest(time: Duration) {
 
 /// Resident memory of a process, in MB of 10^6 bytes.
 fn resident(pid: u32) -> Result<f64> {
+    memory_of(pid, "VmRSS:")
+}
+
+/// The most resident memory that a process ever had, in MB of 10^6 bytes.
+pub fn resident_peak(pid: u32) -> Result<f64> {
+    memory_of(pid, "VmHWM:")
+}
+
+fn memory_of(pid: u32, field: &str) -> Result<f64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
     let kib: Option<f64> = text.lines().find_map(|l| {
-        l.strip_prefix("VmRSS:")?
+        l.strip_prefix(field)?
             .trim()
             .strip_suffix("kB")?
             .trim()
@@ -74,7 +123,7 @@ fn resident(pid: u32) -> Result<f64> {
             .ok()
     });
     kib.map(|k| k * 1024.0 / 1e6)
-        .ok_or_else(|| format!("{path} has no VmRSS"))
+        .ok_or_else(|| format!("{path} has no {field}"))
 }
 
 /// Resident memory of a process that came to rest: it no longer changes, or half a minute is over.
@@ -98,6 +147,7 @@ pub fn resident_at_rest(pid: u32) -> Result<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -110,6 +160,14 @@ mod tests {
         }
         assert_eq!((s.min(), s.median(), s.max()), (1.0, 2.0, 3.0));
         s.add(4.0);
-        assert_eq!(s.median(), 2.5);
+        assert_eq!((s.median(), s.spread()), (2.5, 1.2));
+    }
+
+    #[test]
+    fn the_kernel_counts_processor_time_of_this_process() {
+        assert!(processor_here().unwrap() >= 0.0);
+        let own = processor_of(Some(std::process::id())).unwrap();
+        assert!(own <= processor_here().unwrap());
+        assert!(processor_of(None).is_err());
     }
 }

@@ -1,10 +1,12 @@
-//! rsync's daemon on loopback, in the namespace of the rig.
+//! Who ours is compared with: rsync's daemon on loopback, in the namespace of the rig; and two `tar` with a pipe between them.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use simsync_rig::rig::{DEADLINE, Guarded, Result, wait_for};
+
+use super::measure::settle;
 
 /// A running daemon with one module.
 pub struct Rsync {
@@ -100,4 +102,23 @@ fn call(args: &[&str]) -> Result<()> {
         args.join(" "),
         String::from_utf8_lossy(&out.stderr)
     ))
+}
+
+/// Copies a folder into another one, and makes it durable: no network, no encryption, nothing remembered.
+pub fn tar(from: &Path, to: &Path) -> Result<()> {
+    let out = Command::new("sh")
+        .args([
+            "-ec",
+            "tar -c -C \"$1\" . | tar -x --no-same-owner -C \"$2\"",
+            "sh",
+        ])
+        .args([from, to])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("tar: {e}"))?;
+    if !out.status.success() {
+        let why = String::from_utf8_lossy(&out.stderr);
+        return Err(format!("tar: {why}"));
+    }
+    settle(to)
 }

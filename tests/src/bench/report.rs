@@ -11,23 +11,34 @@ use super::measure::Sample;
 pub enum Goal {
     /// Nothing was promised for it yet.
     None,
-    /// At most so many times rsync.
-    Times(f64),
+    /// At most so many times this peer.
+    Times(&'static str, f64),
+    /// The same, and so many times its processor time, too, without that of the server.
+    TimesOfBoth(&'static str, f64),
     /// At most this.
     AtMost(f64),
-    /// Below this.
-    Below(f64),
+}
+
+/// What it took each time, in seconds.
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    /// From start to end.
+    pub time: Sample,
+    /// Of the processors; empty where that is not known.
+    pub processor: Sample,
 }
 
 /// What was measured.
 #[derive(Debug, Clone)]
 pub enum Measured {
-    /// Seconds, beside rsync's.
+    /// Seconds, beside those of peers.
     Times {
-        /// Ours.
-        ours: Sample,
-        /// rsync's.
-        rsync: Sample,
+        /// Ours, with the terminal's processor time.
+        ours: Cost,
+        /// Processor time of the server.
+        server: Sample,
+        /// Others, by name.
+        peers: Vec<(&'static str, Cost)>,
     },
     /// Something else.
     Number {
@@ -56,13 +67,21 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn ratio(&self) -> Option<f64> {
-        match &self.measured {
-            Measured::Times { ours, rsync } if rsync.median() > 0.0 => {
-                Some(ours.median() / rsync.median())
-            }
-            _ => None,
-        }
+    /// How many times a peer's time, and its processor time, as far as both are known.
+    fn ratios(&self, peer: &str) -> (Option<f64>, Option<f64>) {
+        let Measured::Times { ours, peers, .. } = &self.measured else {
+            return (None, None);
+        };
+        let Some((_, other)) = peers.iter().find(|(name, _)| *name == peer) else {
+            return (None, None);
+        };
+        let of = |a: &Sample, b: &Sample| {
+            (a.median() > 0.0 && b.median() > 0.0).then(|| a.median() / b.median())
+        };
+        (
+            of(&ours.time, &other.time),
+            of(&ours.processor, &other.processor),
+        )
     }
 
     fn unit(&self) -> &'static str {
@@ -74,7 +93,7 @@ impl Figure {
 
     fn value(&self) -> f64 {
         match &self.measured {
-            Measured::Times { ours, .. } => ours.median(),
+            Measured::Times { ours, .. } => ours.time.median(),
             Measured::Number { value, .. } => *value,
         }
     }
@@ -82,18 +101,23 @@ impl Figure {
     fn goal(&self) -> String {
         match self.goal {
             Goal::None => "none yet".to_owned(),
-            Goal::Times(n) => format!("at most {n} times rsync"),
+            Goal::Times(peer, n) => format!("at most {n} times {peer}"),
+            Goal::TimesOfBoth(peer, n) => {
+                format!("at most {n} times {peer}, of time and processor")
+            }
             Goal::AtMost(n) => format!("at most {n} {}", self.unit()),
-            Goal::Below(n) => format!("below {n} {}", self.unit()),
         }
     }
 
     fn met(&self) -> bool {
         match self.goal {
             Goal::None => true,
-            Goal::Times(n) => self.ratio().is_some_and(|r| r <= n),
+            Goal::Times(peer, n) => self.ratios(peer).0.is_some_and(|r| r <= n),
+            Goal::TimesOfBoth(peer, n) => {
+                let (time, processor) = self.ratios(peer);
+                time.is_some_and(|r| r <= n) && processor.is_some_and(|r| r <= n)
+            }
             Goal::AtMost(n) => self.value() <= n,
-            Goal::Below(n) => self.value() < n,
         }
     }
 
@@ -107,14 +131,27 @@ impl Figure {
             "met": self.met(),
         });
         match &self.measured {
-            Measured::Times { ours, rsync } => {
+            Measured::Times {
+                ours,
+                server,
+                peers,
+            } => {
                 out["ours"] = json!({
-                    "median_s": rounded(ours.median()),
-                    "min_s": rounded(ours.min()),
-                    "max_s": rounded(ours.max()),
+                    "median_s": rounded(ours.time.median()),
+                    "min_s": rounded(ours.time.min()),
+                    "max_s": rounded(ours.time.max()),
+                    "terminal_processor_s": rounded(ours.processor.median()),
+                    "server_processor_s": rounded(server.median()),
                 });
-                out["peers"] = json!({ "rsync": { "median_s": rounded(rsync.median()) } });
-                out["ratio"] = json!({ "rsync": self.ratio().map(rounded) });
+                for (name, cost) in peers {
+                    let (time, processor) = self.ratios(name);
+                    out["peers"][name] = json!({
+                        "median_s": rounded(cost.time.median()),
+                        "processor_s": rounded(cost.processor.median()),
+                    });
+                    out["ratio"][name] = json!(time.map(rounded));
+                    out["processor_ratio"][name] = json!(processor.map(rounded));
+                }
             }
             Measured::Number { value, unit } => {
                 out["value"] = json!(rounded(*value));
@@ -123,6 +160,11 @@ impl Figure {
         }
         out
     }
+}
+
+fn shown(sample: &Sample) -> String {
+    let (least, most) = (sample.min(), sample.max());
+    format!("{:.2} s ({least:.2}–{most:.2})", sample.median())
 }
 
 fn rounded(value: f64) -> f64 {
@@ -143,40 +185,69 @@ impl Report {
 
     /// For people.
     pub fn table(&self) -> String {
-        let mut rows =
-            vec![["figure", "files", "ours", "rsync", "ratio", "goal", "met"].map(str::to_owned)];
+        let mut rows = vec![
+            [
+                "figure",
+                "files",
+                "ours",
+                "processor: terminal + server",
+                "beside",
+                "ratio",
+                "of processor",
+                "goal",
+                "met",
+            ]
+            .map(str::to_owned),
+        ];
         for f in &self.figures {
-            let (ours, rsync) = match &f.measured {
-                Measured::Times { ours, rsync } => {
-                    let spread = format!(
-                        "{:.2} s ({:.2}–{:.2})",
-                        ours.median(),
-                        ours.min(),
-                        ours.max()
-                    );
-                    (spread, format!("{:.2} s", rsync.median()))
-                }
-                Measured::Number { value, unit } => {
-                    let digits = usize::from(value.fract() != 0.0);
-                    (format!("{value:.digits$} {unit}"), String::new())
-                }
-            };
             let met = match f.goal {
                 Goal::None => "–",
                 _ if f.met() => "yes",
                 _ => "no",
             };
-            rows.push([
-                f.what.clone(),
-                f.files.to_string(),
-                ours,
-                rsync,
-                f.ratio().map_or_else(String::new, |r| format!("{r:.2}")),
-                f.goal(),
-                met.to_owned(),
-            ]);
+            let mut row = [f.what.clone(), f.files.to_string()]
+                .into_iter()
+                .collect::<Vec<_>>();
+            match &f.measured {
+                Measured::Times { ours, server, .. } => {
+                    row.push(shown(&ours.time));
+                    let (terminal, server) = (ours.processor.median(), server.median());
+                    row.push(format!("{terminal:.2} s + {server:.2} s"));
+                }
+                Measured::Number { value, unit } => {
+                    let digits = usize::from(value.fract() != 0.0);
+                    row.extend([format!("{value:.digits$} {unit}"), String::new()]);
+                }
+            }
+            let mut beside = Self::beside(f);
+            row.extend(beside.remove(0));
+            row.extend([f.goal(), met.to_owned()]);
+            rows.extend(<[String; 9]>::try_from(row).ok());
+            for [peer, time, processor] in beside {
+                let mut more: [String; 9] = Default::default();
+                (more[4], more[5], more[6]) = (peer, time, processor);
+                rows.push(more);
+            }
         }
         lay_out(&rows)
+    }
+
+    /// For each peer (at least one row, which may be empty): its times, and both ratios.
+    fn beside(f: &Figure) -> Vec<[String; 3]> {
+        let Measured::Times { peers, .. } = &f.measured else {
+            return vec![Default::default()];
+        };
+        let ratio = |r: Option<f64>| r.map_or_else(String::new, |r| format!("{r:.2}"));
+        let row = |(name, cost): &(&'static str, Cost)| {
+            let (time, processor) = f.ratios(name);
+            let taken = match cost.processor.median() {
+                0.0 => String::new(),
+                seconds => format!(", processor {seconds:.2} s"),
+            };
+            let peer = format!("{name} {}{taken}", shown(&cost.time));
+            [peer, ratio(time), ratio(processor)]
+        };
+        peers.iter().map(row).collect()
     }
 
     /// Writes the JSON.
@@ -224,6 +295,10 @@ mod tests {
             s.add(v);
             s
         };
+        let cost = |time, processor| Cost {
+            time: sample(time),
+            processor: sample(processor),
+        };
         let mut report = Report::default();
         report.add(Figure {
             id: "x",
@@ -231,15 +306,23 @@ mod tests {
             files: 3,
             bytes: 9,
             measured: Measured::Times {
-                ours: sample(3.0),
-                rsync: sample(2.0),
+                ours: cost(3.0, 1.0),
+                server: sample(0.5),
+                peers: vec![("rsync", cost(2.0, 0.0)), ("tar", cost(4.0, 0.5))],
             },
-            goal: Goal::Times(1.5),
+            goal: Goal::Times("rsync", 1.5),
         });
         let v = report.figures[0].json();
         assert_eq!(v["ours"]["median_s"], 3.0);
-        assert_eq!(v["ratio"]["rsync"], 1.5);
+        assert_eq!(
+            (&v["ratio"]["rsync"], &v["ratio"]["tar"]),
+            (&json!(1.5), &json!(0.75))
+        );
+        assert_eq!(v["processor_ratio"], json!({ "rsync": null, "tar": 2.0 }));
         assert_eq!(v["met"], true);
+        report.figures[0].goal = Goal::TimesOfBoth("tar", 1.5);
+        assert!(!report.figures[0].met(), "more than its processor time");
+        report.figures[0].goal = Goal::Times("rsync", 1.5);
         report.add(Figure {
             id: "y",
             what: "memory".to_owned(),
@@ -249,7 +332,7 @@ mod tests {
                 value: 61.0,
                 unit: "MB",
             },
-            goal: Goal::Below(60.0),
+            goal: Goal::AtMost(60.0),
         });
         let v = report.figures[1].json();
         assert_eq!(

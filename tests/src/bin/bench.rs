@@ -1,4 +1,4 @@
-//! `make bench`: the main jobs, timed side by side with rsync. Measures and prints; never fails for being slow.
+//! `make bench`: the main jobs, timed side by side with rsync and tar. Measures and prints; never fails for being slow.
 #![forbid(unsafe_code)]
 
 #[path = "../bench/mod.rs"]

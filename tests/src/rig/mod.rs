@@ -100,12 +100,17 @@ static RIGS: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0)
 impl Rig {
     /// Starts server and bridge.
     pub fn start() -> Result<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same, with everything of it below a folder: one on another file system, for example.
+    pub fn start_in(folder: &Path) -> Result<Self> {
         require_namespace()?;
         let number = RIGS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let first_channel = FIRST_CHANNEL + 64 * number;
         let mut dir = tempfile::Builder::new()
             .prefix("simsync-")
-            .tempdir()
+            .tempdir_in(folder)
             .map_err(|e| e.to_string())?;
         // For whoever wants to read the logs of a failure.
         dir.disable_cleanup(std::env::var_os("SIMSYNC_KEEP").is_some());

@@ -71,6 +71,12 @@ impl Guarded {
         let _ = self.child.wait();
     }
 
+    /// Stops it where it stands, or lets it go on.
+    pub fn hang(&self, hangs: bool) -> Result<()> {
+        use rustix::process::Signal;
+        self.signal(if hangs { Signal::STOP } else { Signal::CONT })
+    }
+
     fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
         let pid = i32::try_from(self.pid())
             .ok()

@@ -77,6 +77,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process ID, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Guarded::pid)
+    }
+
     /// The operator moves it: stopped, its folder copied, and served from there on another port. Terminals need a wire to it.
     pub fn move_away(&mut self, public_port: u16) -> Result<()> {
         self.stop()?;
@@ -139,6 +144,14 @@ impl Server {
     pub fn kill(&mut self) {
         if let Some(mut p) = self.process.take() {
             p.kill();
+        }
+    }
+
+    /// It hangs (SIGSTOP): connections stay, and nothing is answered. Or goes on (SIGCONT).
+    pub fn hang(&self, hangs: bool) -> Result<()> {
+        match &self.process {
+            Some(p) => p.hang(hangs),
+            None => Err("no server runs".to_owned()),
         }
     }
 

@@ -3,12 +3,10 @@
 use std::process::Command;
 
 use super::{Plan, Report};
-use simsync_rig::rig::Result;
+use simsync_rig::rig::{Result, repository};
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
-    let program = std::env::current_exe()
-        .map_err(|e| e.to_string())?
-        .with_file_name("sim");
+    let program = repository().join("target/sim/sim");
     let ended = Command::new(&program)
         .arg(plan.operations.to_string())
         .env("SIMSYNC_TEST_SEED", plan.seed.to_string())

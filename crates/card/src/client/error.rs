@@ -21,7 +21,7 @@ pub enum CardError {
     Refused {
         /// The command's name.
         command: &'static str,
-        /// Why.
+        /// The status word of the answer.
         #[source]
         status: Status,
     },
@@ -50,11 +50,11 @@ pub enum CardError {
     Length {
         /// Which value.
         what: &'static str,
-        /// Shortest.
+        /// Shortest that is taken, in bytes.
         least: usize,
-        /// Longest.
+        /// Longest that is taken, in bytes.
         most: usize,
-        /// Its length.
+        /// Length of what was given, in bytes.
         length: usize,
     },
 }

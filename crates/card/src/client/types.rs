@@ -212,7 +212,7 @@ pub struct UnsettledSession {
     pub slot: Slot,
     /// The first 8 bytes of that terminal's ID.
     pub terminal: [u8; 8],
-    /// Its number.
+    /// Number of the session, counted by the card.
     pub n: u32,
 }
 
@@ -240,7 +240,7 @@ pub struct HeadRecord {
     pub head: Hash,
     /// Number of the newest key object.
     pub list_number: u32,
-    /// Its hash.
+    /// Hash of the key object with that list number.
     pub list_hash: Hash,
     /// The session that wrote it was closed politely.
     pub closed: bool,

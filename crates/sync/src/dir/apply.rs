@@ -1,12 +1,13 @@
-//! Writes beneath a root: content goes to temporary files, one `syncfs` makes a batch durable, renames show it.
+//! Writes beneath a root: content goes to temporary files, one `syncfs` makes a batch durable, renames show it. Folders that
+//! are new are built aside, in `aside`.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, renameat,
-    renameat_with, unlinkat, utimensat,
+    AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, fchmod, futimens, getxattr_query,
+    mkdirat, renameat, renameat_with, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -30,8 +31,8 @@ struct Parent {
 /// Applies changes beneath one root.
 #[derive(Debug)]
 pub struct Applier {
-    root: OwnedFd,
-    works: Works,
+    pub(super) root: OwnedFd,
+    pub(super) works: Works,
     parent: Option<Parent>,
 }
 
@@ -47,7 +48,7 @@ impl Applier {
         })
     }
 
-    /// The root.
+    /// The root of the collection, open.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
@@ -62,22 +63,34 @@ impl Applier {
         self.works.for_path(self.root.as_fd(), path)
     }
 
-    /// Makes an empty temporary file to write the content of `path` to.
-    pub fn stage(&mut self, path: &RelPath) -> Result<(Staged, File), ApplyError> {
-        self.works.stage(self.root.as_fd(), path)
+    /// Makes an empty temporary file to write the content of `path` to, which is on this file system (see
+    /// [`Self::file_system`]). Several threads may do so at once.
+    pub fn stage(
+        &self,
+        file_system: usize,
+        path: &RelPath,
+        mode: u16,
+    ) -> Result<(Staged, File), ApplyError> {
+        self.works.stage(file_system, path, mode_bits(mode))
     }
 
-    /// Gives a staged file, with its content in it, the attributes that it is to have at `path`.
+    /// Gives a new file, with its content in it, the attributes that it is to have at `path`. Answers its state.
     pub fn finish(
         &self,
         file: &File,
         path: &RelPath,
         mode: u16,
         mtime: i64,
-    ) -> Result<(), ApplyError> {
-        futimens(file, &times(mtime))
-            .and_then(|()| fchmod(file, mode_bits(mode)))
-            .map_err(|e| ApplyError::io(path, e))
+    ) -> Result<Stat, ApplyError> {
+        let io = |e| ApplyError::io(path, e);
+        futimens(file, &times(mtime)).map_err(io)?;
+        let stat = Stat::of_fd(file).map_err(io)?;
+        if stat.mode == mode & 0o777 {
+            return Ok(stat);
+        }
+        // A umask took bits away.
+        fchmod(file, mode_bits(mode)).map_err(io)?;
+        Stat::of_fd(file).map_err(io)
     }
 
     /// Removes a temporary file that is not needed any more.
@@ -91,7 +104,7 @@ impl Applier {
     }
 
     /// Opens the folder of a path, if it is not the one that is open.
-    fn open_parent_of(&mut self, path: &RelPath) -> Result<(), ApplyError> {
+    pub(super) fn open_parent_of(&mut self, path: &RelPath) -> Result<(), ApplyError> {
         let folder = path.parent();
         let fits = |p: &Parent| p.path == folder && p.since.elapsed() < PARENT_OPEN;
         if !self.parent.as_ref().is_some_and(fits) {
@@ -103,6 +116,18 @@ impl Applier {
             });
         }
         Ok(())
+    }
+
+    /// Whether the folder that is open gives its group or a default ACL to what is made in it.
+    pub(super) fn parent_leaves_marks(&self) -> bool {
+        let Some(Parent { fd, .. }) = &self.parent else {
+            return false;
+        };
+        let sets_group = rustix::fs::fstat(fd).map_or(true, |s| s.st_mode & 0o2000 != 0);
+        // The descriptor only names it, so its attributes are asked for by that name.
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let has_acl = getxattr_query(path, "system.posix_acl_default");
+        sets_group || has_acl.is_ok_and(|length| length > 0)
     }
 
     /// Refuses to go on if the place is not as the plan supposed.
@@ -142,16 +167,28 @@ impl Applier {
         path: &RelPath,
         expected: Option<&Stat>,
     ) -> Result<Stat, ApplyError> {
-        let io = |e| ApplyError::io(path, e);
         self.open_parent_of(path)?;
+        let work = self.works.dir(staged.work);
+        self.put(work, staged.name.as_bytes(), path, expected)
+    }
+
+    /// Puts what is in a work folder at its place, whose folder was opened before. Answers its new state.
+    pub(super) fn put(
+        &self,
+        from: BorrowedFd<'_>,
+        temp: &[u8],
+        path: &RelPath,
+        expected: Option<&Stat>,
+    ) -> Result<Stat, ApplyError> {
+        let io = |e| ApplyError::io(path, e);
         let Some(Parent { fd: dir, .. }) = &self.parent else {
             return Err(io(Errno::NOENT));
         };
-        let (work, temp, name) = (self.works.dir(staged.work), &staged.name, path.name());
+        let name = path.name();
         match expected {
             // Whatever is there, not even what appeared this very moment is overwritten.
             None => {
-                renameat_with(work, temp, dir, name, RenameFlags::NOREPLACE).map_err(
+                renameat_with(from, temp, dir, name, RenameFlags::NOREPLACE).map_err(
                     |e| match e {
                         Errno::EXIST => ApplyError::ChangedMeanwhile(path.clone()),
                         e => io(e),
@@ -160,7 +197,7 @@ impl Applier {
             }
             Some(_) => {
                 self.expect(path, expected)?;
-                renameat(work, temp, dir, name).map_err(io)?;
+                renameat(from, temp, dir, name).map_err(io)?;
             }
         }
         match Stat::of_entry(dir, name).map_err(io)? {
@@ -169,7 +206,7 @@ impl Applier {
         }
     }
 
-    fn stat(&self, path: &RelPath) -> Result<Stat, ApplyError> {
+    pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, ApplyError> {
         match Stat::of_path(self.root(), path).map_err(|e| ApplyError::io(path, e))? {
             Some((_, stat)) => Ok(stat),
             None => Err(ApplyError::ChangedMeanwhile(path.clone())),
@@ -345,7 +382,8 @@ mod tests {
         expected: Option<&Stat>,
         text: &str,
     ) -> Result<Stat, ApplyError> {
-        let (staged, mut file) = a.stage(&p(path)).unwrap();
+        let file_system = a.file_system(&p(path)).unwrap();
+        let (staged, mut file) = a.stage(file_system, &p(path), 0o640).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         a.finish(&file, &p(path), 0o640, 1_000_000_000_000_000_001)
             .unwrap();

@@ -13,7 +13,7 @@ pub enum ApplyError {
     /// The system refused.
     #[error("{path}: {errno}")]
     Io {
-        /// Where.
+        /// The path that could not be written.
         path: String,
         /// What the system said.
         errno: Errno,

@@ -127,12 +127,14 @@ pub enum FoundKind {
 /// An entry that the scan met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Where.
+    /// Its path below the root of the collection.
     pub path: RelPath,
-    /// What.
+    /// Whether it is a file, a folder or a link.
     pub kind: FoundKind,
-    /// Its state.
+    /// What `stat` said of it.
     pub stat: Stat,
+    /// A file or link that has other names, too: it may change by one of them.
+    pub linked: bool,
 }
 
 /// Why something is not among the entries.
@@ -164,7 +166,7 @@ pub enum Hides {
 pub struct Skipped {
     /// Where, below the root; empty is the root itself. May be longer than a [`RelPath`].
     pub path: Vec<u8>,
-    /// Why.
+    /// What about it cannot be synced.
     pub reason: SkipReason,
     /// What is unknown because of it.
     pub hides: Hides,
@@ -201,7 +203,7 @@ impl FsId {
 /// A directory or file below the root that is on another file system, or is mounted there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where.
+    /// Its path below the root of the collection.
     pub path: RelPath,
     /// Which file system.
     pub fs: FsId,
@@ -278,46 +280,30 @@ pub fn scan(
     let at_root = |e| ScanError::Root("of the collection".to_owned(), e);
     let top = openat(root, c".", flags, Mode::empty()).map_err(at_root)?;
     let device = device_of(&look(&top, c"", AtFlags::EMPTY_PATH).map_err(at_root)?);
-    let mut walk = Walk {
-        root,
-        visit,
-        out: Scan::default(),
-        stack: Vec::new(),
-    };
+    let mut walk = Walk::new(root, visit);
     walk.directory(&top, None, device);
-    while let Some(next) = walk.stack.pop() {
-        if stop() {
-            return Err(ScanError::Stopped);
-        }
-        match open_beneath(root, next.path.as_bytes(), flags) {
-            Ok(fd) if next.encrypted && is_locked(&fd) => {
-                let reason = SkipReason::Unreadable(Errno::NOKEY);
-                walk.skip(next.path.as_bytes(), reason, Hides::Subtree);
-            }
-            Ok(fd) => walk.directory(&fd, Some(&next.path), next.device),
-            Err(e) => {
-                let reason = SkipReason::Unreadable(e);
-                walk.skip(next.path.as_bytes(), reason, Hides::Subtree);
-            }
-        }
-    }
+    walk.down(stop)?;
     Ok(walk.out)
 }
 
 /// Major and minor number.
-type Device = (u32, u32);
+pub(super) type Device = (u32, u32);
 
-fn device_of(s: &Statx) -> Device {
+pub(super) fn device_of(s: &Statx) -> Device {
     (s.stx_dev_major, s.stx_dev_minor)
 }
 
-fn look(dir: &OwnedFd, name: &std::ffi::CStr, flags: AtFlags) -> Result<Statx, Errno> {
+pub(super) fn look(
+    dir: &OwnedFd,
+    name: impl rustix::path::Arg,
+    flags: AtFlags,
+) -> Result<Statx, Errno> {
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     statx(dir, name, flags, StatxFlags::BASIC_STATS)
 }
 
 /// Whether an encrypted directory (fscrypt) has no key now: then its names are not its names.
-fn is_locked(dir: &OwnedFd) -> bool {
+pub(super) fn is_locked(dir: &OwnedFd) -> bool {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     matches!(openat(dir, c".", flags, Mode::RUSR), Err(Errno::NOKEY))
 }
@@ -352,15 +338,46 @@ struct Next {
     encrypted: bool,
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     root: BorrowedFd<'a>,
     visit: &'a mut dyn FnMut(Found),
-    out: Scan,
+    pub(super) out: Scan,
     stack: Vec<Next>,
 }
 
-impl Walk<'_> {
-    fn skip(&mut self, path: &[u8], reason: SkipReason, hides: Hides) {
+impl<'a> Walk<'a> {
+    pub(super) fn new(root: BorrowedFd<'a>, visit: &'a mut dyn FnMut(Found)) -> Self {
+        Self {
+            root,
+            visit,
+            out: Scan::default(),
+            stack: Vec::new(),
+        }
+    }
+
+    /// Looks at all that is below the directories that were met.
+    pub(super) fn down(&mut self, stop: &dyn Fn() -> bool) -> Result<(), ScanError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        while let Some(next) = self.stack.pop() {
+            if stop() {
+                return Err(ScanError::Stopped);
+            }
+            match open_beneath(self.root, next.path.as_bytes(), flags) {
+                Ok(fd) if next.encrypted && is_locked(&fd) => {
+                    let reason = SkipReason::Unreadable(Errno::NOKEY);
+                    self.skip(next.path.as_bytes(), reason, Hides::Subtree);
+                }
+                Ok(fd) => self.directory(&fd, Some(&next.path), next.device),
+                Err(e) => {
+                    let reason = SkipReason::Unreadable(e);
+                    self.skip(next.path.as_bytes(), reason, Hides::Subtree);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn skip(&mut self, path: &[u8], reason: SkipReason, hides: Hides) {
         let path = path.to_vec();
         self.out.skipped.push(Skipped {
             path,
@@ -405,7 +422,7 @@ impl Walk<'_> {
 
     /// The place where content is staged, at the root and where something is mounted. Elsewhere, or with something else in it,
     /// it is somebody's, and not synced.
-    fn work_folder(&mut self, fd: &OwnedFd, at: Option<&RelPath>) {
+    pub(super) fn work_folder(&mut self, fd: &OwnedFd, at: Option<&RelPath>) {
         let ours = at.is_none_or(|p| self.out.mounts.iter().any(|m| m.path == *p));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(fd, WORK_FOLDER, flags, rustix::fs::Mode::empty());
@@ -430,7 +447,7 @@ impl Walk<'_> {
         }
     }
 
-    fn entry(&mut self, path: RelPath, s: &Statx, above: Device) {
+    pub(super) fn entry(&mut self, path: RelPath, s: &Statx, above: Device) {
         let kind = match kind_of_mode(u32::from(s.stx_mode)) {
             Ok(kind) => kind,
             Err(what) => {
@@ -466,6 +483,7 @@ impl Walk<'_> {
             path,
             kind,
             stat: Stat::of_statx(s),
+            linked: kind != FoundKind::Dir && s.stx_nlink > 1,
         });
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::apply_error::ApplyError;
 use super::open_beneath;
-use super::work_folder::{WORK_FOLDER, is_own};
+use super::work_folder::{FOLDER_ENDING, WORK_FOLDER, is_own, remove_folder};
 use crate::node::RelPath;
 
 /// A temporary file with its content, not yet at its place.
@@ -32,13 +33,21 @@ struct Work {
 const RESERVE_PART: u64 = 20;
 const RESERVE_MAX: u64 = 64 << 20;
 
+/// How a file is made where none is.
+pub(super) const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// The work folders beneath one root.
 #[derive(Debug)]
 pub(super) struct Works {
     works: Vec<Work>,
     /// Mount points below the root whose work folder was not needed yet.
     mounts: Vec<RelPath>,
-    counter: u64,
+    /// What was made last: several threads stage at once.
+    counter: AtomicU64,
 }
 
 impl Works {
@@ -48,7 +57,7 @@ impl Works {
         Ok(Self {
             works: vec![Work { at: None, fd }],
             mounts,
-            counter: 0,
+            counter: AtomicU64::new(0),
         })
     }
 
@@ -97,18 +106,17 @@ impl Works {
         Ok(free.saturating_sub((all / RESERVE_PART).min(RESERVE_MAX)))
     }
 
-    /// Makes something under a name that is free.
+    /// Makes something for `path` under a name that is free, in one of the work folders.
     fn make<T>(
-        &mut self,
-        root: BorrowedFd<'_>,
+        &self,
+        work: usize,
         path: &RelPath,
         ending: &str,
         mut make: impl FnMut(BorrowedFd<'_>, &str) -> Result<T, Errno>,
     ) -> Result<(Staged, T), ApplyError> {
-        let work = self.for_path(root, path)?;
         loop {
-            self.counter += 1;
-            let name = format!("{}.{ending}", self.counter);
+            let number = self.counter.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{number}{ending}");
             match make(self.dir(work), &name) {
                 Ok(made) => return Ok((Staged { name, work }, made)),
                 Err(Errno::EXIST) => {}
@@ -117,16 +125,15 @@ impl Works {
         }
     }
 
-    /// Makes an empty temporary file to write the content of `path` to.
+    /// Makes an empty temporary file to write the content of `path` to, with these permission bits less the umask's.
     pub(super) fn stage(
-        &mut self,
-        root: BorrowedFd<'_>,
+        &self,
+        work: usize,
         path: &RelPath,
+        mode: Mode,
     ) -> Result<(Staged, File), ApplyError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        self.make(root, path, "part", |dir, name| {
-            openat(dir, name, flags, mode).map(File::from)
+        self.make(work, path, ".part", |dir, name| {
+            openat(dir, name, NEW_FILE, mode).map(File::from)
         })
     }
 
@@ -137,7 +144,24 @@ impl Works {
         path: &RelPath,
         target: &[u8],
     ) -> Result<Staged, ApplyError> {
-        let made = self.make(root, path, "link", |dir, name| symlinkat(target, dir, name));
+        let work = self.for_path(root, path)?;
+        let made = self.make(work, path, ".link", |dir, name| {
+            symlinkat(target, dir, name)
+        });
+        made.map(|(staged, ())| staged)
+    }
+
+    /// Makes an empty folder that is to end at `path`.
+    pub(super) fn folder(
+        &mut self,
+        root: BorrowedFd<'_>,
+        path: &RelPath,
+        mode: Mode,
+    ) -> Result<Staged, ApplyError> {
+        let work = self.for_path(root, path)?;
+        let made = self.make(work, path, FOLDER_ENDING, |dir, name| {
+            mkdirat(dir, name, mode)
+        });
         made.map(|(staged, ())| staged)
     }
 
@@ -182,7 +206,9 @@ fn open_work(root: BorrowedFd<'_>, at: Option<&RelPath>) -> Result<OwnedFd, Appl
         let name = entry.file_name();
         if is_own(name.to_bytes()) {
             // Something else that stands there is in nobody's way: names are tried until one is free.
-            let _ = unlinkat(&work, name, AtFlags::empty());
+            if let Err(Errno::ISDIR | Errno::PERM) = unlinkat(&work, name, AtFlags::empty()) {
+                remove_folder(work.as_fd(), name.to_bytes());
+            }
         }
     }
     Ok(work)

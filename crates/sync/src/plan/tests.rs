@@ -41,6 +41,7 @@ fn run(base: &Tree, local: &Tree, remote: &Tree) -> Plan<u32> {
         local: &diff(base, local),
         remote: &diff(base, remote),
         aside: &aside,
+        merge: &no_merging,
     })
 }
 
@@ -86,6 +87,53 @@ fn converge(base: &Tree, local: &Tree, remote: &Tree) -> Tree {
 
 fn tree(entries: &[(&str, Node<u32>)]) -> Tree {
     entries.iter().map(|(k, n)| (p(k), n.clone())).collect()
+}
+
+/// Numbers merge to their sum; two odd ones lack the local one.
+fn run_merging(base: &Tree, local: &Tree, remote: &Tree) -> Plan<u32> {
+    plan(&Inputs {
+        base: &|q| base.get(q).cloned(),
+        local: &diff(base, local),
+        remote: &diff(base, remote),
+        aside: &aside,
+        merge: &|_, base, local, remote| {
+            base.map(|base| Merged {
+                content: local + remote - base,
+                lacks_local: local % 2 == 1 && remote % 2 == 1,
+            })
+        },
+    })
+}
+
+#[test]
+fn b6_contents_that_mean_something_are_merged_where_both_sides_changed_them() {
+    let tree = |n: u32| Tree::from([(p("x"), file(n))]);
+    let plan = run_merging(&tree(10), &tree(12), &tree(14));
+    let merged = Changes::from([(p("x"), Some(file(16)))]);
+    assert_eq!((&plan.apply, &plan.publish), (&merged, &merged));
+    assert!(plan.conflicts.is_empty() && plan.moves.is_empty());
+    // One side only: nothing to merge.
+    assert_eq!(
+        run_merging(&tree(10), &tree(12), &tree(10)),
+        run(&tree(10), &tree(12), &tree(10))
+    );
+    // Without a base both are kept.
+    let plan = run_merging(&Tree::new(), &tree(12), &tree(14));
+    assert_eq!(plan, run(&Tree::new(), &tree(12), &tree(14)));
+    assert_eq!(plan.conflicts.len(), 1);
+}
+
+#[test]
+fn b6_what_a_merge_lacks_is_kept_aside() {
+    let tree = |n: u32| Tree::from([(p("x"), file(n))]);
+    let (base, local, remote) = (tree(10), tree(11), tree(13));
+    let plan = run_merging(&base, &local, &remote);
+    let aside = p("x (Local 0)");
+    assert_eq!(plan.moves, [(p("x"), aside.clone())]);
+    let here = apply_to(&local, &plan.moves, &plan.apply);
+    let there = apply_to(&remote, &[], &plan.publish);
+    assert_eq!(here, there);
+    assert_eq!(here, Tree::from([(p("x"), file(14)), (aside, file(11))]));
 }
 
 #[test]

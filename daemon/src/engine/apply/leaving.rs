@@ -1,6 +1,7 @@
 //! What goes: deletions, what stands in the way, and files that only go somewhere else.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use simsync_sync::dir::{Applier, ApplyError, Stat};
 use simsync_sync::node::{Changes, Node, RelPath};
@@ -25,7 +26,7 @@ impl Work<'_, '_> {
         };
         let mut last = Vec::new();
         for (path, node) in apply.iter().rev() {
-            self.engine.cancel.check()?;
+            self.room.cancel.check()?;
             let Some(here) = self.here(path) else {
                 continue;
             };
@@ -57,16 +58,19 @@ impl Work<'_, '_> {
             Ok(()) => {
                 if for_good {
                     self.out.count += 1;
-                    self.engine.progress.file();
+                    self.room.progress.file();
                 }
             }
             Err(error) => self.note(path, &error),
         }
     }
 
-    /// Files that only go somewhere else, as they are: renamed, so that whoever has them open keeps them.
-    pub(super) fn renames(&mut self, apply: &Changes<Content>) -> Result<(), EngineError> {
-        let mut leaving: HashMap<Vec<ObjectId>, Vec<&RelPath>> = HashMap::new();
+    /// Files that leave their place unchanged, by their content: they may only go somewhere else.
+    pub(super) fn leaving<'p>(
+        &self,
+        apply: &'p Changes<Content>,
+    ) -> HashMap<Arc<[ObjectId]>, Vec<&'p RelPath>> {
+        let mut leaving: HashMap<Arc<[ObjectId]>, Vec<&RelPath>> = HashMap::new();
         for (path, node) in apply.iter().filter(|(_, node)| node.is_none()) {
             let unchanged = !self.disk.changes.contains_key(path);
             if node.is_none()
@@ -78,12 +82,21 @@ impl Work<'_, '_> {
                 same.push(path);
             }
         }
+        leaving
+    }
+
+    /// Files that only go somewhere else, as they are: renamed, so that whoever has them open keeps them.
+    pub(super) fn renames(
+        &mut self,
+        apply: &Changes<Content>,
+        leaving: &mut HashMap<Arc<[ObjectId]>, Vec<&RelPath>>,
+    ) -> Result<(), EngineError> {
         if leaving.is_empty() {
             return Ok(());
         }
         // A file that was renamed kept its time; a copy of it did not.
         for same_time in [true, false] {
-            self.rename_all(apply, &mut leaving, same_time)?;
+            self.rename_all(apply, leaving, same_time)?;
         }
         Ok(())
     }
@@ -91,11 +104,11 @@ impl Work<'_, '_> {
     pub(super) fn rename_all(
         &mut self,
         apply: &Changes<Content>,
-        leaving: &mut HashMap<Vec<ObjectId>, Vec<&RelPath>>,
+        leaving: &mut HashMap<Arc<[ObjectId]>, Vec<&RelPath>>,
         same_time: bool,
     ) -> Result<(), EngineError> {
         for wanted in files_of(apply) {
-            self.engine.cancel.check()?;
+            self.room.cancel.check()?;
             let path = wanted.path;
             let done = self.out.stats.contains_key(path) || self.out.failed.contains_key(path);
             if done || self.here(path).is_some() {
@@ -121,7 +134,7 @@ impl Work<'_, '_> {
                     self.moved.insert(from.clone());
                     self.out.stats.insert(path.clone(), stat);
                     self.out.count += 1;
-                    self.engine.progress.file();
+                    self.room.progress.file();
                 }
                 // Then it is written, as any other.
                 Err(error) => tracing::debug!(%from, to = %path, %error, "not renamed"),

@@ -1,24 +1,34 @@
-//! A plan becomes files on this terminal: temporary files, one `syncfs`, renames, one `syncfs`, then rows.
+//! A plan becomes files on this terminal: temporary files, one `syncfs`, renames, one `syncfs`, then rows. A folder that is new
+//! is built aside, with its files in it, and renamed as a whole.
 //!
 //! What is on this disk already is not fetched: a file that only moved is renamed, and content is copied from files that
 //! have it. Deletions come last, so that nothing is gone before it was copied.
 
+mod fresh;
 mod leaving;
+mod ready;
+mod staging;
 mod writing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use simsync_sync::dir::{Applier, ApplyError, Stat, dir_bits, lock_dir, unlock_dir};
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_sync::plan::Plan;
 
+use super::EngineError;
+use super::cancel::{Cancel, KeyCell};
 use super::content::Content;
+use super::error::code_of;
+use super::fetch::Packs;
 use super::objects::Objects;
 use super::on_disk::OnDisk;
+use super::progress::Progress;
 use super::sources::{Prefix, Sources, prefix};
-use super::{Engine, EngineError};
 use crate::outstanding::{Report, Unsynced};
-use crate::store::CollectionPk;
+use crate::store::{CollectionPk, Store};
+use fresh::Fresh;
 
 /// How things look on disk after a plan was applied.
 #[derive(Default)]
@@ -41,7 +51,7 @@ struct Wanted<'a> {
 }
 
 struct Work<'a, 'o> {
-    engine: &'a Engine,
+    room: &'a Applying,
     collection: CollectionPk,
     applier: Applier,
     disk: &'a OnDisk<'a>,
@@ -54,9 +64,37 @@ struct Work<'a, 'o> {
     out: Applied,
 }
 
-impl Engine {
+/// Writes what the vault has onto this disk.
+#[derive(Clone)]
+pub(super) struct Applying {
+    store: Arc<Store>,
+    keys: KeyCell,
+    packs: Packs,
+    cancel: Cancel,
+    progress: Arc<Progress>,
+}
+
+impl Applying {
+    /// From these packs, opened with these keys, until this stops it. What is to be put back after a crash is noted in this
+    /// database.
+    pub(super) fn new(
+        store: Arc<Store>,
+        keys: KeyCell,
+        packs: Packs,
+        cancel: Cancel,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            packs,
+            cancel,
+            progress,
+        }
+    }
+
     /// Applies `plan` beneath the applier's root. Entries of the plan that could not be done are taken out of it.
-    pub fn apply(
+    pub(super) fn apply(
         &self,
         collection: CollectionPk,
         applier: Applier,
@@ -68,11 +106,11 @@ impl Engine {
             return Ok(Applied::default());
         }
         self.progress.step("writing", plan.apply.len());
-        let needed = needed_chunks(&plan.apply, disk);
+        let (needed, bytes) = needed_chunks(&plan.apply, disk);
         let mut work = Work {
-            engine: self,
+            room: self,
             collection,
-            sources: Sources::new(self, disk, &needed),
+            sources: Sources::new(self.keys.clone(), disk, &needed, bytes)?,
             applier,
             disk,
             objects,
@@ -95,13 +133,18 @@ impl Engine {
     }
 }
 
-/// Chunks of what is to be written and is not at its place already.
-fn needed_chunks(apply: &Changes<Content>, disk: &OnDisk<'_>) -> HashSet<Prefix> {
+/// Chunks of what is to be written and is not at its place already, and how many bytes that is.
+fn needed_chunks(apply: &Changes<Content>, disk: &OnDisk<'_>) -> (HashSet<Prefix>, u64) {
+    let mut bytes = 0u64;
     let files = apply.iter().filter_map(|(path, node)| match node {
         Some(Node::File { content, .. }) if !has_content(disk.node(path), content) => Some(content),
         _ => None,
     });
-    files.flat_map(|c| c.chunks.iter().map(prefix)).collect()
+    let chunks = files.flat_map(|c| {
+        bytes = bytes.saturating_add(c.size);
+        c.chunks.iter().map(prefix)
+    });
+    (chunks.collect(), bytes)
 }
 
 fn has_content(node: Option<&Node<Content>>, content: &Content) -> bool {
@@ -139,12 +182,19 @@ impl<'a> Work<'a, '_> {
             }
         }
         let last = self.make_room(&plan.apply, needed)?;
-        self.directories(&plan.apply);
-        self.renames(&plan.apply)?;
-        self.files(&plan.apply)?;
+        let mut leaving = self.leaving(&plan.apply);
+        let fresh = if self.has_room(&plan.apply) {
+            let leaving = leaving.keys().map(|chunks| &chunks[..]).collect();
+            Fresh::find(&plan.apply, self.disk, &leaving)
+        } else {
+            Fresh::default()
+        };
+        self.directories(&plan.apply, &fresh);
+        self.renames(&plan.apply, &mut leaving)?;
+        self.files(&plan.apply, &fresh)?;
         self.links(&plan.apply);
         for path in last {
-            self.engine.cancel.check()?;
+            self.room.cancel.check()?;
             if !self.moved.contains(&path) {
                 self.remove(&path, true);
             }
@@ -154,13 +204,7 @@ impl<'a> Work<'a, '_> {
 
     /// It concerns one path, which is tried again later.
     fn note(&mut self, path: &RelPath, error: &ApplyError) {
-        let code = match error {
-            ApplyError::ChangedMeanwhile(_) => Unsynced::ChangedMeanwhile,
-            e if e.is_full() => Unsynced::DiskFull,
-            e if e.is_denied() => Unsynced::NotWritable,
-            ApplyError::Io { .. } => Unsynced::Io,
-        };
-        self.fail(path, code, error.to_string());
+        self.fail(path, code_of(error), error.to_string());
     }
 
     fn fail(&mut self, path: &RelPath, code: Unsynced, detail: String) {
@@ -193,7 +237,7 @@ impl<'a> Work<'a, '_> {
             _ => return false,
         };
         // Written down before it is done: after a crash it is put back.
-        let store = &self.engine.store;
+        let store = &self.room.store;
         let noted = store.add_opened_dir(self.collection, folder.as_ref(), mode);
         if let Err(error) = noted {
             tracing::warn!(%error, "a folder without write permission");
@@ -219,7 +263,7 @@ impl<'a> Work<'a, '_> {
         }
         if all
             && !self.opened.is_empty()
-            && let Err(error) = self.engine.store.clear_opened_dirs(self.collection)
+            && let Err(error) = self.room.store.clear_opened_dirs(self.collection)
         {
             tracing::warn!(%error, "folders that were made writable for the moment");
         }
@@ -237,19 +281,26 @@ impl<'a> Work<'a, '_> {
             .and_then(|_| self.disk.stat(path))
     }
 
-    /// Directories, the highest first; writable until everything is in them.
-    fn directories(&mut self, apply: &Changes<Content>) {
-        for (path, node) in apply {
-            if let Some(Node::Dir { mode }) = node
-                && !self.out.failed.contains_key(path)
-            {
-                let _step = simsync_failpoint::step("daemon.apply.folder");
-                match self.attempt(path, |applier| applier.directory(path, mode | 0o700)) {
-                    Ok(stat) => {
-                        self.out.stats.insert(path.clone(), stat);
-                    }
-                    Err(error) => self.note(path, &error),
+    /// Directories, the highest first; writable until everything is in them. Those that are built aside come later.
+    fn directories(&mut self, apply: &Changes<Content>, fresh: &Fresh<'_>) {
+        let folders = apply.iter().filter_map(|(path, node)| match node {
+            Some(Node::Dir { mode }) if fresh.of_folder(path).is_none() => Some((path, *mode)),
+            _ => None,
+        });
+        self.make_folders(&folders.collect::<Vec<_>>());
+    }
+
+    fn make_folders(&mut self, folders: &[(&RelPath, u16)]) {
+        for (path, mode) in folders {
+            if self.out.failed.contains_key(*path) {
+                continue;
+            }
+            let _step = simsync_failpoint::step("daemon.apply.folder");
+            match self.attempt(path, |applier| applier.directory(path, mode | 0o700)) {
+                Ok(stat) => {
+                    self.out.stats.insert((*path).clone(), stat);
                 }
+                Err(error) => self.note(path, &error),
             }
         }
     }

@@ -13,7 +13,7 @@ use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
 use super::login::Bus;
 use super::signals;
-use crate::core::{Event, Sims};
+use crate::rules::{Event, Sims};
 use settle::Settled;
 
 const NAME: &str = "org.freedesktop.ModemManager1";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::core::Sims;
+use crate::rules::Sims;
 
 /// A SIM that counts.
 struct Sim {

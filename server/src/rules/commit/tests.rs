@@ -244,8 +244,6 @@ fn a_commit_moves_the_head_and_the_same_one_again_does_not() {
     let plan = accepted(&case);
     assert_eq!(plan.merged, case.body.tails_merged);
     assert_eq!(plan.closed, [(case.body.tails_merged[0], OTHER)]);
-    // Narrowed to uploading, a session still commits.
-    case.session().scope = Scope::Upload;
     case.body.closing = true;
     let closed = accepted(&case).closed;
     assert!(closed.contains(&(case.grant, case.by.id())));

@@ -16,9 +16,9 @@ pub use folder::FolderBlobs;
 /// Names a pack's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
-    /// Which.
+    /// Name of the pack.
     pub pack: PackId,
 }
 

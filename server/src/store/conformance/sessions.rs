@@ -51,10 +51,9 @@ impl Fixture {
         );
         let narrow = |to| s.narrow(self.sub.clone(), self.session(2), to);
         for (to, left) in [
-            (Scope::Upload, Scope::Upload),
-            (Scope::Full, Scope::Upload),
+            (Scope::Full, Scope::Full),
             (Scope::Nothing, Scope::Nothing),
-            (Scope::Upload, Scope::Nothing),
+            (Scope::Full, Scope::Nothing),
         ] {
             narrow(to).await.unwrap();
             let row = s

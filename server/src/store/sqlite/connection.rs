@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use simsync_card::ids::SubscriberId;
 
@@ -63,6 +64,9 @@ pub(super) fn connect(path: &Path, writer: bool) -> Result<Connection> {
     };
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
     db.busy_timeout(BUSY).map_err(failed)?;
+    // Without it, a statement is planned anew each time that its parameters are bound.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(failed)?;
     db.set_prepared_statement_cache_capacity(128);
     if writer {
         db.execute_batch(

@@ -36,6 +36,6 @@ pub struct AuditEntry {
     pub action: &'static str,
     /// Further facts; never a secret.
     pub detail: serde_json::Value,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }

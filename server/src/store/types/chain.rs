@@ -11,9 +11,9 @@ use super::time::Seconds;
 /// The newest key object.
 #[derive(Debug, Clone)]
 pub struct KeyObjectView {
-    /// Signed.
+    /// The key object with its signature.
     pub signed: Vec<u8>,
-    /// Its wraps.
+    /// The vault's key, wrapped for each recipient.
     pub wraps: Vec<Wrap>,
     /// A re-key is due.
     pub rekey_required: bool,
@@ -44,7 +44,7 @@ pub struct Rights {
 /// A commit, read and checked as far as it needs no store.
 #[derive(Debug, Clone)]
 pub struct PutCommit {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Which terminal sends it.
     pub terminal: TerminalId,
@@ -52,10 +52,10 @@ pub struct PutCommit {
     pub session: SessionRef,
     /// This server.
     pub server: ServerId,
-    /// The commit.
+    /// The commit, as it was sent: what needs the store is still to be checked.
     pub commit: Commit,
     /// The key object that takes effect with it.
     pub key_object: Option<(KeyObject, Vec<Wrap>)>,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }

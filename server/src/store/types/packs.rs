@@ -39,26 +39,26 @@ pub struct PackRow {
 /// A pack about to be uploaded in parts.
 #[derive(Debug, Clone)]
 pub struct BeginPack {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Name, collection and size.
     pub pack: PackRef,
     /// Who uploads it.
     pub terminal: TerminalId,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
 /// Packs that are durable in the blob store now.
 #[derive(Debug, Clone)]
 pub struct CompletePacks {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Who uploaded them.
     pub terminal: TerminalId,
     /// Each with the SHA-256 of its bytes.
     pub packs: Vec<(PackRef, Hash)>,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 

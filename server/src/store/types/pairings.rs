@@ -20,11 +20,11 @@ pub enum KeyState {
 /// An enrolled card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardRow {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
-    /// Its label.
+    /// What people call the card.
     pub label: String,
     /// Its public keys.
     pub keys: CardKeys,
@@ -39,13 +39,13 @@ pub struct CardRow {
 /// A paired terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalRow {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
-    /// Its ID.
+    /// ID of the terminal: the hash of its key.
     pub terminal: TerminalId,
     /// Its public key.
     pub key: Point,
-    /// Its label.
+    /// Label, as its owner chose it.
     pub label: String,
     /// Attributes that it asked for.
     pub attributes: Vec<String>,
@@ -60,13 +60,13 @@ pub struct TerminalRow {
 pub struct Peer {
     /// The subscriber.
     pub subscriber: SubscriberId,
-    /// Its state.
+    /// Whether the subscriber may come in.
     pub subscriber_state: SubscriberState,
     /// The terminal.
     pub terminal: TerminalId,
     /// Its public key.
     pub key: Point,
-    /// Its state.
+    /// Whether the terminal was revoked.
     pub terminal_state: KeyState,
 }
 
@@ -77,26 +77,26 @@ pub struct Enrol {
     pub subscriber: SubscriberId,
     /// Hash of the code's bits.
     pub code: Hash,
-    /// Its ID.
+    /// ID of the card.
     pub card: CardId,
-    /// Its label.
+    /// What people call the card.
     pub label: String,
     /// Its public keys.
     pub keys: CardKeys,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
 /// A card accepted a terminal; the statement was checked.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Which card.
     pub card: CardId,
     /// The terminal's public key.
     pub key: Point,
-    /// Its label.
+    /// Label, as its owner chose it.
     pub label: String,
     /// Attributes that it asks for.
     pub attributes: Vec<String>,
@@ -106,14 +106,14 @@ pub struct Pair {
     pub binding: Hash,
     /// The card's signature, DER.
     pub statement: Vec<u8>,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
 /// A spare card accepted terminals; its statements were checked.
 #[derive(Debug, Clone)]
 pub struct AddPairings {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Which card.
     pub card: CardId,
@@ -121,6 +121,6 @@ pub struct AddPairings {
     pub binding: Hash,
     /// Terminals, each with the card's signature, DER.
     pub pairings: Vec<(TerminalId, Vec<u8>)>,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }

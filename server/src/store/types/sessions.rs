@@ -41,22 +41,22 @@ pub struct Known {
 /// A session to be opened; everything that needs no store was checked.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// The card's statement.
     pub statement: SessionStatement,
-    /// Its grant.
+    /// The grant that the session begins with.
     pub grant: NewGrant,
     /// What needs no answer.
     pub known: Known,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
 /// A session that goes on; the card's signature was checked.
 #[derive(Debug, Clone)]
 pub struct RenewSession {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Which terminal.
     pub terminal: TerminalId,
@@ -66,7 +66,7 @@ pub struct RenewSession {
     pub grant: NewGrant,
     /// What needs no answer.
     pub known: Known,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
@@ -95,8 +95,6 @@ pub struct SessionView {
 pub enum Scope {
     /// Everything that the terminal may do.
     Full,
-    /// Upload and commit.
-    Upload,
     /// Nothing.
     Nothing,
 }
@@ -127,7 +125,7 @@ pub struct GrantRow {
 pub struct SessionRow {
     /// Card and number.
     pub session: SessionRef,
-    /// Whose.
+    /// The terminal that opened it.
     pub terminal: TerminalId,
     /// The card's statement.
     pub statement: SessionStatement,

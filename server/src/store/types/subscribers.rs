@@ -21,7 +21,7 @@ pub enum SubscriberState {
 /// A subscriber, for lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriberRow {
-    /// Its ID.
+    /// ID of the subscriber.
     pub subscriber: SubscriberId,
     /// What the operator calls it.
     pub label: String,
@@ -44,13 +44,13 @@ pub struct SubscriberRow {
 /// A new subscriber with its first enrolment code.
 #[derive(Debug, Clone)]
 pub struct AddSubscriber {
-    /// Its ID.
+    /// ID of the subscriber.
     pub subscriber: SubscriberId,
     /// What the operator calls it.
     pub label: String,
     /// Its first code.
     pub code: NewCode,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 

@@ -10,13 +10,13 @@ use super::time::Seconds;
 /// A tail, read; signatures are checked in the store's transaction with the keys found there.
 #[derive(Debug, Clone)]
 pub struct PutTail {
-    /// Whose.
+    /// The subscriber whose it is.
     pub subscriber: SubscriberId,
     /// Which terminal delivers it.
     pub terminal: TerminalId,
-    /// The tail.
+    /// The tail, as it was delivered: its signatures are still to be checked.
     pub tail: Tail,
-    /// Now.
+    /// Time of the call, in seconds since 1970.
     pub now: Seconds,
 }
 
@@ -39,7 +39,7 @@ pub enum TailStatus {
 pub struct TailRow {
     /// Of which session.
     pub session: SessionRef,
-    /// Whose.
+    /// The terminal that sealed it.
     pub terminal: TerminalId,
     /// Hash of its body.
     pub hash: Hash,

@@ -146,7 +146,7 @@ pub fn request_samples() -> Vec<Vec<u8>> {
         packs: vec![PackId([1; 16]), PackId([2; 16])],
     };
     let narrow = api::NarrowRequest {
-        to: api::Narrow::Upload,
+        to: api::Narrow::Removed,
     };
     let forget = api::ForgetRequest {
         sessions: vec![session],

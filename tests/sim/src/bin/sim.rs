@@ -5,6 +5,10 @@
 
 use simsync_sim::{disk, run};
 
+/// Worlds make and free many small things in several threads.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |n: usize| {
@@ -17,6 +21,7 @@ fn main() {
         (Some(seed), None) => run::alone(seed.parse().expect("a number")),
         (_, Some("worlds")) => {
             disk::mount_own();
+            simsync_card::sign::remember_verdicts();
             let (first, step, count) = (number(1), number(2), number(3));
             run::worlds(first.unwrap(), step.unwrap(), count.unwrap())
         }

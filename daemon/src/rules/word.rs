@@ -22,12 +22,14 @@ impl State {
                 },
                 _,
             ) => Word::ReadOnly,
-            (SessionPhase::Open { .. }, Some(Work::Sync | Work::Order(_))) => Word::Syncing,
+            (SessionPhase::Open { .. }, Some(Work::Sync | Work::Command(_))) => Word::Syncing,
             (SessionPhase::Open { .. }, _) if self.is_about_to_sync() => Word::Syncing,
             (SessionPhase::Open { .. }, _) => self.not_in_sync().unwrap_or(Word::Synced),
             (SessionPhase::Opening { .. }, _) => Word::Opening,
             (SessionPhase::Ejected { .. }, _) => self.not_in_sync().unwrap_or(Word::Closed),
             (SessionPhase::None, Some(Work::Tail)) => Word::Closing,
+            // It waits for the work that is under way. Whoever ordered it must not be told that nothing came of it.
+            (SessionPhase::None, _) if self.card_to_open().is_some() => Word::Opening,
             (SessionPhase::None, _) if self.free_card().is_some() => Word::Locked,
             (SessionPhase::None, _) => Word::Waiting,
         }

@@ -20,7 +20,7 @@ pub(super) fn work_ended(
         state.tails_waiting = true;
         actions.push(Action::DeliverTails);
     }
-    let is_sync = matches!(work, Work::Sync | Work::Order(_));
+    let is_sync = matches!(work, Work::Sync | Work::Command(_));
     match outcome {
         Outcome::Done => {
             state.last_error = None;
@@ -118,6 +118,7 @@ pub(super) fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Act
             if open {
                 state.dirty = true;
                 state.again |= state.may_write();
+                actions.push(Action::Doubt);
                 actions.push(Action::After(Timer::Rescan));
             }
         }

@@ -27,7 +27,7 @@ pub enum Looked {
     Unpaired,
     /// A card of this terminal's subscriber.
     Paired {
-        /// Which.
+        /// The card that is meant.
         card: CardId,
         /// PIN tries left.
         tries: u8,
@@ -56,7 +56,7 @@ pub enum OpenFailure {
 pub enum Outcome {
     /// Well.
     Done,
-    /// Stopped on our own order.
+    /// Stopped on our own command.
     Cancelled,
     /// It may work later by itself.
     Later(Reason),
@@ -80,7 +80,7 @@ pub enum Work {
     /// Comparing folders with what was synced, without a session.
     Compare,
     /// Something that the user ordered, by its number.
-    Order(u64),
+    Command(u64),
 }
 
 /// What comes back after a time.
@@ -117,7 +117,7 @@ pub enum Event {
     OpeningStopped,
     /// A card was looked at.
     Looked {
-        /// Where.
+        /// Name of the reader that held the card.
         reader: String,
         /// What it is.
         result: Looked,
@@ -135,19 +135,19 @@ pub enum Event {
     OpenFailed {
         /// In which reader.
         reader: String,
-        /// Why.
+        /// The reason, and whether another try may help.
         why: OpenFailure,
     },
     /// Work ended.
     WorkEnded {
-        /// Which.
+        /// The work that ended.
         work: Work,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
     },
     /// The grant or session is over; with the card in, a new one is opened without the PIN.
     SessionOver(Reason),
-    /// The user's order closed the session: the card can be taken.
+    /// The user's command closed the session: the card can be taken.
     SessionClosed,
     /// Something in a collection changed.
     DataChanged,
@@ -199,11 +199,11 @@ pub enum Event {
     Pairing(bool),
     /// The user asks to open the session.
     UserUnlock(Unlock),
-    /// Whoever gave such an order has heard how it went, or waits no longer; by the number of the job.
+    /// Whoever gave such a command has heard how it went, or waits no longer; by the number of the job.
     UnlockEnded(u64),
     /// An opening, which fails for that, asked a person and got nothing.
     AskedInVain {
-        /// For whose order.
+        /// For whose command.
         of: Option<Caller>,
         /// Whose agent was asked.
         at: Option<Caller>,
@@ -211,10 +211,10 @@ pub enum Event {
         why: Reason,
     },
     /// The user orders something that runs as work.
-    UserOrder(u64),
+    UserCommand(u64),
     /// The same, and nothing that runs is worth waiting for: this terminal forgets its pairing.
     UserForgets(u64),
-    /// Time.
+    /// A timer went off.
     Timer(Timer),
     /// Stop in good order.
     Stop,
@@ -254,6 +254,8 @@ pub enum Action {
     Forget(String),
     /// Renew the grant.
     Renew,
+    /// Look at everything at the next sync, whoever vouches for what.
+    Doubt,
     /// Come back later.
     After(Timer),
     /// End the daemon.

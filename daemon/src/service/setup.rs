@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::paths::Paths;
 
 /// What a daemon is started with.
-pub struct Parts {
+pub struct Setup {
     /// Where things are.
     pub paths: Paths,
     /// What the owner set.

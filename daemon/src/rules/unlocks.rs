@@ -1,22 +1,22 @@
-//! Orders to open the session, and which of them the question for the PIN is asked for.
+//! Commands to open the session, and which of them the question for the PIN is asked for.
 //!
-//! An order stands until its caller has heard what came of it. The newest one is asked for: whoever ordered last sits in front of
+//! A command stands until its caller has heard what came of it. The newest one is asked for: whoever ordered last sits in front of
 //! it. What one of them answers ends that one; the others were not asked yet, so they are.
 
 use crate::api::{Caller, Reason};
 
-/// An order to open the session.
+/// A command to open the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlock {
     /// The job that tells how it went.
     pub job: u64,
     /// Who gave it.
     pub by: Option<Caller>,
-    /// Its caller has an agent of its own. Any other order leads to the default agent, which takes no question from anybody.
+    /// Its caller has an agent of its own. Any other command leads to the default agent, which takes no question from anybody.
     pub has_agent: bool,
 }
 
-/// The orders that stand, oldest first.
+/// The commands that stand, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unlocks {
     standing: Vec<Unlock>,
@@ -25,28 +25,28 @@ pub struct Unlocks {
 }
 
 impl Unlocks {
-    /// For whose order the question is asked now; none if nobody gave one.
+    /// For whose command the question is asked now; none if nobody gave one.
     pub fn asked(&self) -> Option<&Caller> {
         let own = self.standing.iter().rev().find(|u| u.has_agent);
         own.or_else(|| self.standing.last())?.by.as_ref()
     }
 
-    /// Why this job's order ended, if its own caller's answer ended it.
+    /// Why this job's command ended, if its own caller's answer ended it.
     pub fn refusal(&self, job: u64) -> Option<&Reason> {
         let over = self.over.iter().find(|(of, _)| *of == job);
         over.map(|(_, why)| why)
     }
 
-    /// Whether any order stands.
+    /// Whether any command stands.
     pub(super) fn stand(&self) -> bool {
         !self.standing.is_empty()
     }
 
-    pub(super) fn order(&mut self, order: Unlock) {
-        self.standing.push(order);
+    pub(super) fn command(&mut self, command: Unlock) {
+        self.standing.push(command);
     }
 
-    /// The question was asked for the order of one caller, by the agent of maybe another, and nothing came of it. Orders without
+    /// The question was asked for the command of one caller, by the agent of maybe another, and nothing came of it. Commands without
     /// an agent of their own would only lead there again.
     pub(super) fn in_vain(&mut self, of: Option<&Caller>, at: Option<&Caller>, why: &Reason) {
         let is_it = |u: &Unlock| {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use simsync_codes::Code;
 
-use crate::api::{Caller, Failure, JobControl, Order};
+use crate::api::{Caller, Command, Failure, JobControl};
 use crate::collections::Collections;
-use crate::core::{Event, Outcome, Work};
 use crate::database::Database;
 use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
 use crate::events::Events;
@@ -17,34 +16,35 @@ use crate::membership::{Leaving, Pairings, Spares};
 use crate::opening::Openings;
 use crate::person::{Person, on_behalf};
 use crate::reasons::{engine_reason, outcome_of};
+use crate::rules::{Event, Outcome, Work};
 use crate::session::{CardAccess, CardSessions};
 use crate::works::{Done, JobHandle, Syncs, Tails, Works, report_values};
 
-/// Orders that can be cancelled where they wait for a person, and go on to their end otherwise.
-fn waits_for_persons_only(order: &Order) -> bool {
-    match order {
-        Order::Unlock
-        | Order::Pair { .. }
-        | Order::ForgetPairing
-        | Order::ChangeCardPin
-        | Order::ChangeTerminalPin
-        | Order::Forget { .. }
-        | Order::AddCard
-        | Order::AcceptRestored
-        | Order::RemoveCard { .. }
-        | Order::ConfirmServer { .. }
-        | Order::RemoveTerminal { .. } => true,
-        Order::Unpair
-        | Order::Sync { .. }
-        | Order::Eject
-        | Order::AddCollection { .. }
-        | Order::AnswerCollection { .. }
-        | Order::RemoveCollection { .. } => false,
+/// Commands that can be cancelled where they wait for a person, and go on to their end otherwise.
+fn waits_for_persons_only(command: &Command) -> bool {
+    match command {
+        Command::Unlock
+        | Command::Pair { .. }
+        | Command::ForgetPairing
+        | Command::ChangeCardPin
+        | Command::ChangeTerminalPin
+        | Command::Forget { .. }
+        | Command::AddCard
+        | Command::AcceptRestored
+        | Command::RemoveCard { .. }
+        | Command::ConfirmServer { .. }
+        | Command::RemoveTerminal { .. } => true,
+        Command::Unpair
+        | Command::Sync { .. }
+        | Command::Eject
+        | Command::AddCollection { .. }
+        | Command::AnswerCollection { .. }
+        | Command::RemoveCollection { .. } => false,
     }
 }
 
-/// Runs orders, each by the room that it is for. What all of them share is here: their caller, their end, how they are stopped.
-pub struct Orders {
+/// Runs commands, each by the room that it is for. What all of them share is here: their caller, their end, how they are stopped.
+pub struct Commands {
     pub(crate) works: Arc<Works>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) person: Arc<Person>,
@@ -64,20 +64,20 @@ pub struct Orders {
     pub(crate) confirm_downloads: bool,
 }
 
-impl Orders {
-    /// Runs an order as work.
-    pub fn start(self: Arc<Self>, id: u64, order: Order, job: JobHandle, by: Option<Caller>) {
+impl Commands {
+    /// Runs a command as work.
+    pub fn start(self: Arc<Self>, id: u64, command: Command, job: JobHandle, by: Option<Caller>) {
         let mut given_up = self.works.given_up();
         // From here on: a removal before the first question counts, too.
         let stops = self.works.stops();
         tokio::spawn(async move {
             let syncs = matches!(
-                order,
-                Order::Sync { .. } | Order::Eject | Order::AnswerCollection { .. }
+                command,
+                Command::Sync { .. } | Command::Eject | Command::AnswerCollection { .. }
             );
             // The others listen themselves, where they sync.
-            let mut is_steered = waits_for_persons_only(&order);
-            let work = on_behalf(by, stops, self.run(order, &job));
+            let mut is_steered = waits_for_persons_only(&command);
+            let work = on_behalf(by, stops, self.run(command, &job));
             tokio::pin!(work);
             let result = loop {
                 tokio::select! {
@@ -107,7 +107,7 @@ impl Orders {
                 Err((failure, _)) => job.failed(failure),
             }
             self.events.emit(Event::WorkEnded {
-                work: Work::Order(id),
+                work: Work::Command(id),
                 outcome,
             });
         });
@@ -115,7 +115,7 @@ impl Orders {
 
     async fn run(
         &self,
-        order: Order,
+        command: Command,
         job: &JobHandle,
     ) -> Result<BTreeMap<String, String>, (Failure, Outcome)> {
         // What one caller typed wrong, or did not want after all, is nobody else's error.
@@ -125,15 +125,15 @@ impl Orders {
             Err(e @ EngineError::Declined) => Err((engine_reason(&e).into(), Outcome::Aside)),
             Err(e) => Err((Failure::from(engine_reason(&e)), outcome_of(&e))),
         };
-        match order {
-            Order::Unlock => Ok(BTreeMap::new()),
-            Order::Pair { label } => plain(match self.sessions.any_card() {
+        match command {
+            Command::Unlock => Ok(BTreeMap::new()),
+            Command::Pair { label } => plain(match self.sessions.any_card() {
                 Ok(reader) => self.pairings.pair(&reader, &label).await,
                 Err(f) => Err(f),
             }),
-            Order::Unpair => plain(self.leaving.unpair(job).await),
-            Order::ForgetPairing => plain(self.leaving.forget_here().await),
-            Order::Sync {
+            Command::Unpair => plain(self.leaving.unpair(job).await),
+            Command::ForgetPairing => plain(self.leaving.forget_here().await),
+            Command::Sync {
                 review,
                 allow_deletions,
             } => {
@@ -147,7 +147,7 @@ impl Orders {
                 };
                 engine(self.syncs.run_sync(options, Some(job)).await)
             }
-            Order::Eject => {
+            Command::Eject => {
                 let options = SyncOptions {
                     closing: true,
                     // What was not reviewed is not taken; it is there at the next session.
@@ -159,7 +159,7 @@ impl Orders {
                 self.events.emit(Event::SessionClosed);
                 Ok(result)
             }
-            Order::AddCollection {
+            Command::AddCollection {
                 attribute,
                 name,
                 path,
@@ -168,7 +168,7 @@ impl Orders {
                     .add_collection(&attribute, &name, &path, job)
                     .await,
             ),
-            Order::AnswerCollection {
+            Command::AnswerCollection {
                 collection,
                 deleted,
                 question,
@@ -192,28 +192,28 @@ impl Orders {
                 };
                 engine(self.syncs.run_sync(options, Some(job)).await)
             }
-            Order::RemoveCollection { collection } => {
+            Command::RemoveCollection { collection } => {
                 plain(self.collections.remove_collection(&collection, job).await)
             }
-            Order::ChangeCardPin => plain(
+            Command::ChangeCardPin => plain(
                 self.access
                     .change_card_pin()
                     .await
                     .map(|()| BTreeMap::new()),
             ),
-            Order::ChangeTerminalPin => {
+            Command::ChangeTerminalPin => {
                 let changed = self.person.change_terminal_pin(&self.identity).await;
                 plain(changed.map(|()| BTreeMap::new()))
             }
-            Order::Forget { terminal } => plain(self.tails.forget(&terminal).await),
-            Order::AddCard => plain(self.spares.add_card().await),
-            Order::ConfirmServer { to } => {
+            Command::Forget { terminal } => plain(self.tails.forget(&terminal).await),
+            Command::AddCard => plain(self.spares.add_card().await),
+            Command::ConfirmServer { to } => {
                 let values = BTreeMap::from([("server".to_owned(), to.address.to_string())]);
                 plain(self.link.agree_to_move(&to).map(|()| values))
             }
-            Order::AcceptRestored => plain(self.opening.accept_restored().await),
-            Order::RemoveCard { card } => plain(self.spares.remove_card(&card).await),
-            Order::RemoveTerminal { terminal } => {
+            Command::AcceptRestored => plain(self.opening.accept_restored().await),
+            Command::RemoveCard { card } => plain(self.spares.remove_card(&card).await),
+            Command::RemoveTerminal { terminal } => {
                 plain(self.spares.remove_terminal(&terminal).await)
             }
         }

@@ -112,8 +112,8 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                 state.next_is_asked = state.unlocks.stand();
             }
         }
-        Event::UserUnlock(order) => {
-            state.unlocks.order(order);
+        Event::UserUnlock(command) => {
+            state.unlocks.command(command);
             state.hold = None;
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Failed(_))) {
@@ -135,7 +135,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
                 }
             }
         }
-        Event::UserOrder(id) => state.queue.push_back(id),
+        Event::UserCommand(id) => state.queue.push_back(id),
         Event::UserForgets(id) => {
             if state.work.is_some_and(|w| w != Work::Tail) {
                 actions.push(Action::AbandonWork);
@@ -190,7 +190,7 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
         state.forgot = None;
     }
     // Pairing has the vault's keys, too, without a session of the usual kind.
-    if state.session == SessionPhase::None && matches!(state.work, Some(Work::Order(_))) {
+    if state.session == SessionPhase::None && matches!(state.work, Some(Work::Command(_))) {
         actions.push(Action::Wipe);
         actions.push(Action::StopWork);
     }
@@ -387,14 +387,8 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
         return;
     }
     // A card is opened when nothing else is: the checks of M6 and M7 come first, before anything leaves the terminal.
-    let blocked = !state.paired
-        || state.leaving
-        || state.revoked
-        || state.hold.is_some()
-        || state.login_objection().is_some();
-    if !blocked
-        && state.work.is_none_or(|w| w == Work::Tail)
-        && let Some((reader, card)) = state.free_card().map(|(r, c)| (r.to_owned(), c))
+    if state.work.is_none_or(|w| w == Work::Tail)
+        && let Some((reader, card)) = state.card_to_open().map(|(r, c)| (r.to_owned(), c))
     {
         state.session = SessionPhase::Opening {
             reader: reader.clone(),
@@ -411,7 +405,7 @@ fn go_on(state: &mut State, actions: &mut Vec<Action>) {
         return;
     }
     if let Some(id) = state.queue.pop_front() {
-        return start(state, Work::Order(id), actions);
+        return start(state, Work::Command(id), actions);
     }
     if state.compare_due {
         state.compare_due = false;
@@ -438,7 +432,7 @@ fn start(state: &mut State, work: Work, actions: &mut Vec<Action>) {
             state.behind = false;
         }
         Work::Compare => state.dirty = false,
-        Work::Tail | Work::Order(_) => {}
+        Work::Tail | Work::Command(_) => {}
     }
     state.work = Some(work);
     actions.push(Action::Start(work));

@@ -22,9 +22,9 @@ fn synced() -> State {
 
 fn ejected() -> State {
     let mut s = synced();
-    reduce(&mut s, Event::UserOrder(1));
+    reduce(&mut s, Event::UserCommand(1));
     reduce(&mut s, Event::SessionClosed);
-    end(&mut s, Work::Order(1), Outcome::Done);
+    end(&mut s, Work::Command(1), Outcome::Done);
     assert_eq!(s.word().as_str(), "closed");
     s
 }
@@ -84,15 +84,15 @@ fn f_c_what_was_not_done_to_its_end_is_not_in_sync() {
 #[test]
 fn f_c_what_a_caller_did_wrong_is_nobody_elses_error_and_mends_none() {
     let mut s = synced();
-    reduce(&mut s, Event::UserOrder(1));
-    end(&mut s, Work::Order(1), Outcome::Aside);
+    reduce(&mut s, Event::UserCommand(1));
+    end(&mut s, Work::Command(1), Outcome::Aside);
     assert_eq!((s.last_error.clone(), s.word().as_str()), (None, "synced"));
     let why = Reason::new(Code::CannotWrite, "no");
     reduce(&mut s, Event::DataChanged);
     reduce(&mut s, Event::Timer(Timer::Quiet));
     end(&mut s, Work::Sync, Outcome::Failed(why.clone()));
-    reduce(&mut s, Event::UserOrder(2));
-    end(&mut s, Work::Order(2), Outcome::Aside);
+    reduce(&mut s, Event::UserCommand(2));
+    end(&mut s, Work::Command(2), Outcome::Aside);
     assert_eq!(
         (s.last_error.clone(), s.word().as_str()),
         (Some(why), "pending")
@@ -126,6 +126,16 @@ fn f_c_a_file_saved_after_eject_is_seen_and_said() {
             if differs { "pending" } else { "closed" }
         );
     }
+    // A command to open waits for that look, and says so: its caller would be told that nothing came of it.
+    reduce(&mut s, Event::DataChanged);
+    reduce(&mut s, Event::Timer(Timer::Quiet));
+    assert_eq!(s.work, Some(Work::Compare));
+    assert_eq!(reduce(&mut s, unlock()), []);
+    assert_eq!(s.word().as_str(), "opening");
+    assert!(matches!(
+        end(&mut s, Work::Compare, Outcome::Aside)[..],
+        [Action::Open { .. }]
+    ));
     // What is out of reach is said, too.
     let mut s = ejected();
     reduce(&mut s, Event::Outstanding(summary(&[Unsynced::Unreadable])));
@@ -163,11 +173,11 @@ fn f_c_who_is_revoked_is_not_offline() {
 fn f_g_whoever_forgets_the_pairing_waits_for_no_work_but_a_tail() {
     let mut s = paired_state();
     open(&mut s);
-    reduce(&mut s, Event::UserOrder(1));
+    reduce(&mut s, Event::UserCommand(1));
     // It comes before what was ordered earlier, and what runs is given up.
     assert_eq!(reduce(&mut s, Event::UserForgets(2)), [Action::AbandonWork]);
     let actions = end(&mut s, Work::Sync, Outcome::Cancelled);
-    assert_eq!(actions, [Action::Start(Work::Order(2))]);
+    assert_eq!(actions, [Action::Start(Work::Command(2))]);
     // A tail waits for nobody, and half of one would be taken for the whole.
     let mut s = paired_state();
     open(&mut s);
@@ -176,7 +186,7 @@ fn f_g_whoever_forgets_the_pairing_waits_for_no_work_but_a_tail() {
     assert_eq!(reduce(&mut s, Event::UserForgets(3)), []);
     let actions = end(&mut s, Work::Tail, Outcome::Done);
     assert!(
-        actions.contains(&Action::Start(Work::Order(3))),
+        actions.contains(&Action::Start(Work::Command(3))),
         "{actions:?}"
     );
 }

@@ -1,7 +1,7 @@
 //! SIMs without our applet: what a registered one starts and stops, and what no SIM ever does.
 
 use super::*;
-use crate::core::{SimPlace, Sims};
+use crate::rules::{SimPlace, Sims};
 
 const MINE: &str = "8901000000000000801";
 const OTHER: &str = "8901000000000000802";

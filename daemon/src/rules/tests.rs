@@ -366,7 +366,7 @@ fn b2_a_distrusted_server_makes_everything_read_only() {
     assert_eq!(reduce(&mut s, Event::DataChanged), []);
     assert_eq!(
         reduce(&mut s, Event::Timer(Timer::Rescan)),
-        [Action::After(Timer::Rescan)]
+        [Action::Doubt, Action::After(Timer::Rescan)]
     );
     assert_eq!(reduce(&mut s, Event::HeadMoved), []);
 }
@@ -396,11 +396,11 @@ fn eject_then_removal_makes_no_tail() {
     open(&mut s);
     end(&mut s, Work::Sync, Outcome::Done);
     assert_eq!(
-        reduce(&mut s, Event::UserOrder(7)),
-        [Action::Start(Work::Order(7))]
+        reduce(&mut s, Event::UserCommand(7)),
+        [Action::Start(Work::Command(7))]
     );
     assert_eq!(reduce(&mut s, Event::SessionClosed), [Action::Wipe]);
-    end(&mut s, Work::Order(7), Outcome::Done);
+    end(&mut s, Work::Command(7), Outcome::Done);
     assert_eq!(codes(&s), ["ejected"]);
     assert_eq!(
         reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into()))),
@@ -445,8 +445,8 @@ fn b4_a_yank_while_pairing_wipes_too() {
     s.paired = false;
     insert(&mut s);
     assert_eq!(
-        reduce(&mut s, Event::UserOrder(1)),
-        [Action::Start(Work::Order(1))]
+        reduce(&mut s, Event::UserCommand(1)),
+        [Action::Start(Work::Command(1))]
     );
     let actions = reduce(&mut s, Event::Card(CardEvent::CardRemoved(R.into())));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Several callers want the session open: the newest order is asked for, and one caller's answer is not another's.
+//! Several callers want the session open: the newest command is asked for, and one caller's answer is not another's.
 
 use super::*;
 use crate::api::Caller;
@@ -8,10 +8,10 @@ fn caller(name: &str) -> Caller {
     Caller(name.to_owned())
 }
 
-fn order(s: &mut State, job: u64, by: &str, has_agent: bool) -> Vec<Action> {
+fn command(s: &mut State, job: u64, by: &str, has_agent: bool) -> Vec<Action> {
     let by = Some(caller(by));
-    let order = Unlock { job, by, has_agent };
-    reduce(s, Event::UserUnlock(order))
+    let command = Unlock { job, by, has_agent };
+    reduce(s, Event::UserUnlock(command))
 }
 
 fn asked(s: &State) -> Option<&str> {
@@ -56,14 +56,14 @@ fn f_g_the_newest_order_is_asked_for_and_the_same_callers_changes_nothing() {
     let mut s = paired_state();
     insert(&mut s);
     assert_eq!(asked(&s), None);
-    assert_eq!(order(&mut s, 1, "first", true), []);
+    assert_eq!(command(&mut s, 1, "first", true), []);
     assert_eq!(asked(&s), Some("first"));
-    assert_eq!(order(&mut s, 2, "second", true), []);
+    assert_eq!(command(&mut s, 2, "second", true), []);
     assert_eq!(asked(&s), Some("second"));
-    assert_eq!(order(&mut s, 3, "second", true), []);
+    assert_eq!(command(&mut s, 3, "second", true), []);
     assert_eq!(asked(&s), Some("second"));
     // Whoever cannot be asked takes nothing from those who can.
-    assert_eq!(order(&mut s, 4, "none", false), []);
+    assert_eq!(command(&mut s, 4, "none", false), []);
     assert_eq!(asked(&s), Some("second"));
     // Ended by their callers: the one before is asked for again.
     for job in [2, 3] {
@@ -81,9 +81,9 @@ fn f_g_what_one_caller_answers_ends_its_own_orders_only() {
     for code in ["pin-declined", "pin-incorrect", "pin-timeout"] {
         let mut s = paired_state();
         insert(&mut s);
-        order(&mut s, 1, "first", true);
-        order(&mut s, 2, "second", true);
-        order(&mut s, 3, "second", true);
+        command(&mut s, 1, "first", true);
+        command(&mut s, 2, "second", true);
+        command(&mut s, 3, "second", true);
         let actions = in_vain(&mut s, Some("second"), Some("second"), code);
         assert_eq!(actions, [Action::Look(R.into())], "{code}");
         // Not before the card was looked at: a SELECT may not come between.
@@ -108,8 +108,8 @@ fn f_g_a_question_that_leads_to_the_same_agent_is_asked_once() {
     let mut s = paired_state();
     insert(&mut s);
     // At the insertion the default agent was asked; its own program, and one that has none, ordered it meanwhile.
-    order(&mut s, 1, "desktop", true);
-    order(&mut s, 2, "none", false);
+    command(&mut s, 1, "desktop", true);
+    command(&mut s, 2, "none", false);
     in_vain(&mut s, None, Some("desktop"), "pin-declined");
     assert_eq!(looked(&mut s), []);
     assert_eq!(codes(&s), ["pin-declined"]);
@@ -122,8 +122,8 @@ fn f_g_a_question_that_leads_to_the_same_agent_is_asked_once() {
 fn f_g_an_order_whose_agent_is_gone_leads_nowhere_twice() {
     let mut s = paired_state();
     insert(&mut s);
-    order(&mut s, 1, "first", true);
-    order(&mut s, 2, "gone", true);
+    command(&mut s, 1, "first", true);
+    command(&mut s, 2, "gone", true);
     // Asked before the second one came: that counts as never asked.
     assert_eq!(in_vain(&mut s, Some("gone"), None, "no-agent"), [opens()]);
     assert_eq!(s.unlocks.refusal(2), None);
@@ -138,8 +138,8 @@ fn f_g_an_order_whose_agent_is_gone_leads_nowhere_twice() {
 fn f_g_what_no_person_answered_ends_for_everybody() {
     let mut s = paired_state();
     insert(&mut s);
-    order(&mut s, 1, "first", true);
-    order(&mut s, 2, "second", true);
+    command(&mut s, 1, "first", true);
+    command(&mut s, 2, "second", true);
     let why = OpenFailure::Refused(Reason::new(Code::TerminalNotOnCard, "why"));
     let reader = R.to_owned();
     assert_eq!(

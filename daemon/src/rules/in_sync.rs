@@ -75,7 +75,8 @@ impl State {
                 out.push(Reason::new(code, sentence));
             }
         };
-        say(Code::Attention, person, "and need your help");
+        let needs = if person == 1 { "needs" } else { "need" };
+        say(Code::Attention, person, &format!("and {needs} your help"));
         say(Code::Pending, waiting, "yet");
         let waits_to_give = self.dirty && !self.policy.on_change;
         if self.may_write() && (waits_to_give || self.waits_to_take()) {
@@ -114,13 +115,13 @@ mod tests {
         state
     }
 
-    fn order(state: &mut State, id: u64) {
-        reduce(state, Event::UserOrder(id));
-        assert_eq!(state.work, Some(Work::Order(id)));
+    fn command(state: &mut State, id: u64) {
+        reduce(state, Event::UserCommand(id));
+        assert_eq!(state.work, Some(Work::Command(id)));
     }
 
     fn ended(state: &mut State, id: u64, outcome: Outcome) {
-        let work = Work::Order(id);
+        let work = Work::Command(id);
         reduce(state, Event::WorkEnded { work, outcome });
     }
 
@@ -132,25 +133,25 @@ mod tests {
         let reasons = state.in_sync_reasons();
         assert_eq!(reasons[0].code, Code::WaitsForSync);
         // Given up: as it was.
-        order(&mut state, 1);
+        command(&mut state, 1);
         reduce(&mut state, Event::SyncBegan);
         reduce(&mut state, Event::SyncFailed);
         ended(&mut state, 1, Outcome::Aside);
         assert_eq!(state.not_in_sync(), Some(Word::Pending));
         // Done.
-        order(&mut state, 2);
+        command(&mut state, 2);
         reduce(&mut state, Event::SyncBegan);
         ended(&mut state, 2, Outcome::Done);
         assert_eq!(state.not_in_sync(), None);
         assert_eq!(state.in_sync_reasons(), []);
         // One that failed later brings nothing back that was done.
-        order(&mut state, 3);
+        command(&mut state, 3);
         reduce(&mut state, Event::SyncBegan);
         reduce(&mut state, Event::SyncFailed);
         ended(&mut state, 3, Outcome::Aside);
         assert_eq!(state.not_in_sync(), None);
         // What changes while it runs is another matter.
-        order(&mut state, 4);
+        command(&mut state, 4);
         reduce(&mut state, Event::SyncBegan);
         reduce(&mut state, Event::DataChanged);
         ended(&mut state, 4, Outcome::Done);
@@ -164,7 +165,7 @@ mod tests {
         assert!(!state.is_about_to_sync());
         assert_eq!(state.not_in_sync(), Some(Word::Pending));
         assert_eq!(state.in_sync_reasons()[0].code, Code::WaitsForSync);
-        order(&mut state, 1);
+        command(&mut state, 1);
         reduce(&mut state, Event::SyncBegan);
         ended(&mut state, 1, Outcome::Done);
         assert_eq!(state.not_in_sync(), None);

@@ -38,14 +38,14 @@ pub enum CardPhase {
     Foreign,
     /// A SIM without our applet: presence, and no card of anybody's.
     Sim {
-        /// Its number.
+        /// ICCID: the number that is printed on the card.
         iccid: String,
     },
     /// Ours, but not this terminal's.
     Unpaired,
     /// This terminal's subscriber's.
     Paired {
-        /// Its ID.
+        /// ID of the card.
         card: CardId,
         /// PIN tries left.
         tries: u8,
@@ -100,7 +100,7 @@ pub enum Server {
 pub struct Retries {
     /// Opening a session.
     pub open: u32,
-    /// Syncing.
+    /// Syncs that failed one after the other.
     pub sync: u32,
     /// Delivering tails.
     pub tails: u32,
@@ -139,7 +139,7 @@ pub struct State {
     pub retry_open: bool,
     /// Somebody who can be asked for the PIN came after the opening that runs had begun.
     pub asker_came: bool,
-    /// Orders to open the session that stand.
+    /// Commands to open the session that stand.
     pub unlocks: Unlocks,
     /// What the opening that fails now was told was one caller's answer; others that ordered it were not asked yet.
     pub next_is_asked: bool,
@@ -155,7 +155,7 @@ pub struct State {
     pub server_moves: Option<MovingTo>,
     /// What runs.
     pub work: Option<Work>,
-    /// Orders that wait for it.
+    /// Commands that wait for it.
     pub queue: VecDeque<u64>,
     /// Data changed since the last sync began.
     pub dirty: bool,
@@ -264,6 +264,16 @@ impl State {
             }) => Some((reader.as_str(), *card)),
             _ => None,
         })
+    }
+
+    /// The free card that is opened as soon as no work is in the way, and its reader.
+    pub fn card_to_open(&self) -> Option<(&str, CardId)> {
+        let blocked = !self.paired
+            || self.leaving
+            || self.revoked
+            || self.hold.is_some()
+            || self.login_objection().is_some();
+        if blocked { None } else { self.free_card() }
     }
 
     /// Readers of cards that another program may change for the better: those that could not be talked to, that are blocked,
