@@ -234,12 +234,12 @@ pub struct Provision {
     pub batch: Option<PathBuf>,
     /// What belongs to a batch.
     #[command(flatten)]
-    pub desk: Desk,
+    pub of_batch: BatchOptions,
 }
 
 /// Options of `provision --batch`.
 #[derive(Debug, clap::Args)]
-pub struct Desk {
+pub struct BatchOptions {
     /// The folder for the letters, for you alone; made if it is missing.
     #[arg(long, value_name = "DIR", requires = "batch")]
     pub letters: Option<PathBuf>,

@@ -24,7 +24,7 @@ const PLAIN: &str = "\x1b[0m";
 
 /// How a word looks on a terminal.
 #[derive(Debug, Clone, Copy)]
-pub enum Look {
+pub enum Style {
     /// Of weight.
     Bold,
     /// All well.
@@ -37,7 +37,7 @@ pub enum Look {
     Dim,
 }
 
-impl Look {
+impl Style {
     const ALL: [Self; 5] = [Self::Bold, Self::Good, Self::Warn, Self::Bad, Self::Dim];
 
     fn begins(self) -> &'static str {
@@ -68,12 +68,12 @@ impl Output {
     }
 
     /// A word with a look, where looks are wanted.
-    pub fn paint(&self, look: Look, text: &str) -> String {
+    pub fn paint(&self, style: Style, text: &str) -> String {
         let text = visible(text);
         if !self.color {
             return text.into_owned();
         }
-        format!("{}{text}{PLAIN}", look.begins())
+        format!("{}{text}{PLAIN}", style.begins())
     }
 
     /// A line for people.
@@ -113,8 +113,8 @@ impl Output {
 
     /// The first line break or look.
     fn next_sign(&self, text: &str) -> Option<(usize, &'static str)> {
-        let looks = Look::ALL.iter().map(|l| l.begins()).chain([PLAIN]);
-        let own = looks.filter(|_| self.color).chain(["\n"]);
+        let styles = Style::ALL.iter().map(|l| l.begins()).chain([PLAIN]);
+        let own = styles.filter(|_| self.color).chain(["\n"]);
         own.filter_map(|sign| text.find(sign).map(|at| (at, sign)))
             .min()
     }
@@ -256,7 +256,7 @@ mod tests {
             output.color = color;
             let text = format!(
                 "{} x\x1b]0;t\x07\u{9b}\nnext",
-                output.paint(Look::Bad, "a\x1b[0m")
+                output.paint(Style::Bad, "a\x1b[0m")
             );
             let safe = output.safe(&text);
             let (on, off) = if color {

@@ -14,7 +14,7 @@ use crate::output::Output;
 use crate::secrets::Secrets;
 
 /// An order and how it is given.
-pub struct Ordering<'a> {
+pub struct Runner<'a> {
     /// Options of all commands.
     pub common: &'a Common,
     /// Where it is told.
@@ -33,7 +33,7 @@ pub struct Ordering<'a> {
     pub only_persons: bool,
 }
 
-impl<'a> Ordering<'a> {
+impl<'a> Runner<'a> {
     /// The usual case.
     pub fn new(common: &'a Common, output: &'a Output, secrets: &'a SecretArgs) -> Self {
         Self {

@@ -12,7 +12,7 @@ use crate::api::Failure;
 use crate::database::Database;
 use crate::engine::{EngineError, SyncOptions};
 use crate::identity::Identity;
-use crate::membership::Signing;
+use crate::membership::KeyObjectSigner;
 use crate::outstanding::{Report, question_of, questions};
 use crate::reasons::{engine_reason, server_reason};
 use crate::session::CardSessions;
@@ -24,7 +24,7 @@ pub struct Collections {
     pub(crate) identity: Arc<Identity>,
     pub(crate) database: Arc<Database>,
     pub(crate) sessions: Arc<CardSessions>,
-    pub(crate) signing: Arc<Signing>,
+    pub(crate) signing: Arc<KeyObjectSigner>,
     pub(crate) syncs: Arc<Syncs>,
     pub(crate) folders: Arc<Folders>,
     /// The folder of our own files.

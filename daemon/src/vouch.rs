@@ -65,9 +65,9 @@ struct Vouch {
     /// There were more of them than are remembered.
     too_many: bool,
     /// Everything was looked at since the watching began: what the clock was against the time since boot then.
-    looked: Option<i128>,
+    scanned: Option<i128>,
     /// A look is under way.
-    looking: bool,
+    scanning: bool,
 }
 
 impl Vouches {
@@ -94,8 +94,8 @@ impl Vouches {
             changed: BTreeSet::new(),
             linked: BTreeSet::new(),
             too_many: false,
-            looked: None,
-            looking: false,
+            scanned: None,
+            scanning: false,
         };
         self.roots().insert(root.to_owned(), vouch);
     }
@@ -113,7 +113,7 @@ impl Vouches {
     /// The next look at each root is at everything, although nothing is known to be wrong.
     pub fn doubt(&self) {
         for vouch in self.roots().values_mut() {
-            vouch.looked = None;
+            vouch.scanned = None;
         }
     }
 
@@ -127,7 +127,7 @@ impl Vouches {
             match RelPath::new(below.as_os_str().as_bytes()) {
                 Ok(path) => vouch.add(path),
                 // The root itself, or what cannot be synced.
-                Err(_) => vouch.looked = None,
+                Err(_) => vouch.scanned = None,
             }
         }
     }
@@ -140,10 +140,10 @@ impl Vouches {
     }
 
     /// Begins a look at a root, whose folder is this one.
-    pub fn look(&self, root: &Path, identity: Identity) -> Looking {
+    pub fn begin_scan(&self, root: &Path, identity: Identity) -> ScanScope {
         let is_watched = self.roots().contains_key(root);
         let caught_up = is_watched && self.catch_up();
-        let mut looking = Looking {
+        let mut scope = ScanScope {
             vouches: self.clone(),
             root: root.to_owned(),
             number: None,
@@ -155,27 +155,27 @@ impl Vouches {
         let why = match roots.get_mut(root) {
             None => "it is not watched as a whole",
             Some(_) if !caught_up => "the watcher is behind",
-            Some(v) if v.looking => "another look is under way",
+            Some(v) if v.scanning => "another look is under way",
             Some(v) if v.identity != identity => "another folder than this one is watched",
             Some(v) => {
-                v.looking = true;
-                looking.number = Some(v.number);
-                looking.paths = std::mem::take(&mut v.changed);
-                looking.linked.clone_from(&v.linked);
+                v.scanning = true;
+                scope.number = Some(v.number);
+                scope.paths = std::mem::take(&mut v.changed);
+                scope.linked.clone_from(&v.linked);
                 let too_many = std::mem::take(&mut v.too_many);
-                match v.looked {
+                match v.scanned {
                     None => "it was not looked at as a whole since it is watched",
                     Some(_) if too_many => "too much changed",
                     Some(then) if (clock() - then).abs() > CLOCK_STEP => "the clock was set",
                     Some(_) => {
-                        looking.is_whole = false;
-                        return looking;
+                        scope.is_whole = false;
+                        return scope;
                     }
                 }
             }
         };
         tracing::info!(root = %root.display(), why, "everything is looked at");
-        looking
+        scope
     }
 
     /// Waits until the watcher told of all that was up to now; false where it did not.
@@ -197,7 +197,7 @@ impl Vouch {
 
 /// A look at one root that is under way.
 #[derive(Debug)]
-pub struct Looking {
+pub struct ScanScope {
     vouches: Vouches,
     root: PathBuf,
     /// Which watching it belongs to; none: it proves nothing for the next one.
@@ -207,7 +207,7 @@ pub struct Looking {
     is_whole: bool,
 }
 
-impl Looking {
+impl ScanScope {
     /// Where to look; none: at everything.
     pub fn paths(&self) -> Option<BTreeSet<RelPath>> {
         (!self.is_whole).then(|| self.paths.union(&self.linked).cloned().collect())
@@ -239,9 +239,9 @@ impl Looking {
         let Some(v) = roots.get_mut(&self.root).filter(|v| v.number == number) else {
             return;
         };
-        v.looking = false;
+        v.scanning = false;
         if self.is_whole || !proves {
-            v.looked = proves.then(clock);
+            v.scanned = proves.then(clock);
         }
         different.into_iter().for_each(|p| v.add(p));
         v.linked.extend(linked);
@@ -249,7 +249,7 @@ impl Looking {
     }
 }
 
-impl Drop for Looking {
+impl Drop for ScanScope {
     fn drop(&mut self) {
         // It failed: what it was to look at is still to be looked at.
         let Some(number) = self.number.take() else {
@@ -257,9 +257,9 @@ impl Drop for Looking {
         };
         let mut roots = self.vouches.roots();
         if let Some(v) = roots.get_mut(&self.root).filter(|v| v.number == number) {
-            v.looking = false;
+            v.scanning = false;
             if self.is_whole {
-                v.looked = None;
+                v.scanned = None;
             }
             std::mem::take(&mut self.paths)
                 .into_iter()
@@ -289,25 +289,25 @@ mod tests {
     }
 
     /// Where a look at the root is; none: everywhere.
-    fn looks_at(vouches: &Vouches) -> (Looking, Option<Vec<String>>) {
-        let looking = vouches.look(Path::new(ROOT), FOLDER);
-        let paths = looking.paths();
+    fn scope_of(vouches: &Vouches) -> (ScanScope, Option<Vec<String>>) {
+        let scope = vouches.begin_scan(Path::new(ROOT), FOLDER);
+        let paths = scope.paths();
         let words = |paths: BTreeSet<RelPath>| paths.iter().map(ToString::to_string).collect();
-        (looking, paths.map(words))
+        (scope, paths.map(words))
     }
 
     /// A look that finds these different.
-    fn look(vouches: &Vouches, different: &[&str]) -> Option<Vec<String>> {
-        let (looking, paths) = looks_at(vouches);
-        looking.end(different.iter().map(|s| p(s)), Vec::new(), true);
+    fn scan(vouches: &Vouches, different: &[&str]) -> Option<Vec<String>> {
+        let (scope, paths) = scope_of(vouches);
+        scope.end(different.iter().map(|s| p(s)), Vec::new(), true);
         paths
     }
 
     fn vouched() -> Vouches {
         let vouches = Vouches::default();
         vouches.watching(Path::new(ROOT), FOLDER);
-        assert_eq!(look(&vouches, &[]), None);
-        assert_eq!(look(&vouches, &[]), Some(Vec::new()));
+        assert_eq!(scan(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), Some(Vec::new()));
         vouches
     }
 
@@ -321,22 +321,22 @@ mod tests {
         told(&vouches, "a");
         vouches.changed_at(Path::new("/home/anna/Documents and more/b"));
         vouches.changed(Path::new(ROOT), [&p("c/d")]);
-        assert_eq!(look(&vouches, &["a"]).unwrap(), ["a", "c/d"]);
-        assert_eq!(look(&vouches, &[]).unwrap(), ["a"]);
+        assert_eq!(scan(&vouches, &["a"]).unwrap(), ["a", "c/d"]);
+        assert_eq!(scan(&vouches, &[]).unwrap(), ["a"]);
         // What changes while somebody looks is for the next look.
-        let (looking, _) = looks_at(&vouches);
+        let (scope, _) = scope_of(&vouches);
         told(&vouches, "e");
-        looking.end([], Vec::new(), true);
-        assert_eq!(look(&vouches, &[]).unwrap(), ["e"]);
+        scope.end([], Vec::new(), true);
+        assert_eq!(scan(&vouches, &[]).unwrap(), ["e"]);
         // Names that a file has by itself are looked at for ever.
-        let (looking, _) = looks_at(&vouches);
-        assert!(looking.is_new_link(&p("l")));
-        looking.end([], vec![p("l")], true);
+        let (scope, _) = scope_of(&vouches);
+        assert!(scope.is_new_link(&p("l")));
+        scope.end([], vec![p("l")], true);
         for _ in 0..2 {
-            let (looking, paths) = looks_at(&vouches);
+            let (scope, paths) = scope_of(&vouches);
             assert_eq!(paths.unwrap(), ["l"]);
-            assert!(!looking.is_new_link(&p("l")));
-            looking.end([], Vec::new(), true);
+            assert!(!scope.is_new_link(&p("l")));
+            scope.end([], Vec::new(), true);
         }
     }
 
@@ -344,22 +344,22 @@ mod tests {
     fn p7_a_look_that_failed_leaves_everything_to_the_next() {
         let vouches = vouched();
         told(&vouches, "a");
-        drop(looks_at(&vouches));
-        assert_eq!(look(&vouches, &[]).unwrap(), ["a"]);
+        drop(scope_of(&vouches));
+        assert_eq!(scan(&vouches, &[]).unwrap(), ["a"]);
         vouches.doubt();
-        drop(looks_at(&vouches));
-        assert_eq!(look(&vouches, &[]), None);
-        assert_eq!(look(&vouches, &[]), Some(Vec::new()));
+        drop(scope_of(&vouches));
+        assert_eq!(scan(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), Some(Vec::new()));
         // One that did not see everything proves nothing.
-        let (looking, _) = looks_at(&vouches);
-        looking.end([], Vec::new(), false);
-        assert_eq!(look(&vouches, &[]), None);
+        let (scope, _) = scope_of(&vouches);
+        scope.end([], Vec::new(), false);
+        assert_eq!(scan(&vouches, &[]), None);
         // Two at once: the second is at everything, and counts for nothing.
-        let (first, _) = looks_at(&vouches);
+        let (first, _) = scope_of(&vouches);
         told(&vouches, "b");
-        assert_eq!(look(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), None);
         first.end([], Vec::new(), true);
-        assert_eq!(look(&vouches, &[]).unwrap(), ["b"]);
+        assert_eq!(scan(&vouches, &[]).unwrap(), ["b"]);
     }
 
     #[test]
@@ -368,25 +368,25 @@ mod tests {
         // The root itself, or a path that cannot be looked at by itself.
         for path in ["", &"x/".repeat(3000)] {
             told(&vouches, path);
-            assert_eq!(look(&vouches, &[]), None, "{path}");
+            assert_eq!(scan(&vouches, &[]), None, "{path}");
         }
         for i in 0..=CHANGED_MAX {
             told(&vouches, &i.to_string());
         }
-        assert_eq!(look(&vouches, &[]), None);
-        assert_eq!(look(&vouches, &[]), Some(Vec::new()));
+        assert_eq!(scan(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), Some(Vec::new()));
         // Another folder there than the one that is watched.
-        let other = vouches.look(Path::new(ROOT), (FsId(1), 3));
+        let other = vouches.begin_scan(Path::new(ROOT), (FsId(1), 3));
         assert_eq!(other.paths(), None);
         other.end([], Vec::new(), true);
-        assert_eq!(look(&vouches, &[]), Some(Vec::new()));
+        assert_eq!(scan(&vouches, &[]), Some(Vec::new()));
         // A look that began under one watching proves nothing for the next.
-        let (looking, _) = looks_at(&vouches);
+        let (scope, _) = scope_of(&vouches);
         vouches.watching(Path::new(ROOT), FOLDER);
-        looking.end([], Vec::new(), true);
-        assert_eq!(look(&vouches, &[]), None);
+        scope.end([], Vec::new(), true);
+        assert_eq!(scan(&vouches, &[]), None);
         vouches.lost(Path::new(ROOT));
-        assert_eq!(look(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), None);
         // A watcher that does not catch up.
         struct Behind;
         impl Watcher for Behind {
@@ -396,6 +396,6 @@ mod tests {
         }
         let vouches = vouched();
         vouches.watched_by(Arc::new(Behind));
-        assert_eq!(look(&vouches, &[]), None);
+        assert_eq!(scan(&vouches, &[]), None);
     }
 }

@@ -5,12 +5,12 @@
 
 pub mod claims;
 pub mod demo;
-pub mod desk;
 pub mod impostor;
 pub mod memory;
 pub mod poison;
 pub mod rig;
 pub mod scene;
 pub mod spare;
+pub mod station;
 pub mod tree;
 pub mod twins;

@@ -13,9 +13,9 @@ use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use simsync_rig::desk::{Desk, End};
 use simsync_rig::rig::Secrets;
 use simsync_rig::scene;
+use simsync_rig::station::{End, IssuingStation};
 
 const PEOPLE: usize = 3;
 
@@ -35,7 +35,7 @@ fn ended_well(end: &End) {
 fn pulled_and_killed_in_between_each_person_ends_with_one_card() {
     let seed = scene::seed();
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut desk = Desk::start(PEOPLE, seed, |_| Ok(())).unwrap();
+    let mut desk = IssuingStation::start(PEOPLE, seed, |_| Ok(())).unwrap();
     desk.yank = 0.5;
     // Header, and four lines a card.
     let first = rng.random_range(2..6);
@@ -91,7 +91,7 @@ fn a_full_disk_ends_the_batch_before_the_card_is_finished() {
         );
         Ok(())
     };
-    let mut desk = Desk::start(PEOPLE, seed, full).unwrap();
+    let mut desk = IssuingStation::start(PEOPLE, seed, full).unwrap();
     let filler = desk.file("letters/filler");
     // As much as there is room for.
     let _ = std::fs::write(&filler, vec![0; 1 << 20]);
@@ -129,10 +129,10 @@ fn a_full_disk_ends_the_batch_before_the_card_is_finished() {
 
 #[test]
 fn what_is_wrong_is_said_before_a_card_is_asked_for() {
-    let mut desk = Desk::start(1, scene::seed(), |_| Ok(())).unwrap();
+    let mut desk = IssuingStation::start(1, scene::seed(), |_| Ok(())).unwrap();
     let list = desk.file("people.csv");
     let good = std::fs::read_to_string(&list).unwrap();
-    let told = |desk: &mut Desk, more: &[&str]| match desk.run(more, None).unwrap() {
+    let told = |desk: &mut IssuingStation, more: &[&str]| match desk.run(more, None).unwrap() {
         End::Itself(last) => {
             assert_eq!(last["error"]["code"], "usage", "{last}");
             last["error"]["message"].as_str().unwrap().to_owned()

@@ -1,6 +1,6 @@
 //! Cards for many people: who gets which card, in several readers at once, and never two for one.
 
-pub mod desk;
+pub mod issuance;
 pub mod journal;
 pub mod pace;
 pub mod report;

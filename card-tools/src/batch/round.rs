@@ -43,7 +43,7 @@ pub struct Recipient {
 
 /// What SELECT says of a card that was put in.
 #[derive(Debug, Clone)]
-pub enum Face {
+pub enum CardContent {
     /// It has no applet.
     Bare,
     /// It has one.
@@ -204,25 +204,30 @@ impl Round {
     }
 
     /// What to do with a card. `may_install`: cards without the applet are taken.
-    pub fn decide(&mut self, face: &Face, expected: Option<usize>, may_install: bool) -> Decision {
+    pub fn decide(
+        &mut self,
+        content: &CardContent,
+        expected: Option<usize>,
+        may_install: bool,
+    ) -> Decision {
         self.started.get_or_insert_with(Instant::now);
-        let decision = self.judge(face, expected, may_install);
+        let decision = self.judge(content, expected, may_install);
         if let Decision::Issue(n) | Decision::Note(n) = decision {
             self.people[n].busy = true;
         }
         decision
     }
 
-    fn judge(&self, face: &Face, expected: Option<usize>, may_install: bool) -> Decision {
+    fn judge(&self, content: &CardContent, expected: Option<usize>, may_install: bool) -> Decision {
         let aside = |why: &str| Decision::Aside(why.to_owned());
-        let selected = match face {
-            Face::Bare if may_install => return self.next(expected, false),
-            Face::Bare => {
+        let selected = match content {
+            CardContent::Bare if may_install => return self.next(expected, false),
+            CardContent::Bare => {
                 return aside(
                     "it has no simsync applet; put it aside, or use --install with the card manager's keys",
                 );
             }
-            Face::Applet(selected) => selected,
+            CardContent::Applet(selected) => selected,
         };
         let own = self.people.iter().position(|p| {
             p.card()

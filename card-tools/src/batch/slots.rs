@@ -33,7 +33,7 @@ impl Watch {
     }
 
     /// The state now, and after waiting for a change from `known` if there is one.
-    fn look(&self, known: Option<(State, u32)>) -> Result<(State, u32), ToolError> {
+    fn state(&self, known: Option<(State, u32)>) -> Result<(State, u32), ToolError> {
         let gone = |e: Error| {
             ToolError::Reader(format!(
                 "the reader {} does not answer ({e}); plug it in, see that pcscd runs, and go on by running it again",
@@ -62,7 +62,7 @@ impl Watch {
     pub fn inserted(&self, mut end: impl FnMut() -> bool) -> Result<Option<Insertion>, ToolError> {
         let mut known = None;
         loop {
-            let (state, count) = self.look(known)?;
+            let (state, count) = self.state(known)?;
             if state.contains(State::PRESENT) {
                 return Ok(Some(Insertion(count)));
             }
@@ -77,7 +77,7 @@ impl Watch {
     pub fn removed(&self, card: Insertion, mut end: impl FnMut() -> bool) -> Result<(), ToolError> {
         let mut known = None;
         loop {
-            let (state, count) = self.look(known)?;
+            let (state, count) = self.state(known)?;
             if !state.contains(State::PRESENT) || Insertion(count) != card || end() {
                 return Ok(());
             }

@@ -17,7 +17,7 @@ use simsync_protocol::client::ClientError;
 use simsync_protocol::people::{self, Person, Purpose};
 use simsync_protocol::problem::{Code, Problem};
 
-use super::desk::{Desk, Event, Secrets};
+use super::issuance::{Event, Issuance, Secrets};
 use super::journal::{Header, Journal};
 use super::report;
 use super::round::Round;
@@ -167,9 +167,9 @@ impl World {
     }
 
     /// The tool is started.
-    fn desk(&self, room: bool) -> Desk<'static> {
+    fn issuance(&self, room: bool) -> Issuance<'static> {
         let letters = if room { "letters" } else { "no-such-folder" };
-        Desk {
+        Issuance {
             round: Mutex::new(Self::open(&self.journal()).unwrap()),
             terms: Terms {
                 server: "sync.example.org".to_owned(),
@@ -186,18 +186,18 @@ impl World {
 
     fn put_in(
         &mut self,
-        desk: &Desk<'_>,
+        issuance: &Issuance<'_>,
         card: usize,
         pull: Option<(usize, bool)>,
     ) -> Result<Event, ToolError> {
-        let expected = desk.round().expect(None);
+        let expected = issuance.round().expect(None);
         let mut held = Held {
             card: &mut self.cards[card],
             pull,
             gone: false,
         };
-        let event = desk.serve(&mut held, &mut self.office, "reader", expected);
-        desk.round().forget(expected);
+        let event = issuance.serve(&mut held, &mut self.office, "reader", expected);
+        issuance.round().forget(expected);
         self.cards[card].reset();
         event
     }
@@ -251,12 +251,12 @@ fn header() -> Header {
 }
 
 fn finish(world: &mut World) {
-    let desk = world.desk(true);
+    let issuance = world.issuance(true);
     for round in 0.. {
         for card in 0..world.cards.len() {
-            world.put_in(&desk, card, None).unwrap();
+            world.put_in(&issuance, card, None).unwrap();
         }
-        if desk.round().is_over() {
+        if issuance.round().is_over() {
             return;
         }
         assert!(round < 9, "it does not end");
@@ -271,14 +271,14 @@ fn a_card_that_is_pulled_at_any_command_goes_on_when_it_comes_again() {
     for done in [false, true] {
         for n in 0.. {
             let mut world = World::new();
-            let desk = world.desk(true);
-            let event = world.put_in(&desk, 0, Some((n, done))).unwrap();
+            let issuance = world.issuance(true);
+            let event = world.put_in(&issuance, 0, Some((n, done))).unwrap();
             if let Event::Done(_) = event {
                 longest = longest.max(n);
                 break;
             }
             assert!(n < 20, "{event:?}");
-            drop(desk);
+            drop(issuance);
             finish(&mut world);
             world.check();
             // No card was lost on the way.
@@ -301,10 +301,10 @@ fn whatever_happens_each_person_ends_with_one_card() {
         let mut world = World::new();
         for _ in 0..rng.random_range(1..6) {
             world.office.offline = rng.random_range(0..8) == 0;
-            let desk = world.desk(rng.random_range(0..6) != 0);
+            let issuance = world.issuance(rng.random_range(0..6) != 0);
             if rng.random_bool(0.5) {
                 let (lines, bytes) = (rng.random_range(0..8), rng.random_range(0..90));
-                desk.round().journal().crash_after(lines, bytes);
+                issuance.round().journal().crash_after(lines, bytes);
             }
             for _ in 0..rng.random_range(1..8) {
                 let card = rng.random_range(0..world.cards.len());
@@ -312,7 +312,7 @@ fn whatever_happens_each_person_ends_with_one_card() {
                     .random_bool(0.6)
                     .then(|| (rng.random_range(0..7), rng.random_bool(0.5)));
                 world.office.loses = rng.random_range(0..8) == 0;
-                if let Err(e) = world.put_in(&desk, card, pull) {
+                if let Err(e) = world.put_in(&issuance, card, pull) {
                     // The tool ended.
                     assert!(!e.to_string().is_empty());
                     break;
@@ -387,97 +387,97 @@ fn journals_of_others_are_refused() {
         );
     }
     // One program at a time.
-    let desk = world.desk(true);
+    let issuance = world.issuance(true);
     let told = Journal::open(&world.journal(), &header()).unwrap_err();
     assert!(told.to_string().contains("another simsync-card"), "{told}");
-    drop(desk);
+    drop(issuance);
 }
 
 #[test]
 fn cards_that_are_for_nobody_are_put_aside() {
     let mut world = World::new();
-    let desk = world.desk(true);
+    let issuance = world.issuance(true);
     // Another list's: half provisioned.
     let mut other = World::new();
-    let others = other.desk(true);
+    let others = other.issuance(true);
     other.put_in(&others, 0, Some((3, true))).unwrap();
     world.cards.push(other.cards[0].clone());
     // A stranger's, in use.
     other.put_in(&others, 1, None).unwrap();
     world.cards.push(other.cards[1].clone());
     for (card, words) in [(3, "begun for somebody else"), (4, "in use")] {
-        match world.put_in(&desk, card, None).unwrap() {
+        match world.put_in(&issuance, card, None).unwrap() {
             Event::Aside(why) => assert!(why.contains(words), "{why}"),
             event => panic!("{event:?}"),
         }
     }
     // A card that was begun, then a blank one: that one is the next person's, and the first keeps hers.
-    let event = world.put_in(&desk, 0, Some((5, false))).unwrap();
+    let event = world.put_in(&issuance, 0, Some((5, false))).unwrap();
     assert!(matches!(event, Event::Again(0, _)), "{event:?}");
     assert!(matches!(
-        world.put_in(&desk, 1, None).unwrap(),
+        world.put_in(&issuance, 1, None).unwrap(),
         Event::Done(1)
     ));
     assert!(matches!(
-        world.put_in(&desk, 1, None).unwrap(),
+        world.put_in(&issuance, 1, None).unwrap(),
         Event::Finished(1)
     ));
     assert!(matches!(
-        world.put_in(&desk, 2, None).unwrap(),
+        world.put_in(&issuance, 2, None).unwrap(),
         Event::Done(2)
     ));
     world.cards.push(blank());
-    match world.put_in(&desk, 5, None).unwrap() {
+    match world.put_in(&issuance, 5, None).unwrap() {
         Event::Aside(why) => assert!(why.contains("nobody is left for a blank card"), "{why}"),
         event => panic!("{event:?}"),
     }
-    assert!(!desk.round().is_over());
+    assert!(!issuance.round().is_over());
     assert!(matches!(
-        world.put_in(&desk, 0, None).unwrap(),
+        world.put_in(&issuance, 0, None).unwrap(),
         Event::Done(0)
     ));
-    assert!(desk.round().is_over());
+    assert!(issuance.round().is_over());
 }
 
 #[test]
 fn what_ends_the_batch_and_what_one_person() {
     let mut world = World::new();
     // No room for letters: the card is not finished, and nobody else's is begun.
-    let desk = world.desk(false);
-    let told = world.put_in(&desk, 0, None).unwrap_err().to_string();
+    let issuance = world.issuance(false);
+    let told = world.put_in(&issuance, 0, None).unwrap_err().to_string();
     assert!(
         told.contains("not finished") && told.contains("Make room"),
         "{told}"
     );
     let selected = Applet::new(&mut world.cards[0]).select().unwrap();
     assert_eq!(selected.lifecycle, Lifecycle::Personalised);
-    drop(desk);
+    drop(issuance);
     // Of a wrong transport secret one try is lost, not one of each card.
-    let mut desk = world.desk(true);
-    desk.secrets = Secrets::One(TransportSecret::new([1; 16]));
-    let told = world.put_in(&desk, 1, None).unwrap_err();
+    let mut issuance = world.issuance(true);
+    issuance.secrets = Secrets::One(TransportSecret::new([1; 16]));
+    let told = world.put_in(&issuance, 1, None).unwrap_err();
     assert_eq!(told.exit_code(), 5, "{told}");
-    drop(desk);
+    drop(issuance);
     // A code that is used up is one person's trouble.
     world
         .office
         .used
         .insert(CODES[1].to_owned(), CardId([8; 16]));
-    let desk = world.desk(true);
-    let event = world.put_in(&desk, 1, None).unwrap();
+    let issuance = world.issuance(true);
+    let event = world.put_in(&issuance, 1, None).unwrap();
     assert!(matches!(event, Event::Refused(1, _)), "{event:?}");
     assert!(matches!(
-        world.put_in(&desk, 2, None).unwrap(),
+        world.put_in(&issuance, 2, None).unwrap(),
         Event::Done(2)
     ));
     assert!(matches!(
-        world.put_in(&desk, 0, None).unwrap(),
+        world.put_in(&issuance, 0, None).unwrap(),
         Event::Done(0)
     ));
-    assert!(desk.round().is_over());
+    assert!(issuance.round().is_over());
     // With another code the next run ends well, with the card that was begun.
     world.office.used.remove(CODES[1]);
-    drop(desk);
+    drop(issuance);
     finish(&mut world);
     world.check();
     assert_eq!(world.cards.len(), CODES.len());
@@ -486,8 +486,8 @@ fn what_ends_the_batch_and_what_one_person() {
 #[test]
 fn readers_side_by_side_take_different_people() {
     let world = World::new();
-    let desk = world.desk(true);
-    let mut round = desk.round();
+    let issuance = world.issuance(true);
+    let mut round = issuance.round();
     let (a, b, c) = (round.expect(None), round.expect(None), round.expect(None));
     assert_eq!((a, b, c), (Some(0), Some(1), Some(2)));
     assert_eq!(round.expect(None), None);

@@ -14,7 +14,7 @@ use simsync_protocol::issued;
 use simsync_protocol::people::{self, Purpose};
 use zeroize::Zeroizing;
 
-use crate::batch::desk::{Desk, Event, Installer, Secrets};
+use crate::batch::issuance::{Event, Installer, Issuance, Secrets};
 use crate::batch::journal::{Header, Journal};
 use crate::batch::report;
 use crate::batch::round::{Recipient, Round};
@@ -50,26 +50,31 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
     let people = people::read(list, Purpose::Issue)
         .map_err(|e| ToolError::Usage(format!("{}: {e}", list.display())))?;
     let places = Places::of(list, args)?;
-    let sign_key = args.desk.sign_key.as_deref().map(read_key).transpose()?;
+    let sign_key = args
+        .of_batch
+        .sign_key
+        .as_deref()
+        .map(read_key)
+        .transpose()?;
     let (journal, entries) =
         Journal::open(&places.journal, &Header::new(&terms.server, terms.ca_pin))?;
     let round = Round::new(people, journal, entries)?;
     make_folder(&places.letters)?;
     check_letters(&round, &places.letters, args)?;
-    let names = slots::choose(&args.desk.readers, wanted)?;
-    let mut source = if args.desk.install {
-        Some(Source::open(&args.desk.keys, out)?)
+    let names = slots::choose(&args.of_batch.readers, wanted)?;
+    let mut source = if args.of_batch.install {
+        Some(Source::open(&args.of_batch.keys, out)?)
     } else {
         None
     };
     let installer = match &mut source {
         Some(source) => Some(Installer {
-            cap: install::read_cap(&install::cap_path(args.desk.cap.as_deref())?)?,
+            cap: install::read_cap(&install::cap_path(args.of_batch.cap.as_deref())?)?,
             access: source.get()?,
         }),
         None => None,
     };
-    let desk = Desk {
+    let issuance = Issuance {
         round: Mutex::new(round),
         terms,
         secrets: read_secrets(args)?,
@@ -77,9 +82,9 @@ pub fn run(wanted: Option<&str>, args: &Provision, out: &Output) -> Result<(), T
         letters: places.letters.clone(),
         formats: args.letters_format.clone(),
     };
-    let before = desk.round().done();
-    work(&desk, &names, &address, out);
-    finish(&desk, &places, sign_key.as_ref(), before, out)
+    let before = issuance.round().done();
+    work(&issuance, &names, &address, out);
+    finish(&issuance, &places, sign_key.as_ref(), before, out)
 }
 
 impl Places {
@@ -89,13 +94,13 @@ impl Places {
             name.push(ending);
             PathBuf::from(name)
         };
-        let letters = args.desk.letters.clone().ok_or_else(|| {
+        let letters = args.of_batch.letters.clone().ok_or_else(|| {
             ToolError::Usage("say where the letters go: --letters DIR".to_owned())
         })?;
         Ok(Self {
             letters,
             journal: args
-                .desk
+                .of_batch
                 .journal
                 .clone()
                 .unwrap_or_else(|| beside(".journal")),
@@ -106,11 +111,11 @@ impl Places {
 }
 
 fn read_secrets(args: &Provision) -> Result<Secrets, ToolError> {
-    if let Some(fd) = args.desk.transport_key_fd {
+    if let Some(fd) = args.of_batch.transport_key_fd {
         let text = secrets::read(Some(fd), "Transport key")?;
         return TransportKey::parse(&text).map(Secrets::Derived);
     }
-    if args.desk.install && args.transport_secret_fd.is_none() {
+    if args.of_batch.install && args.transport_secret_fd.is_none() {
         return Err(ToolError::Usage(
             "--install needs --transport-key-fd, from which each card's transport secret is made"
                 .to_owned(),
@@ -173,19 +178,19 @@ fn check_letters(round: &Round, folder: &Path, args: &Provision) -> Result<(), T
 }
 
 /// One thread a reader, until nothing is left to do.
-fn work(desk: &Desk<'_>, names: &[CString], address: &ServerAddress, out: &Output) {
+fn work(issuance: &Issuance<'_>, names: &[CString], address: &ServerAddress, out: &Output) {
     std::thread::scope(|scope| {
         let threads: Vec<_> = names
             .iter()
             .map(|name| {
                 let reader = Reader {
-                    desk,
+                    issuance,
                     out,
                     name: name.to_string_lossy().into_owned(),
                 };
                 scope.spawn(move || {
                     if let Err(e) = reader.serve(name.clone(), address.clone()) {
-                        desk.round().stop(e);
+                        issuance.round().stop(e);
                     }
                 })
             })
@@ -193,14 +198,14 @@ fn work(desk: &Desk<'_>, names: &[CString], address: &ServerAddress, out: &Outpu
         for thread in threads {
             if thread.join().is_err() {
                 let why = "the work at a reader ended unexpectedly; run it again".to_owned();
-                desk.round().stop(ToolError::Other(why));
+                issuance.round().stop(ToolError::Other(why));
             }
         }
     });
 }
 
 struct Reader<'d, 'a> {
-    desk: &'d Desk<'a>,
+    issuance: &'d Issuance<'a>,
     out: &'d Output,
     name: String,
 }
@@ -208,19 +213,19 @@ struct Reader<'d, 'a> {
 impl Reader<'_, '_> {
     fn serve(&self, name: CString, address: ServerAddress) -> Result<(), ToolError> {
         let watch = Watch::new(name)?;
-        let mut server = Server::new(address, self.desk.terms.ca_pin)?;
+        let mut server = Server::new(address, self.issuance.terms.ca_pin)?;
         let mut expected = None;
         loop {
             let found = self.wait(&watch, &mut expected)?;
             let Some(inserted) = found else {
-                self.desk.round().forget(expected);
+                self.issuance.round().forget(expected);
                 return Ok(());
             };
             let event = self.take(&watch, &mut server, expected);
-            self.desk.round().forget(expected);
+            self.issuance.round().forget(expected);
             expected = None;
             self.tell(event?);
-            let over = || self.desk.round().is_over();
+            let over = || self.issuance.round().is_over();
             watch.removed(inserted, over)?;
         }
     }
@@ -233,7 +238,7 @@ impl Reader<'_, '_> {
     ) -> Result<Option<Insertion>, ToolError> {
         let mut asked: Option<String> = None;
         let end = || {
-            let mut round = self.desk.round();
+            let mut round = self.issuance.round();
             if round.is_over() {
                 return true;
             }
@@ -283,13 +288,13 @@ impl Reader<'_, '_> {
         expected: Option<usize>,
     ) -> Result<Event, ToolError> {
         match PcscCard::connect(&watch.context, &watch.name) {
-            Ok(mut card) => self.desk.serve(&mut card, server, &self.name, expected),
+            Ok(mut card) => self.issuance.serve(&mut card, server, &self.name, expected),
             Err(e) => Ok(Event::Aside(e.to_string())),
         }
     }
 
     fn tell(&self, event: Event) {
-        let round = self.desk.round();
+        let round = self.issuance.round();
         let name = &self.name;
         let whose = |n: usize| {
             let p = round.person(n);
@@ -345,15 +350,15 @@ impl Reader<'_, '_> {
 
 /// Report, signed list, and what is left.
 fn finish(
-    desk: &Desk<'_>,
+    issuance: &Issuance<'_>,
     places: &Places,
     sign_key: Option<&PKey<Private>>,
     before: usize,
     out: &Output,
 ) -> Result<(), ToolError> {
-    let mut round = desk.round();
+    let mut round = issuance.round();
     let stopped = round.take_stop();
-    let written = write_reports(&round, desk, places, sign_key);
+    let written = write_reports(&round, issuance, places, sign_key);
     if let Some(why) = stopped {
         if let Err(e) = written {
             tracing::warn!("{e}");
@@ -405,7 +410,7 @@ fn finish(
 
 fn write_reports(
     round: &Round,
-    desk: &Desk<'_>,
+    issuance: &Issuance<'_>,
     places: &Places,
     sign_key: Option<&PKey<Private>>,
 ) -> Result<(), ToolError> {
@@ -416,7 +421,7 @@ fn write_reports(
         .and_then(|bytes| files::replace(&places.report, &bytes))
         .map_err(|e| failed(&places.report, e))?;
     if let Some(key) = sign_key {
-        let text = report::signed(round, &desk.terms.server, key)?;
+        let text = report::signed(round, &issuance.terms.server, key)?;
         files::replace(&places.issued, text.as_bytes()).map_err(|e| failed(&places.issued, e))?;
     }
     Ok(())

@@ -18,7 +18,7 @@ pub fn run(wanted: Option<&str>, args: &Delete, out: &Output) -> Result<(), Tool
     let mut source = Source::open(&args.keys, out)?;
     let mut card = reader::connect(wanted)?;
     // Before anybody types keys.
-    install::look(&mut reader::take(&mut card)?)?.check_deletable(wishes)?;
+    install::probe(&mut reader::take(&mut card)?)?.check_deletable(wishes)?;
     let access = source.get()?;
     let taken = reader::take(&mut card)?;
     let deleted = install::remove(taken, &access, &host_challenge(), wishes)?;

@@ -10,7 +10,7 @@ use simsync_card::client::TransportSecret;
 use simsync_globalplatform::aid::Aid;
 use simsync_globalplatform::cap::{CapFile, MAX_FILE};
 use simsync_globalplatform::error::GpError;
-use simsync_globalplatform::install::{self, Order, Prepared, Step, Verdict, Wishes};
+use simsync_globalplatform::install::{self, InstallRequest, Prepared, Step, Verdict, Wishes};
 use zeroize::Zeroizing;
 
 use crate::cli::Install;
@@ -53,7 +53,7 @@ pub fn run(wanted: Option<&str>, args: &Install, out: &Output) -> Result<(), Too
     }
     let access = source.get()?;
     let (secret, written) = secret_source.get()?;
-    let order = Order {
+    let order = InstallRequest {
         cap: &cap,
         access,
         secret: &secret,

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::job::JobView;
 use crate::output::{Output, table};
 use crate::properties::{Properties, get};
-use crate::run::{Ordering, interrupts};
+use crate::run::{Runner, interrupts};
 use crate::secrets::Secrets;
 use crate::snapshot::Card;
 
@@ -68,8 +68,8 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
     let _interrupts = interrupts()?;
     let _silence = Secrets::new(SecretArgs::default(), false).silence();
     loop {
-        let ordering = Ordering::new(common, output, &args.secrets);
-        let job = match ordering.give("AddCard", &()).await {
+        let runner = Runner::new(common, output, &args.secrets);
+        let job = match runner.give("AddCard", &()).await {
             Ok(Some(job)) => job,
             Ok(None) => return Ok(()),
             Err(failure) if failure.code == Code::NoNewCard && !args.step && !output.json() => {
@@ -93,14 +93,14 @@ pub async fn add(common: &Common, output: &Output, args: &CardAddArgs) -> Outcom
             .await?;
             continue;
         }
-        let polite = Ordering::new(common, output, &args.secrets);
+        let polite = Runner::new(common, output, &args.secrets);
         polite.give("Eject", &()).await?;
         let said = "Your cards know the new one. Take this card out and put the new card in.";
         wait_for_card(common, output, said, |c| {
             c.state == CardState::Paired && c.id.as_ref() == Some(&card)
         })
         .await?;
-        let unlock = Ordering::new(common, output, &args.secrets);
+        let unlock = Runner::new(common, output, &args.secrets);
         if let Some(opened) = unlock.give("Unlock", &()).await? {
             output.result("job", &opened, || {
                 format!("The card {card} is one of yours; it opened its first session.")
@@ -163,12 +163,12 @@ pub async fn remove(common: &Common, output: &Output, args: &CardRemoveArgs) -> 
         "The card {} will open nothing any more, and cannot come back. Remove it?",
         args.card
     );
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(&question),
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering.give("RemoveCard", &(args.card.as_str(),)).await? {
+    if let Some(job) = runner.give("RemoveCard", &(args.card.as_str(),)).await? {
         output.result("job", &job, || {
             format!(
                 "The card {} is none of yours any more; your vault has a new key.",

@@ -10,7 +10,7 @@ use crate::commands::sync::{left, report};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, table};
-use crate::run::Ordering;
+use crate::run::Runner;
 
 /// Syncs a folder.
 pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Exit> {
@@ -29,9 +29,9 @@ pub async fn add(common: &Common, output: &Output, args: &AddArgs) -> Outcome<Ex
             format!("{shown} is not valid UTF-8; choose another folder"),
         )
     })?;
-    let ordering = Ordering::new(common, output, &args.secrets);
+    let runner = Runner::new(common, output, &args.secrets);
     let body = (args.attribute.as_str(), args.name.as_str(), text);
-    let job = ordering.give("AddCollection", &body).await?;
+    let job = runner.give("AddCollection", &body).await?;
     report(common, output, job, |summary| {
         format!(
             "{} is synced as {}.\n{summary}",
@@ -62,14 +62,14 @@ pub async fn answer(common: &Common, output: &Output, args: &AnswerArgs) -> Outc
         }
         _ => (None, String::new()),
     };
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: question.as_deref(),
         only_persons: true,
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
     let body = (args.collection.as_str(), word, shown.as_str());
-    let job = ordering.give("AnswerCollection", &body).await?;
+    let job = runner.give("AnswerCollection", &body).await?;
     report(common, output, job, |summary| summary).await
 }
 
@@ -125,9 +125,9 @@ pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
 
 /// Stops syncing a collection here.
 pub async fn remove(common: &Common, output: &Output, args: &RemoveArgs) -> Outcome<()> {
-    let ordering = Ordering::new(common, output, &args.secrets);
+    let runner = Runner::new(common, output, &args.secrets);
     let body = (args.collection.as_str(),);
-    if let Some(job) = ordering.give("RemoveCollection", &body).await? {
+    if let Some(job) = runner.give("RemoveCollection", &body).await? {
         output.result("job", &job, || {
             let mut text = format!(
                 "{} is no longer synced here; its files stay where they are.",

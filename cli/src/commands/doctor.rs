@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::commands::status;
 use crate::exit::Exit;
 use crate::failure::Outcome;
-use crate::output::{Look, Output};
+use crate::output::{Output, Style};
 use crate::snapshot::Snapshot;
 
 /// How long the server may take to take a connection.
@@ -88,15 +88,15 @@ pub async fn run(common: &Common, output: &Output) -> Outcome<Exit> {
 fn text(checks: &[Check], output: &Output) -> String {
     let mut out = String::new();
     for check in checks {
-        let (look, sign) = match check.finding {
-            Finding::Ok => (Look::Good, "✓"),
-            Finding::Warning => (Look::Warn, "!"),
-            Finding::Failed => (Look::Bad, "✗"),
-            Finding::Unknown => (Look::Dim, "?"),
+        let (style, sign) = match check.finding {
+            Finding::Ok => (Style::Good, "✓"),
+            Finding::Warning => (Style::Warn, "!"),
+            Finding::Failed => (Style::Bad, "✗"),
+            Finding::Unknown => (Style::Dim, "?"),
         };
         out.push_str(&format!(
             "{} {}: {}\n",
-            output.paint(look, sign),
+            output.paint(style, sign),
             check.name,
             visible(&check.sentence)
         ));

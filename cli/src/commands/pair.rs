@@ -8,7 +8,7 @@ use zbus::Variant;
 use crate::args::{Common, PairArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
-use crate::run::Ordering;
+use crate::run::Runner;
 
 /// Pairs this terminal with the card that is in.
 pub async fn run(common: &Common, output: &Output, args: &PairArgs) -> Outcome<()> {
@@ -16,8 +16,8 @@ pub async fn run(common: &Common, output: &Output, args: &PairArgs) -> Outcome<(
     if let Some(label) = &args.label {
         options.insert("label", Variant::from(label.as_str()));
     }
-    let ordering = Ordering::new(common, output, &args.secrets);
-    if let Some(job) = ordering.give("Pair", &(options,)).await? {
+    let runner = Runner::new(common, output, &args.secrets);
+    if let Some(job) = runner.give("Pair", &(options,)).await? {
         output.result("job", &job, || {
             let vault = match job.value("vault") {
                 "made" => "a new vault was made",

@@ -8,7 +8,7 @@ use crate::args::{AcceptRestoredArgs, Common, ServerConfirmArgs};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use crate::run::Ordering;
+use crate::run::Runner;
 use crate::snapshot::ServerMove;
 
 #[derive(Debug, Serialize)]
@@ -79,13 +79,13 @@ pub async fn confirm(common: &Common, output: &Output, args: &ServerConfirmArgs)
         grouped(&to.ca_pin)
     );
     let secrets = crate::args::SecretArgs::default();
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(&question),
-        ..Ordering::new(common, output, &secrets)
+        ..Runner::new(common, output, &secrets)
     };
     let body = (to.address.as_str(), to.ca_pin.as_str());
-    if let Some(job) = ordering.give("ConfirmServer", &body).await? {
+    if let Some(job) = runner.give("ConfirmServer", &body).await? {
         output.result("job", &job, || {
             format!(
                 "This terminal looks for the server at {} once it has left its old place, and tells each card then.",
@@ -112,12 +112,12 @@ pub async fn accept_restored(
         "{}\nPut the card into every other terminal that you used lately first: one that has more than the server cannot go on after this.\nGo on from what the server shows?",
         why.map_or(String::new(), |r| r.sentence.clone())
     );
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(question.trim_start()),
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering.give("AcceptRestored", &()).await? {
+    if let Some(job) = runner.give("AcceptRestored", &()).await? {
         output.result("job", &job, || {
             "The vault goes on from what the server shows, with a new key. If a terminal is to blame, take it out: simsync terminals remove".to_owned()
         });

@@ -6,7 +6,7 @@ use simsync_shell::visible;
 use crate::args::{Common, StatusArgs};
 use crate::client::Client;
 use crate::failure::Outcome;
-use crate::output::{Look, Output, table, time};
+use crate::output::{Output, Style, table, time};
 use crate::snapshot::{Card, Outstanding, Snapshot};
 use crate::word::Word;
 
@@ -44,11 +44,11 @@ pub fn state_sentence(state: &Word<State>) -> &'static str {
     }
 }
 
-fn look_of(state: &Word<State>) -> Look {
+fn style_of(state: &Word<State>) -> Style {
     match state.known() {
-        Some(State::Synced | State::Syncing | State::Closed) => Look::Good,
-        Some(State::ReadOnly | State::Unpaired | State::Attention) => Look::Bad,
-        _ => Look::Warn,
+        Some(State::Synced | State::Syncing | State::Closed) => Style::Good,
+        Some(State::ReadOnly | State::Unpaired | State::Attention) => Style::Bad,
+        _ => Style::Warn,
     }
 }
 
@@ -86,20 +86,20 @@ pub fn card_sentence(card: &Card) -> String {
 pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
     let mut out = format!(
         "{}  {}\n",
-        output.paint(look_of(&s.state), &s.state.to_string()),
+        output.paint(style_of(&s.state), &s.state.to_string()),
         state_sentence(&s.state)
     );
     for reason in &s.reasons {
         out.push_str(&format!(
             "  {} {}\n",
-            output.paint(Look::Warn, "•"),
+            output.paint(Style::Warn, "•"),
             visible(&reason.sentence)
         ));
     }
     if let Some(error) = &s.last_error {
         out.push_str(&format!(
             "  {} {}\n",
-            output.paint(Look::Bad, "✗"),
+            output.paint(Style::Bad, "✗"),
             visible(&error.sentence)
         ));
     }
@@ -115,7 +115,7 @@ pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
         };
         out.push_str(&format!(
             "  {} {} {}{files}\n",
-            output.paint(Look::Good, "▸"),
+            output.paint(Style::Good, "▸"),
             visible(&job.kind),
             visible(&job.step)
         ));
@@ -130,7 +130,7 @@ pub fn text(s: &Snapshot, output: &Output, most: usize) -> String {
         if rows.is_empty() {
             String::new()
         } else {
-            format!("\n{}\n{}", output.paint(Look::Bold, title), table(&rows))
+            format!("\n{}\n{}", output.paint(Style::Bold, title), table(&rows))
         }
     };
     out.push_str(&section("Cards", cards(s)));

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::job::JobView;
 use crate::output::{Output, bytes, count};
-use crate::run::Ordering;
+use crate::run::Runner;
 
 /// Syncs now.
 pub async fn run(common: &Common, output: &Output, args: &SyncArgs) -> Outcome<Exit> {
@@ -20,11 +20,11 @@ pub async fn run(common: &Common, output: &Output, args: &SyncArgs) -> Outcome<E
         ("review", Variant::from(args.review)),
         ("allow_deletions", Variant::from(args.allow_deletions)),
     ]);
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    let job = ordering.give("Sync", &(options,)).await?;
+    let job = runner.give("Sync", &(options,)).await?;
     report(common, output, job, |text| text).await
 }
 

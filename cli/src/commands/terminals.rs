@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::commands::status;
 use crate::failure::Outcome;
 use crate::output::{Output, table};
-use crate::run::Ordering;
+use crate::run::Runner;
 
 /// Shows the person's terminals.
 pub async fn list(common: &Common, output: &Output) -> Outcome<()> {
@@ -29,12 +29,12 @@ pub async fn remove(common: &Common, output: &Output, args: &TerminalRemoveArgs)
         "The terminal {} will sync nothing any more, and has to be paired anew to come back. Remove it?",
         visible(&args.terminal)
     );
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(&question),
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering
+    if let Some(job) = runner
         .give("RemoveTerminal", &(args.terminal.as_str(),))
         .await?
     {

@@ -4,7 +4,7 @@ use crate::args::{Common, UnpairArgs};
 use crate::client::Client;
 use crate::failure::Outcome;
 use crate::output::Output;
-use crate::run::Ordering;
+use crate::run::Runner;
 use crate::snapshot::Snapshot;
 
 /// Undoes the pairing.
@@ -12,14 +12,14 @@ pub async fn run(common: &Common, output: &Output, args: &UnpairArgs) -> Outcome
     if args.forget {
         return forget(common, output, args).await;
     }
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(
             "This terminal will no longer sync with your card. Its files stay. Unpair it?",
         ),
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering.give("Unpair", &()).await? {
+    if let Some(job) = runner.give("Unpair", &()).await? {
         output.result("job", &job, || {
             let mut text =
                 "This terminal is no longer paired; its files stay where they are.".to_owned();
@@ -38,12 +38,12 @@ async fn forget(common: &Common, output: &Output, args: &UnpairArgs) -> Outcome<
         let client = Client::connect(common.bus.as_deref()).await?;
         question(&client.snapshot().await?)
     };
-    let ordering = Ordering {
+    let runner = Runner {
         yes: args.yes,
         question: Some(&question),
-        ..Ordering::new(common, output, &args.secrets)
+        ..Runner::new(common, output, &args.secrets)
     };
-    if let Some(job) = ordering.give("ForgetPairing", &()).await? {
+    if let Some(job) = runner.give("ForgetPairing", &()).await? {
         output.result("job", &job, || {
             let dropped = match job.number("dropped") {
                 0 => String::new(),

@@ -103,7 +103,7 @@ impl std::fmt::Display for Step {
 }
 
 /// SELECT of our applet; without authentication. It ends whatever was selected before.
-pub fn look<T: Transport>(transport: &mut T) -> Result<Presence, GpError> {
+pub fn probe<T: Transport>(transport: &mut T) -> Result<Presence, GpError> {
     let first = select_applet(transport)?;
     if first != (Presence::Unknown { version: None }) {
         return Ok(first);
@@ -198,7 +198,7 @@ pub fn prepare<T: Transport>(
     version: (u8, u8),
     wishes: Wishes,
 ) -> Result<Prepared, GpError> {
-    let presence = look(transport)?;
+    let presence = probe(transport)?;
     let verdict = presence.judge(version, wishes)?;
     let mut prepared = Prepared {
         presence,
@@ -223,7 +223,7 @@ fn unlocked_domain<T: Transport>(transport: &mut T) -> Result<Domain, GpError> {
 
 /// What is installed, and with what.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct InstallRequest<'a> {
     /// The applet.
     pub cap: &'a CapFile,
     /// The card's keys.
@@ -238,12 +238,12 @@ pub struct Order<'a> {
 pub fn perform<T: Transport>(
     mut transport: T,
     prepared: &Prepared,
-    order: &Order<'_>,
+    order: &InstallRequest<'_>,
     host_challenge: &[u8; 8],
     progress: impl FnMut(Progress<'_>),
 ) -> Result<Selected, GpError> {
     // Keys may have been typed meanwhile, and cards changed.
-    if look(&mut transport)? != prepared.presence {
+    if probe(&mut transport)? != prepared.presence {
         return Err(GpError::OtherCard);
     }
     let domain = unlocked_domain(&mut transport)?;
@@ -282,7 +282,7 @@ pub fn remove<T: Transport>(
     host_challenge: &[u8; 8],
     wishes: Wishes,
 ) -> Result<Vec<Aid>, GpError> {
-    let presence = look(&mut transport)?;
+    let presence = probe(&mut transport)?;
     presence.check_deletable(wishes)?;
     let domain = unlocked_domain(&mut transport)?;
     let mut session = open_selected(transport, &domain, access, host_challenge)?;

@@ -77,7 +77,7 @@ pub trait Place: Debug + Send + Sync {
 /// A place of which a few paths can be looked at, since every change is told.
 pub trait Few {
     /// As [`Place::scan`], of these paths and all below them only.
-    fn look_at(
+    fn scan_paths(
         &self,
         paths: &BTreeSet<RelPath>,
         entry: &mut dyn FnMut(Found),

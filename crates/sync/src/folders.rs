@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use crate::adapter::{Adapter, Few, Opened, Place, Writes};
 use crate::dir::{
-    Found, FsId, Scan, ScanError, Stat, is_local, look_at, open_beneath, open_root, read_link, scan,
+    Found, FsId, Scan, ScanError, Stat, is_local, open_beneath, open_root, read_link, scan,
+    scan_paths,
 };
 use crate::node::RelPath;
 
@@ -72,12 +73,12 @@ impl Place for Folder {
 }
 
 impl Few for Folder {
-    fn look_at(
+    fn scan_paths(
         &self,
         paths: &BTreeSet<RelPath>,
         entry: &mut dyn FnMut(Found),
         stop: &dyn Fn() -> bool,
     ) -> Result<Scan, ScanError> {
-        look_at(self.0.as_fd(), paths, entry, stop)
+        scan_paths(self.0.as_fd(), paths, entry, stop)
     }
 }

@@ -17,7 +17,7 @@ use super::worker::{CardError, CardHandle, OpenCard};
 /// Between two looks at a modem.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a look is waited for: another piece of work with the card may be under way.
-const LOOK_DEADLINE: Duration = Duration::from_secs(60);
+const PROBE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a look showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum Seen {
 }
 
 /// Whether the channel leads to the applet still, and how many did not before it. VERIFY without data changes nothing.
-fn look(card: &mut OpenCard<'_>) -> Result<u64, CardError> {
+fn probe(card: &mut OpenCard<'_>) -> Result<u64, CardError> {
     let state = Applet::new(card.begin()?).pin_state();
     match state {
         // A card that is no one's yet.
@@ -64,13 +64,13 @@ pub async fn watch(card: CardHandle, device: PathBuf, emit: impl Fn(CardEvent) -
     }
     let mut before = Seen::Nothing;
     loop {
-        let looked = card.run(&reader, LOOK_DEADLINE, look).await;
-        let now = match &looked {
+        let probed = card.run(&reader, PROBE_DEADLINE, probe).await;
+        let now = match &probed {
             Ok(losses) => Some(Seen::Applet(*losses)),
             Err(e) => seen_by(e),
         };
         if let Some(now) = now.filter(|now| *now != before) {
-            if let Err(error) = &looked {
+            if let Err(error) = &probed {
                 tracing::info!(%reader, %error, "no card is reached");
             }
             let removed = (before != Seen::Nothing).then(|| CardEvent::CardRemoved(reader.clone()));

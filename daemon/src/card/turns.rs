@@ -32,7 +32,7 @@ impl Turns {
     }
 
     /// Notes the reader if its thread waits long: by somebody else, for it cannot do so itself.
-    pub(super) fn look(&self, reader: &str) {
+    pub(super) fn note_long(&self, reader: &str) {
         self.held.send_if_modified(|held| {
             // Asked in here: it may just have ended.
             let since = self.since(|all| all.get(reader).copied());

@@ -41,7 +41,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Looks at once, instead of at the next notification or the next try.
-    pub fn look_now(&self) {
+    pub fn poll_now(&self) {
         let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(context) = context.as_ref() {
             // Nothing to cancel is as good: it is looking, then.

@@ -331,12 +331,12 @@ impl CardHandle {
         self.send(reader, job)?;
         let answer = async {
             let mut rx = rx;
-            let mut looks = tokio::time::interval(turns::LONG / 2);
+            let mut checks = tokio::time::interval(turns::LONG / 2);
             loop {
                 tokio::select! {
                     biased;
                     answer = &mut rx => return answer,
-                    _ = looks.tick() => self.turns.look(reader),
+                    _ = checks.tick() => self.turns.note_long(reader),
                 }
             }
         };

@@ -100,7 +100,7 @@ impl View {
     }
 
     /// Somebody looks closely: it is read anew, whether or not anything was written.
-    pub fn look_again(&self) {
+    pub fn refresh(&self) {
         self.again.notify_one();
     }
 

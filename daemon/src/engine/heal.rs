@@ -11,9 +11,9 @@ use simsync_vault::treeops::DirSource;
 
 use super::EngineError;
 use super::cancel::{Cancel, KeyCell};
-use super::objects::Vault;
 use super::random::fresh_rng;
-use super::round::Round;
+use crate::engine::plan::round::Round;
+use crate::engine::vault::objects::Vault;
 use crate::store::{Collection, Store};
 
 /// Objects that are looked up at once.
@@ -21,14 +21,14 @@ const NAMED_MAX: usize = 65_536;
 
 /// Gives collections what only others hold.
 #[derive(Clone)]
-pub(super) struct Healing {
+pub(super) struct Healer {
     store: Arc<Store>,
     keys: KeyCell,
     vault: Vault,
     cancel: Cancel,
 }
 
-impl Healing {
+impl Healer {
     /// From the vault's objects, sealed anew with these keys, until this stops it.
     pub(super) fn new(store: Arc<Store>, keys: KeyCell, vault: Vault, cancel: Cancel) -> Self {
         Self {

@@ -14,13 +14,13 @@ use simsync_vault::restore::Restore;
 use super::EngineError;
 use super::cancel::KeyCell;
 use super::clock::now_ms;
-use super::merge::MergedTails;
-use super::options::SyncOptions;
 use super::progress::Progress;
 use super::random::fresh_rng;
 use super::session::Session;
-use super::upload::uncommitted_packs;
 use super::wire::Wire;
+use crate::engine::plan::options::SyncOptions;
+use crate::engine::send::uploader::uncommitted_packs;
+use crate::engine::tails::merge::MergedTails;
 use crate::store::{Collection, SentCollection, Store};
 
 /// A commit in the making.
@@ -130,7 +130,7 @@ impl Draft {
 
 /// Signs commits, and sends them.
 #[derive(Clone)]
-pub(super) struct Publishing {
+pub(super) struct Publisher {
     store: Arc<Store>,
     keys: KeyCell,
     /// The terminal's key, unsealed.
@@ -139,7 +139,7 @@ pub(super) struct Publishing {
     progress: Arc<Progress>,
 }
 
-impl Publishing {
+impl Publisher {
     /// Signed by this terminal's key; what is sent is noted in this database before.
     pub(super) fn new(
         store: Arc<Store>,

@@ -14,35 +14,35 @@ use simsync_vault::statement::SessionStatement;
 use simsync_vault::tail::Tail;
 use tokio::runtime::Handle;
 
-use super::agreed::Agreements;
-use super::apply::Applying;
+use super::apply::PlanApplier;
 use super::cancel::{Cancel, KeyCell};
-use super::chain::Chain;
-use super::compare::differs;
-use super::delivery::Deliveries;
 use super::error::EngineError;
-use super::fetch::Packs;
-use super::heal::Healing;
-use super::items::Items;
-use super::local::LocalState;
-use super::merge::Merging;
-use super::names::Names;
-use super::objects::Vault;
-use super::options::{Review, SyncOptions, SyncReport};
-use super::places::Places;
-use super::planning::Planning;
+use super::exchange::Exchange;
+use super::heal::Healer;
 use super::progress::Progress;
-use super::publish::Publishing;
-use super::read::Files;
-use super::rebase::Rebasing;
-use super::sealing::TailReport;
+use super::publish::Publisher;
 use super::session::{Session, TrustedCard};
 use super::settings::EngineConfig;
-use super::sync::Syncing;
-use super::tail::Tails;
-use super::taking::Taking;
-use super::upload::Sending;
+use super::sync::Syncer;
 use super::wire::Wire;
+use crate::engine::disk::compare::differs;
+use crate::engine::disk::local::LocalState;
+use crate::engine::disk::places::Places;
+use crate::engine::plan::agreed::Agreements;
+use crate::engine::plan::options::{Review, SyncOptions, SyncReport};
+use crate::engine::plan::planner::Planner;
+use crate::engine::send::read::Files;
+use crate::engine::send::uploader::Uploaders;
+use crate::engine::tails::builder::TailReport;
+use crate::engine::tails::delivery::Deliveries;
+use crate::engine::tails::items::Items;
+use crate::engine::tails::merge::TailMerger;
+use crate::engine::tails::rebase::Rebaser;
+use crate::engine::tails::tail::Tails;
+use crate::engine::vault::chain::Chain;
+use crate::engine::vault::fetch::Packs;
+use crate::engine::vault::names::Names;
+use crate::engine::vault::objects::Vault;
 use crate::store::{Collection, Store};
 
 /// A room with those that it uses.
@@ -80,7 +80,7 @@ impl Engine {
         options: SyncOptions,
         review: Option<Review<'_>>,
     ) -> Result<SyncReport, EngineError> {
-        self.syncing().sync(session, options, review)
+        self.syncer().sync(session, options, review)
     }
 
     /// Seals what no commit holds, without any secret of the vault, and signs the tail. The sealed packs rest in
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// The rooms of a sync, put together.
-    fn syncing(&self) -> Syncing {
+    fn syncer(&self) -> Syncer {
         let Self {
             store,
             config,
@@ -142,7 +142,7 @@ impl Engine {
             cancel.clone(),
             progress.clone(),
         );
-        let sending = Sending::new(
+        let sending = Uploaders::new(
             store.clone(),
             keys.clone(),
             packs.clone(),
@@ -157,7 +157,7 @@ impl Engine {
             cancel.clone(),
             progress.clone(),
         );
-        let merging = room!(Merging {
+        let merging = room!(TailMerger {
             store,
             keys,
             wire,
@@ -169,7 +169,7 @@ impl Engine {
             own,
             label
         });
-        let rebasing = room!(Rebasing {
+        let rebasing = room!(Rebaser {
             store,
             keys,
             cancel,
@@ -179,7 +179,7 @@ impl Engine {
             files
         });
         let agreements = Agreements::new(store.clone(), names.clone(), vault.clone());
-        let planning = room!(Planning {
+        let planner = room!(Planner {
             store,
             keys,
             places,
@@ -190,14 +190,14 @@ impl Engine {
             own,
             label
         });
-        let applying = Applying::new(
+        let applying = PlanApplier::new(
             store.clone(),
             keys.clone(),
             packs.clone(),
             cancel.clone(),
             progress.clone(),
         );
-        let taking = room!(Taking {
+        let exchange = room!(Exchange {
             store,
             places,
             vault,
@@ -205,15 +205,15 @@ impl Engine {
             cancel,
             own
         });
-        let healing = Healing::new(store.clone(), keys.clone(), vault.clone(), cancel.clone());
-        let publishing = Publishing::new(
+        let healing = Healer::new(store.clone(), keys.clone(), vault.clone(), cancel.clone());
+        let publishing = Publisher::new(
             store.clone(),
             keys.clone(),
             key.clone(),
             wire.clone(),
             progress.clone(),
         );
-        room!(Syncing {
+        room!(Syncer {
             store,
             keys,
             wire,
@@ -225,8 +225,8 @@ impl Engine {
             sending,
             rebasing,
             merging,
-            planning,
-            taking,
+            planner,
+            exchange,
             healing,
             publishing
         })

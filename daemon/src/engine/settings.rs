@@ -3,7 +3,7 @@
 use simsync_card::ids::ServerId;
 
 use super::adapters::Adapters;
-use super::pack_cache::PackCache;
+use crate::engine::vault::pack_cache::PackCache;
 use crate::vouch::Vouches;
 
 /// What the engine needs to know that does not change while the daemon runs.

@@ -10,27 +10,27 @@ use simsync_vault::seal::ForgetsPlaintext;
 
 use super::EngineError;
 use super::cancel::KeyCell;
-use super::chain::Chain;
 use super::clock::now_ms;
-use super::conflicts::end_conflicts;
-use super::fetch::Packs;
-use super::heal::Healing;
-use super::merge::Merging;
-use super::names::Names;
-use super::options::{Review, SyncOptions, SyncReport};
-use super::places::Places;
-use super::planned::{Planned, review_entries};
-use super::planning::Planning;
-use super::publish::{Draft, Publishing};
-use super::pull::pull_commits;
-use super::read::Files;
-use super::rebase::Rebasing;
-use super::round::Round;
+use super::exchange::Exchange;
+use super::heal::Healer;
+use super::publish::{Draft, Publisher};
 use super::session::Session;
-use super::taking::Taking;
-use super::upload::Sending;
-use super::uploading::upload;
+use super::upload::upload;
 use super::wire::Wire;
+use crate::engine::disk::places::Places;
+use crate::engine::plan::conflicts::end_conflicts;
+use crate::engine::plan::options::{Review, SyncOptions, SyncReport};
+use crate::engine::plan::planned::{Planned, review_entries};
+use crate::engine::plan::planner::Planner;
+use crate::engine::plan::round::Round;
+use crate::engine::send::read::Files;
+use crate::engine::send::uploader::Uploaders;
+use crate::engine::tails::merge::TailMerger;
+use crate::engine::tails::rebase::Rebaser;
+use crate::engine::vault::chain::Chain;
+use crate::engine::vault::fetch::Packs;
+use crate::engine::vault::names::Names;
+use crate::engine::vault::pull::pull_commits;
 use crate::outstanding::{Producer, Report, Unsynced};
 use crate::store::{Collection, Store};
 
@@ -38,7 +38,7 @@ use crate::store::{Collection, Store};
 const ATTEMPTS: usize = 8;
 
 /// Syncs all collections that are synced here, in one commit.
-pub(super) struct Syncing {
+pub(super) struct Syncer {
     pub(super) store: Arc<Store>,
     pub(super) keys: KeyCell,
     pub(super) wire: Wire,
@@ -47,16 +47,16 @@ pub(super) struct Syncing {
     pub(super) places: Places,
     pub(super) packs: Packs,
     pub(super) files: Files,
-    pub(super) sending: Sending,
-    pub(super) rebasing: Rebasing,
-    pub(super) merging: Merging,
-    pub(super) planning: Planning,
-    pub(super) taking: Taking,
-    pub(super) healing: Healing,
-    pub(super) publishing: Publishing,
+    pub(super) sending: Uploaders,
+    pub(super) rebasing: Rebaser,
+    pub(super) merging: TailMerger,
+    pub(super) planner: Planner,
+    pub(super) exchange: Exchange,
+    pub(super) healing: Healer,
+    pub(super) publishing: Publisher,
 }
 
-impl Syncing {
+impl Syncer {
     /// Syncs all registered collections.
     pub(super) fn sync(
         &self,
@@ -104,9 +104,7 @@ impl Syncing {
                 if self.of_one_collection(&p.collection, uploaded)?.is_none() {
                     continue;
                 }
-                let done = self
-                    .taking
-                    .take_and_give(&round, p, &mut draft, &mut report);
+                let done = self.exchange.exchange(&round, p, &mut draft, &mut report);
                 if self.of_one_collection(&p.collection, done)?.is_none() {
                     continue;
                 }
@@ -114,10 +112,10 @@ impl Syncing {
                 if p.collection.whole {
                     continue;
                 }
-                let looked = self
+                let healed = self
                     .healing
                     .make_whole(&round, &p.collection, &p.remote_root);
-                if let Some(w) = self.of_one_collection(&p.collection, looked)? {
+                if let Some(w) = self.of_one_collection(&p.collection, healed)? {
                     if w.given > 0 {
                         draft.need();
                     }
@@ -169,7 +167,7 @@ impl Syncing {
             let root = merged.get(&c.id).copied();
             let root = root.or_else(|| head.and_then(|h| h.root(&c.id)));
             let root = root.unwrap_or(ObjectId::ZERO);
-            let plan = self.planning.plan_collection(round, c.clone(), root);
+            let plan = self.planner.plan_collection(round, c.clone(), root);
             planned.extend(self.of_one_collection(&c, plan)?);
         }
         Ok(planned)

@@ -1,248 +1,88 @@
-//! Sealed objects go into packs, packs go to the server, several at a time; what is acknowledged is written down.
+//! Files that go to the vault are read, once, and uploaded. After the plan: what is not to be given is not read.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
 
-use bytes::Bytes;
-use rand::rngs::StdRng;
-use simsync_protocol::client::Connection;
-use simsync_sync::node::Changes;
-use simsync_vault::commit::PackRef;
-use simsync_vault::ids::{CollectionId, ObjectId, PackId};
-use simsync_vault::pack::{FinishedPack, PackBuilder};
-use simsync_vault::seal::Kind;
-use simsync_vault::tree::Directory;
-use simsync_vault::treeops::{self, LeafChanges};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use simsync_sync::node::{Node, RelPath};
 
 use super::EngineError;
-use super::cancel::KeyCell;
-use super::content::Content;
-use super::fetch::Packs;
-use super::leaves::leaf_of;
-use super::objects::Objects;
-use super::progress::Progress;
-use super::random::fresh_rng;
-use super::session::Session;
-use super::wire::Wire;
-use crate::store::{PackState, Store};
+use super::clock::now_ms;
+use crate::engine::plan::planned::Planned;
+use crate::engine::plan::round::Round;
+use crate::engine::send::content_merge::upload_merged;
+use crate::engine::send::read::{Files, ReadFile};
+use crate::outstanding::{Producer, Report, Unsynced};
+use crate::store::{FileRow, Store};
 
-/// Packs under way at once.
-const IN_FLIGHT: usize = 3;
-
-type Upload = JoinHandle<Result<(), EngineError>>;
-
-/// Sends packs.
-#[derive(Clone)]
-pub(super) struct Sending {
-    store: Arc<Store>,
-    keys: KeyCell,
-    packs: Packs,
-    wire: Wire,
-    progress: Arc<Progress>,
-    /// Size at which a pack is sent, in bytes.
-    pack_target: usize,
-}
-
-impl Sending {
-    /// Packs of this size, in bytes; those that are acknowledged are noted in this database.
-    pub(super) fn new(
-        store: Arc<Store>,
-        keys: KeyCell,
-        packs: Packs,
-        wire: Wire,
-        progress: Arc<Progress>,
-        pack_target: usize,
-    ) -> Self {
-        Self {
-            store,
-            keys,
-            packs,
-            wire,
-            progress,
-            pack_target,
-        }
+/// Reads and uploads what the plan gives. A file that cannot be read, or that is another one than the plan was made for, is
+/// not given now, and named.
+pub(super) fn upload(
+    store: &Store,
+    files: &Files,
+    round: &Round<'_>,
+    p: &mut Planned,
+) -> Result<(), EngineError> {
+    let uploads = std::mem::take(&mut p.uploads);
+    let wanted: BTreeSet<usize> = uploads.values().map(|u| u.candidate).collect();
+    let candidates = wanted.iter().filter_map(|i| p.local.candidates.get(*i));
+    let candidates: Vec<_> = candidates.cloned().collect();
+    let reading = files.read(
+        (p.collection.pk, p.collection.id),
+        &*p.local.place,
+        &candidates,
+        round.chunker,
+        Some(round.uploader),
+    )?;
+    p.left.extend(reading.left);
+    let files = reading.files.into_iter().map(|f| (f.path.clone(), f));
+    let files: HashMap<RelPath, ReadFile> = files.collect();
+    let merged = p.merged.iter();
+    let plan = &p.plan;
+    let is_wanted = |path| plan.publish.contains_key(path) || plan.apply.contains_key(path);
+    let mut wanted = merged.filter(|(path, _)| is_wanted(path)).peekable();
+    if wanted.peek().is_some() {
+        // It is written to this disk from there.
+        round.uploader.keep_files(true);
+        let target = (p.collection.id, round.uploader);
+        upload_merged(target, round.chunker, wanted.map(|(_, file)| file))?;
+        round.uploader.finish()?;
+        round.uploader.keep_files(false);
     }
-
-    /// For one session.
-    pub(super) fn uploader(&self, session: &Session) -> Uploader {
-        Uploader {
-            room: self.clone(),
-            conn: session.conn.clone(),
-            permits: Arc::new(Semaphore::new(IN_FLIGHT)),
-            keep: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
-                builders: HashMap::new(),
-                running: Vec::new(),
-                sent: Vec::new(),
-                rng: fresh_rng(),
-            }),
-        }
-    }
-
-    async fn put(&self, conn: &Connection, pack: FinishedPack) -> Result<(), EngineError> {
-        let size = pack.bytes.len() as u64;
-        let _step = simsync_failpoint::step("daemon.pack.sent");
-        conn.put_pack(
-            pack.reference.id,
-            pack.reference.collection,
-            Bytes::from(pack.bytes),
-            0,
-        )
-        .await?;
-        self.progress.bytes(size);
-        let (store, reference, index) = (self.store.clone(), pack.reference, pack.index);
-        tokio::task::spawn_blocking(move || {
-            store.add_pack(&reference, PackState::Uploaded, &index)
-        })
-        .await
-        .map_err(|_| EngineError::Cancelled)??;
-        Ok(())
-    }
-}
-
-/// Collects objects and sends packs.
-pub(super) struct Uploader {
-    room: Sending,
-    conn: Connection,
-    permits: Arc<Semaphore>,
-    keep: AtomicBool,
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    builders: HashMap<CollectionId, PackBuilder>,
-    running: Vec<Upload>,
-    sent: Vec<PackId>,
-    rng: StdRng,
-}
-
-impl Uploader {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From now on packs stay on disk, too: this very sync will read from them.
-    pub(super) fn keep_files(&self, keep: bool) {
-        self.keep.store(keep, Ordering::Relaxed);
-    }
-
-    /// Adds a sealed object; sends the pack when it is large enough. Blocks while enough packs are under way.
-    pub(super) fn push(
-        &self,
-        collection: CollectionId,
-        kind: Kind,
-        id: ObjectId,
-        plain: usize,
-        sealed: &[u8],
-    ) -> Result<(), EngineError> {
-        let full = {
-            let mut inner = self.lock();
-            let Inner { builders, rng, .. } = &mut *inner;
-            let builder = builders
-                .entry(collection)
-                .or_insert_with(|| PackBuilder::new(collection, rng));
-            builder.push(kind, id, plain, sealed);
-            if builder.len() >= self.room.pack_target {
-                builders.remove(&collection)
-            } else {
-                None
-            }
+    for (path, upload) in uploads {
+        let source = p.local.candidates.get(upload.candidate);
+        let Some(file) = source.and_then(|c| files.get(&c.path)) else {
+            continue;
         };
-        full.map_or(Ok(()), |builder| self.send(builder))
-    }
-
-    fn send(&self, builder: PackBuilder) -> Result<(), EngineError> {
-        let mut rng = fresh_rng();
-        let pack = self.room.keys.with(|k| builder.finish(k, &mut rng))??;
-        if self.keep.load(Ordering::Relaxed) {
-            self.room.packs.keep(&pack.reference.id, &pack.bytes);
+        let other_content = upload
+            .planned
+            .is_some_and(|planned| planned != file.content);
+        let other_mode = source.is_some_and(|c| c.stat.mode != file.stat.mode);
+        if other_content || other_mode {
+            p.left.push(Report::path(Unsynced::Changing, &path, ""));
+            continue;
         }
-        let wire = &self.room.wire;
-        let permits = self.permits.clone();
-        let permit = wire.or_stopped(async {
-            let permit = permits.acquire_owned().await;
-            permit.map_err(|_| EngineError::Cancelled)
-        })?;
-        let (room, conn) = (self.room.clone(), self.conn.clone());
-        let id = pack.reference.id;
-        let task = wire.beside(async move {
-            let _permit = permit;
-            room.put(&conn, pack).await
-        });
-        let mut inner = self.lock();
-        inner.running.push(task);
-        inner.sent.push(id);
-        Ok(())
-    }
-
-    /// Sends what is left and waits until everything is acknowledged as durable.
-    pub(super) fn finish(&self) -> Result<Vec<PackId>, EngineError> {
-        let rest: Vec<PackBuilder> = self.lock().builders.drain().map(|(_, b)| b).collect();
-        for builder in rest {
-            self.send(builder)?;
+        if let Some(mode) = upload.mode {
+            give(p, path, mode, file);
         }
-        let (running, sent) = {
-            let mut inner = self.lock();
-            (
-                std::mem::take(&mut inner.running),
-                std::mem::take(&mut inner.sent),
-            )
-        };
-        let (mut first_error, wire) = (None, &self.room.wire);
-        for task in running {
-            first_error = first_error.or(wire.end_of(task).err());
-        }
-        first_error.map_or(Ok(sent), Err)
     }
-
-    /// Puts a chunk into a pack, unless the collection has it for certain.
-    pub(super) fn chunk(
-        &self,
-        collection: CollectionId,
-        id: ObjectId,
-        plain: &[u8],
-        rng: &mut StdRng,
-    ) -> Result<(), EngineError> {
-        if self.room.store.has_proven(&collection, &id)? {
-            return Ok(());
-        }
-        let keys = &self.room.keys;
-        let sealed = keys.with(|k| k.seal(Kind::Chunk, &id.0, plain, rng))??;
-        self.push(collection, Kind::Chunk, id, plain.len(), &sealed)
-    }
-
-    /// Puts changes into a tree and the new listings into packs. Answers the new root.
-    pub(super) fn update_tree(
-        &self,
-        collection: CollectionId,
-        root: &ObjectId,
-        publish: &Changes<Content>,
-        objects: &mut Objects<'_>,
-    ) -> Result<ObjectId, EngineError> {
-        let leaves: LeafChanges = publish
-            .iter()
-            .map(|(p, n)| (p.as_bytes().to_vec(), n.as_ref().map(leaf_of)))
-            .collect();
-        let keys = &self.room.keys;
-        let object = |dir: &Directory| keys.with(|k| dir.to_object(k));
-        let (root, dirs) = treeops::update(root, &leaves, &object, objects)?;
-        let mut rng = fresh_rng();
-        for (id, bytes) in &dirs {
-            if !self.room.store.has_proven(&collection, id)? {
-                let sealed = keys.with(|k| k.seal(Kind::Directory, &id.0, bytes, &mut rng))??;
-                self.push(collection, Kind::Directory, *id, bytes.len(), &sealed)?;
-            }
-        }
-        self.room.store.add_dirs(&dirs)?;
-        Ok(root)
-    }
+    store.report(Producer::Read, p.collection.pk, &p.left, now_ms())?;
+    Ok(())
 }
 
-/// Packs that this terminal uploaded and no commit names.
-pub(super) fn uncommitted_packs(store: &Store) -> Result<Vec<PackRef>, EngineError> {
-    let packs = store.packs_in(PackState::Uploaded)?;
-    Ok(packs.into_iter().map(|p| p.reference).collect())
+fn give(p: &mut Planned, path: RelPath, mode: u16, file: &ReadFile) {
+    let (source, stat) = (&file.path, file.stat);
+    let content = file.content.clone();
+    let here = Node::File {
+        mode: stat.mode,
+        content: content.clone(),
+    };
+    p.stats.insert(source.clone(), stat);
+    if path == *source && p.local.rows.get(source).map(|r| &r.node) == Some(&here) {
+        // It looks different, and is what it was.
+        p.touched.push((path, Some(FileRow { node: here, stat })));
+        return;
+    }
+    p.changes.insert(source.clone(), Some(here));
+    p.plan
+        .publish
+        .insert(path, Some(Node::File { mode, content }));
 }

@@ -8,7 +8,7 @@ use simsync_protocol::api::Revoked;
 use simsync_vault::restore::Restore;
 
 use super::key_objects::next_epoch;
-use super::signing::Signing;
+use super::sign::KeyObjectSigner;
 use super::slots::Slots;
 use crate::api::Failure;
 use crate::database::Database;
@@ -21,7 +21,7 @@ use crate::works::Syncs;
 pub struct Epochs {
     pub(crate) sessions: Arc<CardSessions>,
     pub(crate) database: Arc<Database>,
-    pub(crate) signing: Arc<Signing>,
+    pub(crate) signing: Arc<KeyObjectSigner>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) syncs: Arc<Syncs>,
 }

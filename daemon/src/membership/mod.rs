@@ -1,23 +1,23 @@
 //! Whose the vault is: terminals and cards that enter it, leave it and are taken out, with the key objects, slots and epochs
 //! that say so.
 
-mod entering;
+mod enter;
 mod epochs;
-mod forgetting;
+mod forget;
 mod key_objects;
-mod leaving;
 mod pairing;
-mod restoring;
-mod signing;
+mod restore;
+mod sign;
 mod slots;
 mod spare;
+mod unpair;
 
-pub use entering::Entering;
+pub use enter::VaultEntry;
 pub use epochs::Epochs;
-pub use forgetting::Forgetting;
-pub use leaving::Leaving;
+pub use forget::Forgetter;
 pub use pairing::Pairings;
-pub use restoring::Restoring;
-pub use signing::Signing;
+pub use restore::Restorer;
+pub use sign::KeyObjectSigner;
 pub use slots::Slots;
 pub use spare::Spares;
+pub use unpair::Unpairer;

@@ -13,8 +13,8 @@ use simsync_protocol::address::ServerAddress;
 use simsync_protocol::api::{B64, MovingTo, PairRequest};
 use simsync_protocol::tls::certificate_request;
 
-use super::entering::Entering;
-use super::forgetting::Forgetting;
+use super::enter::VaultEntry;
+use super::forget::Forgetter;
 use crate::api::{Failure, PadPurpose, SecretKind};
 use crate::card::OpenCard;
 use crate::database::Database;
@@ -37,8 +37,8 @@ pub struct Pairings {
     pub(crate) pins: Arc<CardPins>,
     pub(crate) link: Arc<ServerLink>,
     pub(crate) access: Arc<CardAccess>,
-    pub(crate) entering: Arc<Entering>,
-    pub(crate) forgetting: Arc<Forgetting>,
+    pub(crate) entering: Arc<VaultEntry>,
+    pub(crate) forgetting: Arc<Forgetter>,
     pub(crate) events: Events,
 }
 

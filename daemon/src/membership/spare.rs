@@ -14,7 +14,7 @@ use simsync_protocol::api::Revoked;
 use simsync_vault::keyobject::{KeyObjectBody, RECOVERY_ID, Recipient};
 
 use super::epochs::Epochs;
-use super::signing::Signing;
+use super::sign::KeyObjectSigner;
 use super::slots::Slots;
 use crate::api::{Failure, VaultCard};
 use crate::config::read_json;
@@ -73,7 +73,7 @@ pub struct Spares {
     pub(crate) pins: Arc<CardPins>,
     pub(crate) access: Arc<CardAccess>,
     pub(crate) slots: Arc<Slots>,
-    pub(crate) signing: Arc<Signing>,
+    pub(crate) signing: Arc<KeyObjectSigner>,
     pub(crate) epochs: Arc<Epochs>,
     /// A card that is being added.
     pub(crate) file: PathBuf,
@@ -91,13 +91,13 @@ impl Spares {
             if self.sessions.is_in_session(&reader) {
                 continue;
             }
-            let looked = self
+            let probed = self
                 .sessions
                 .card()
-                .run(&reader, CARD_DEADLINE, card_ops::look)
+                .run(&reader, CARD_DEADLINE, card_ops::probe)
                 .await
                 .map_err(|e| card_reason(&e))?;
-            if let Some(selected) = looked
+            if let Some(selected) = probed
                 && !self.is_known(&selected, &pairing)
             {
                 unknown = Some((reader, selected));

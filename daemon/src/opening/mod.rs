@@ -1,10 +1,10 @@
 //! From a card in a reader to an open session.
 
 mod again;
-mod looking;
 mod news;
 mod openings;
+mod probe;
 
-pub use looking::Looking;
 pub use news::CardNews;
 pub use openings::Openings;
+pub use probe::CardProbe;

@@ -21,12 +21,12 @@ use crate::engines::Engines;
 use crate::events::Events;
 use crate::identity::Identity;
 use crate::link::ServerLink;
-use crate::membership::{Epochs, Restoring, Slots};
+use crate::membership::{Epochs, Restorer, Slots};
 use crate::notes::Notes;
 use crate::person::{Person, asking};
 use crate::reasons::{engine_failure, server_failure};
 use crate::rules::{Event, OpenFailure};
-use crate::session::card_ops::{Opened, Opening};
+use crate::session::card_ops::{Opened, SessionRequest};
 use crate::session::{CardHead, CardPin, CardPins, CardSessions, Known, Prepared, witness_of};
 
 /// How a session is opened.
@@ -62,7 +62,7 @@ pub struct Openings {
     pub(crate) engines: Arc<Engines>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) epochs: Arc<Epochs>,
-    pub(crate) restoring: Arc<Restoring>,
+    pub(crate) restoring: Arc<Restorer>,
     pub(crate) news: Arc<CardNews>,
     pub(crate) notes: Arc<Notes>,
     pub(crate) events: Events,
@@ -143,7 +143,7 @@ impl Openings {
         let (mut typed, mut enlisted) = (None, false);
         for _ in 0..3 {
             let (object, wrap) = self.newest_wrap(&card.id)?;
-            let opening = Opening {
+            let opening = SessionRequest {
                 card: card.id,
                 key: key.clone(),
                 binding: prepared.binding,
@@ -287,7 +287,7 @@ impl Openings {
         &self,
         reader: &str,
         pin: &mut Option<CardPin>,
-        opening: Opening,
+        opening: SessionRequest,
     ) -> Result<(Opened, Option<CardPin>), OpenFailure> {
         loop {
             let opened = self

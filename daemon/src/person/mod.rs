@@ -1,7 +1,7 @@
 //! The person: who asks them and is shown what, for whose command, by agents.
 
-mod asking;
+mod ask;
 mod secrets;
 
-pub use asking::{asking, on_behalf};
+pub use ask::{asking, on_behalf};
 pub use secrets::Person;

@@ -6,7 +6,7 @@ use simsync_card::sign::SecretKey;
 use simsync_codes::Code;
 use tokio::sync::watch;
 
-use super::asking::{self, OpeningAsks, asker, unless_stopped};
+use super::ask::{self, OpeningAsks, asker, unless_stopped};
 use crate::api::{
     AgentError, Agents, Caller, Failure, PadRequest, PadShown, Reason, Secret, SecretKind,
     SecretRequest,
@@ -107,7 +107,7 @@ impl Person {
             reader: reader.map(str::to_owned),
             hint: hint.map(str::to_owned),
         };
-        asking::ask(&*self.agents, request).await
+        ask::ask(&*self.agents, request).await
     }
 
     /// The terminal's key: unsealed already, or with the PIN that is asked for.

@@ -122,9 +122,9 @@ pub(super) fn timer_fired(state: &mut State, timer: Timer, actions: &mut Vec<Act
                 actions.push(Action::After(Timer::Rescan));
             }
         }
-        Timer::Look => {
+        Timer::Probe => {
             // Each stays what it is until the look tells more.
-            actions.extend(state.cards_to_look_at().map(|r| Action::Look(r.to_owned())));
+            actions.extend(state.cards_to_probe().map(|r| Action::Probe(r.to_owned())));
         }
         Timer::Renew => {
             if open {

@@ -15,7 +15,7 @@ pub type Sims = BTreeMap<String, String>;
 
 /// What a SELECT showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Looked {
+pub enum Probed {
     /// No applet of ours.
     Foreign,
     /// No applet of ours: a SIM, which is presence and no more.
@@ -101,7 +101,7 @@ pub enum Timer {
     /// Renew the grant.
     Renew,
     /// Look again at cards that could not be talked to.
-    Look,
+    Probe,
     /// Look again at what is not where it should be: it may have mended.
     Mend,
 }
@@ -116,11 +116,11 @@ pub enum Event {
     /// An opening that was to stop has ended, wherever it had got to.
     OpeningStopped,
     /// A card was looked at.
-    Looked {
+    Probed {
         /// Name of the reader that held the card.
         reader: String,
         /// What it is.
-        result: Looked,
+        result: Probed,
     },
     /// The readers whose card another program holds while somebody here waits for it.
     CardsHeld(BTreeSet<String>),
@@ -224,9 +224,9 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Ask PC/SC for readers now, not at its next notification.
-    LookForReaders,
+    ListReaders,
     /// SELECT, and compare the pseudonym.
-    Look(String),
+    Probe(String),
     /// Ask for what is missing and open a session.
     Open {
         /// In which reader.

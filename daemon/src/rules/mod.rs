@@ -12,7 +12,7 @@ mod state;
 mod unlocks;
 mod word;
 
-pub use event::{Action, Event, Looked, OpenFailure, Outcome, Sims, Timer, Work};
+pub use event::{Action, Event, OpenFailure, Outcome, Probed, Sims, Timer, Work};
 pub use presence::{SeenSim, SimPlace};
 pub use reduce::reduce;
 pub use state::{CardPhase, Policy, Server, SessionPhase, State, leaving};

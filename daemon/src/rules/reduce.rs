@@ -1,7 +1,7 @@
 //! The rules.
 
 use super::ended::{session_over, timer_fired, work_ended};
-use super::event::{Action, Event, Looked, OpenFailure, Timer, Work};
+use super::event::{Action, Event, OpenFailure, Probed, Timer, Work};
 use super::session_end::{end_session, stop_work};
 use super::state::{CardPhase, Retries, Server, SessionPhase, State};
 use super::{in_sync, presence};
@@ -15,8 +15,8 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
     let before = state.presence();
     match event {
         Event::Card(e) => card_event(state, e, &mut actions),
-        Event::ReaderHint => actions.push(Action::LookForReaders),
-        Event::Looked { reader, result } => looked(state, reader, result, &mut actions),
+        Event::ReaderHint => actions.push(Action::ListReaders),
+        Event::Probed { reader, result } => probed(state, reader, result, &mut actions),
         Event::OpeningStopped => {
             // It may have got as far as a session on the card, and keys: these go, that gets its tail.
             if matches!(
@@ -67,7 +67,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Unpaired)) {
                     *card = Some(CardPhase::Looking);
-                    actions.push(Action::Look(reader.clone()));
+                    actions.push(Action::Probe(reader.clone()));
                 }
             }
         }
@@ -118,7 +118,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Failed(_))) {
                     *card = Some(CardPhase::Looking);
-                    actions.push(Action::Look(reader.clone()));
+                    actions.push(Action::Probe(reader.clone()));
                 }
             }
             // An operator may have let a suspended subscriber in again: the server decides anew.
@@ -131,7 +131,7 @@ pub fn reduce(state: &mut State, event: Event) -> Vec<Action> {
             for (reader, card) in &mut state.readers {
                 if matches!(card, Some(CardPhase::Paired { tries: 0, .. })) {
                     *card = Some(CardPhase::Looking);
-                    actions.push(Action::Look(reader.clone()));
+                    actions.push(Action::Probe(reader.clone()));
                 }
             }
         }
@@ -173,7 +173,7 @@ fn card_event(state: &mut State, event: CardEvent, actions: &mut Vec<Action>) {
                 .insert(reader.clone(), Some(CardPhase::Looking));
             state.hold = None;
             state.forgot = None;
-            actions.push(Action::Look(reader));
+            actions.push(Action::Probe(reader));
         }
         CardEvent::CardRemoved(reader) => card_removed(state, &reader, actions),
     }
@@ -201,22 +201,22 @@ fn card_removed(state: &mut State, reader: &str, actions: &mut Vec<Action>) {
     }
 }
 
-fn looked(state: &mut State, reader: String, result: Looked, actions: &mut Vec<Action>) {
-    if let Looked::Failed(_) = result {
+fn probed(state: &mut State, reader: String, result: Probed, actions: &mut Vec<Action>) {
+    if let Probed::Failed(_) = result {
         // Another program holds it, or it is on its way in: nobody else would say when that is over.
-        actions.push(Action::After(Timer::Look));
+        actions.push(Action::After(Timer::Probe));
     }
-    if let Looked::Paired { card, .. } = &result
+    if let Probed::Paired { card, .. } = &result
         && state.revoked_with.is_some_and(|revoked| revoked != *card)
     {
         (state.revoked, state.revoked_with) = (false, None);
     }
     let phase = match result {
-        Looked::Foreign => CardPhase::Foreign,
-        Looked::Sim { iccid } => CardPhase::Sim { iccid },
-        Looked::Unpaired => CardPhase::Unpaired,
-        Looked::Failed(reason) => CardPhase::Failed(reason),
-        Looked::Paired {
+        Probed::Foreign => CardPhase::Foreign,
+        Probed::Sim { iccid } => CardPhase::Sim { iccid },
+        Probed::Unpaired => CardPhase::Unpaired,
+        Probed::Failed(reason) => CardPhase::Failed(reason),
+        Probed::Paired {
             card,
             tries,
             pin_must_change,
@@ -307,12 +307,12 @@ fn open_failed(state: &mut State, reader: &str, why: OpenFailure, actions: &mut 
                 if let Some(card @ Some(_)) = state.readers.get_mut(reader) {
                     *card = Some(CardPhase::Looking);
                 }
-                actions.push(Action::Look(reader.to_owned()));
+                actions.push(Action::Probe(reader.to_owned()));
             }
         }
         OpenFailure::NotGiven(reason) | OpenFailure::Refused(reason) => {
             if may_have_cost_a_try(&reason) {
-                actions.push(Action::Look(reader.to_owned()));
+                actions.push(Action::Probe(reader.to_owned()));
             }
             state.hold = Some(reason);
         }
@@ -368,7 +368,7 @@ fn pairing(state: &mut State, paired: bool, actions: &mut Vec<Action>) {
     for (reader, card) in &mut state.readers {
         if card.is_some() {
             *card = Some(CardPhase::Looking);
-            actions.push(Action::Look(reader.clone()));
+            actions.push(Action::Probe(reader.clone()));
         }
     }
 }

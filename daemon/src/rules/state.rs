@@ -278,7 +278,7 @@ impl State {
 
     /// Readers of cards that another program may change for the better: those that could not be talked to, that are blocked,
     /// or whose PIN must be changed. A session's card is not among them.
-    pub fn cards_to_look_at(&self) -> impl Iterator<Item = &str> {
+    pub fn cards_to_probe(&self) -> impl Iterator<Item = &str> {
         let in_use = self.session_reader();
         self.readers.iter().filter_map(move |(reader, card)| {
             let waits = match card {

@@ -32,16 +32,16 @@ fn paired_state() -> State {
 fn insert(s: &mut State) -> Vec<Action> {
     assert_eq!(
         reduce(s, Event::Card(CardEvent::CardInserted(R.into()))),
-        [Action::Look(R.into())]
+        [Action::Probe(R.into())]
     );
-    let result = Looked::Paired {
+    let result = Probed::Paired {
         card: CardId([1; 16]),
         tries: 3,
         pin_must_change: false,
     };
     reduce(
         s,
-        Event::Looked {
+        Event::Probed {
             reader: R.into(),
             result,
         },
@@ -138,9 +138,9 @@ fn m7_an_unknown_card_starts_nothing() {
     reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
     let actions = reduce(
         &mut s,
-        Event::Looked {
+        Event::Probed {
             reader: R.into(),
-            result: Looked::Unpaired,
+            result: Probed::Unpaired,
         },
     );
     assert_eq!(actions, []);
@@ -266,7 +266,7 @@ fn a_declined_pin_waits_for_the_user() {
             }
         ),
         // A wrong one may have been tried before: how many tries are left is read anew.
-        [Action::Look(R.into())]
+        [Action::Probe(R.into())]
     );
     assert_eq!(codes(&s), ["pin-declined"]);
     assert_eq!(reduce(&mut s, Event::Timer(Timer::RetryOpen)), []);
@@ -284,31 +284,31 @@ fn a_declined_pin_waits_for_the_user() {
 fn m5_a_blocked_card_is_asked_anew_on_the_users_word() {
     let mut s = paired_state();
     insert(&mut s);
-    let looked = |s: &mut State, tries| {
-        let result = Looked::Paired {
+    let probed = |s: &mut State, tries| {
+        let result = Probed::Paired {
             card: CardId([1; 16]),
             tries,
             pin_must_change: false,
         };
         let reader = R.into();
-        reduce(s, Event::Looked { reader, result })
+        reduce(s, Event::Probed { reader, result })
     };
     let why = OpenFailure::Refused(Reason::new(Code::PinBlocked, "the card's PIN is blocked"));
     let reader: String = R.into();
     let actions = reduce(&mut s, Event::OpenFailed { reader, why });
-    assert_eq!(actions, [Action::Wipe, Action::Look(R.into())]);
-    assert_eq!(looked(&mut s, 0), []);
+    assert_eq!(actions, [Action::Wipe, Action::Probe(R.into())]);
+    assert_eq!(probed(&mut s, 0), []);
     assert!(codes(&s).contains(&"pin-blocked".to_owned()));
     // Unblocked by another program meanwhile, or not.
-    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
-    assert_eq!(looked(&mut s, 0), []);
-    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, unlock()), [Action::Probe(R.into())]);
+    assert_eq!(probed(&mut s, 0), []);
+    assert_eq!(reduce(&mut s, unlock()), [Action::Probe(R.into())]);
     let open = Action::Open {
         reader: R.into(),
         card: CardId([1; 16]),
         again: false,
     };
-    assert_eq!(looked(&mut s, 3), [open]);
+    assert_eq!(probed(&mut s, 3), [open]);
 }
 
 #[test]
@@ -474,7 +474,7 @@ fn stop_ends_the_session_makes_the_tail_and_exits() {
 fn m14_a_hint_of_udev_makes_pcsc_look_and_nothing_else() {
     let mut s = paired_state();
     let before = s.clone();
-    assert_eq!(reduce(&mut s, Event::ReaderHint), [Action::LookForReaders]);
+    assert_eq!(reduce(&mut s, Event::ReaderHint), [Action::ListReaders]);
     assert_eq!(s, before);
 }
 

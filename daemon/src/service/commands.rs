@@ -12,7 +12,7 @@ use crate::engine::{Answer, Answers, EngineError, SyncOptions, SyncReport};
 use crate::events::Events;
 use crate::identity::Identity;
 use crate::link::ServerLink;
-use crate::membership::{Leaving, Pairings, Spares};
+use crate::membership::{Pairings, Spares, Unpairer};
 use crate::opening::Openings;
 use crate::person::{Person, on_behalf};
 use crate::reasons::{engine_reason, outcome_of};
@@ -55,7 +55,7 @@ pub struct Commands {
     pub(crate) syncs: Arc<Syncs>,
     pub(crate) tails: Arc<Tails>,
     pub(crate) pairings: Arc<Pairings>,
-    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) leaving: Arc<Unpairer>,
     pub(crate) spares: Arc<Spares>,
     pub(crate) collections: Arc<Collections>,
     pub(crate) opening: Arc<Openings>,

@@ -6,7 +6,7 @@ mod commands;
 mod quiet;
 mod rooms;
 mod setup;
-mod unlocking;
+mod unlock;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -193,7 +193,7 @@ impl Service {
                 () = self.view.changed() => {}
             }
             self.keep_link();
-            self.keep_looking();
+            self.keep_probing();
             self.publish();
         }
         for (_, timer) in self.timers.drain() {
@@ -247,8 +247,8 @@ impl Service {
 
     fn act(&mut self, action: Action) -> bool {
         match action {
-            Action::LookForReaders => self.readers.look_now(),
-            Action::Look(reader) => self.rooms.looking.clone().look(reader),
+            Action::ListReaders => self.readers.poll_now(),
+            Action::Probe(reader) => self.rooms.probe.clone().begin(reader),
             Action::Open {
                 reader,
                 card,
@@ -326,7 +326,7 @@ impl Service {
             Timer::Mend => MEND
                 .saturating_mul(1 << self.state.mends.min(8))
                 .min(rescan),
-            Timer::Look => Duration::from_secs(2),
+            Timer::Probe => Duration::from_secs(2),
             Timer::Renew => Duration::from_secs(simsync_protocol::api::GRANT_SECONDS / 2),
         };
         let events = self.rooms.events.clone();
@@ -341,13 +341,13 @@ impl Service {
     }
 
     /// Nobody says when another program unblocked a card or changed its first PIN: it is looked at while it waits for that.
-    fn keep_looking(&mut self) {
+    fn keep_probing(&mut self) {
         let pending = self
             .timers
-            .get(&Timer::Look)
+            .get(&Timer::Probe)
             .is_some_and(|t| !t.is_finished());
-        if !pending && self.state.cards_to_look_at().next().is_some() {
-            self.after(Timer::Look);
+        if !pending && self.state.cards_to_probe().next().is_some() {
+            self.after(Timer::Probe);
         }
     }
 
@@ -395,7 +395,7 @@ impl Service {
         reply: oneshot::Sender<T>,
         look: impl FnOnce(&Rooms) -> T + Send + 'static,
     ) {
-        self.view.look_again();
+        self.view.refresh();
         let rooms = self.rooms.clone();
         // Whoever asked may be gone.
         tokio::task::spawn_blocking(move || reply.send(look(&rooms)).is_ok());
@@ -426,7 +426,7 @@ impl Service {
             self.publish();
             let (commands, status) = (self.rooms.person.unlocks(), self.status.subscribe());
             let (database, events) = (self.rooms.database.clone(), self.rooms.events.clone());
-            unlocking::watch_unlock(job, commands, status, database, events);
+            unlock::watch_unlock(job, commands, status, database, events);
         } else {
             let event = match command {
                 Command::ForgetPairing => Event::UserForgets(id),

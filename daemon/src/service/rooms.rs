@@ -18,10 +18,10 @@ use crate::events::Events;
 use crate::identity::Identity;
 use crate::link::{Listener, Renewal, ServerLink};
 use crate::membership::{
-    Entering, Epochs, Forgetting, Leaving, Pairings, Restoring, Signing, Slots, Spares,
+    Epochs, Forgetter, KeyObjectSigner, Pairings, Restorer, Slots, Spares, Unpairer, VaultEntry,
 };
 use crate::notes::Notes;
-use crate::opening::{CardNews, Looking, Openings};
+use crate::opening::{CardNews, CardProbe, Openings};
 use crate::paths::Paths;
 use crate::person::Person;
 use crate::session::{CardAccess, CardHead, CardPins, CardSessions};
@@ -76,7 +76,7 @@ pub struct Rooms {
     pub(super) syncs: Arc<Syncs>,
     pub(super) tails: Arc<Tails>,
     pub(super) spares: Arc<Spares>,
-    pub(super) looking: Arc<Looking>,
+    pub(super) probe: Arc<CardProbe>,
     pub(super) opening: Arc<Openings>,
     pub(super) commands: Arc<Commands>,
     pub(super) overview: Arc<Overview>,
@@ -172,7 +172,7 @@ impl Rooms {
             pins,
             person
         });
-        let signing = room!(Signing {
+        let signing = room!(KeyObjectSigner {
             sessions,
             pins,
             database,
@@ -193,7 +193,7 @@ impl Rooms {
             slots,
             syncs
         });
-        let restoring = room!(Restoring {
+        let restoring = room!(Restorer {
             sessions,
             database,
             identity,
@@ -201,7 +201,7 @@ impl Rooms {
             signing,
             epochs
         });
-        let entering = room!(Entering {
+        let entering = room!(VaultEntry {
             database,
             engines,
             link,
@@ -211,12 +211,12 @@ impl Rooms {
             signing,
             syncs
         });
-        let forgetting = room!(Forgetting {
+        let forgetting = room!(Forgetter {
             identity, link, database, folders, events;
             spare: paths.spare.clone(),
             sealed: [paths.outbox.clone(), paths.packs.clone()]
         });
-        let leaving = room!(Leaving {
+        let leaving = room!(Unpairer {
             identity,
             database,
             sessions,
@@ -251,7 +251,7 @@ impl Rooms {
             identity, database, sessions, signing, syncs, folders;
             own_files: own_files.to_owned()
         });
-        let looking = room!(Looking {
+        let probe = room!(CardProbe {
             identity, person, sessions, slots, events;
             sim_trigger: config.sim_trigger
         });
@@ -304,7 +304,7 @@ impl Rooms {
             syncs,
             tails,
             spares,
-            looking,
+            probe,
             opening,
             commands,
             overview,

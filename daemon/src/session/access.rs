@@ -85,12 +85,12 @@ impl CardAccess {
         if self.sessions.is_in_session(reader) {
             return Ok(false);
         }
-        let looked = self
+        let probed = self
             .sessions
             .card()
-            .run(reader, CARD_DEADLINE, card_ops::look)
+            .run(reader, CARD_DEADLINE, card_ops::probe)
             .await;
-        let selected = looked.map_err(|e| card_reason(&e))?;
+        let selected = probed.map_err(|e| card_reason(&e))?;
         let selected = selected.ok_or_else(|| {
             Failure::new(
                 Code::NoApplet,
@@ -151,7 +151,7 @@ impl CardAccess {
             let selected = self
                 .sessions
                 .card()
-                .run(&reader, CARD_DEADLINE, card_ops::look)
+                .run(&reader, CARD_DEADLINE, card_ops::probe)
                 .await
                 .map_err(|e| card_reason(&e))?
                 .ok_or_else(|| {

@@ -53,7 +53,7 @@ pub fn ours<'a>(card: &'a mut OpenCard<'_>) -> Result<Applet<Taken<'a>>, CardErr
 }
 
 /// SELECT, for a first look. None: no applet of ours.
-pub fn look(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
+pub fn probe(card: &mut OpenCard<'_>) -> Result<Option<Selected>, CardError> {
     let note_pad = card.note_pad();
     select(&mut transaction(card)?, note_pad)
 }
@@ -84,7 +84,7 @@ pub struct GoOn {
     /// What was typed.
     pub pin: Pin,
     /// Whatever opening needs.
-    pub opening: Opening,
+    pub opening: SessionRequest,
     /// Where the outcome goes.
     pub reply: tokio::sync::oneshot::Sender<Result<Opened, CardError>>,
 }
@@ -94,9 +94,9 @@ const HOLD: std::time::Duration = std::time::Duration::from_millis(700);
 
 /// SELECT, and in the same transaction VERIFY and OPEN SESSION if the PIN comes at once: nobody can have selected another
 /// applet meanwhile, so it needs no GET CHALLENGE to be sure.
-pub fn look_and_hold(
+pub fn probe_and_hold(
     card: &mut OpenCard<'_>,
-    looked: tokio::sync::oneshot::Sender<Result<Option<Selected>, CardError>>,
+    probed: tokio::sync::oneshot::Sender<Result<Option<Selected>, CardError>>,
     go_on: &std::sync::mpsc::Receiver<GoOn>,
 ) -> Result<(), CardError> {
     let (wanted, note_pad) = (card.wanted(), card.note_pad());
@@ -108,7 +108,7 @@ pub fn look_and_hold(
         .and_then(|s| s.as_ref().map(|s| s.challenge));
     // No PIN opens it now: whoever unblocks it or changes its PIN is not kept waiting.
     let is_stuck = matches!(&selected, Ok(Some(s)) if s.pin_tries == 0 || s.pin_due);
-    let heard = looked.send(selected).is_ok();
+    let heard = probed.send(selected).is_ok();
     let (Some(challenge), true) = (challenge, heard) else {
         return Ok(());
     };
@@ -135,7 +135,7 @@ pub fn look_and_hold(
 
 /// What a terminal needs to open a session.
 #[derive(Clone)]
-pub struct Opening {
+pub struct SessionRequest {
     /// The card that is expected.
     pub card: CardId,
     /// The terminal's key.
@@ -162,7 +162,7 @@ pub struct Opened {
 pub fn open(
     card: &mut OpenCard<'_>,
     pin: Option<&CardPin>,
-    o: &Opening,
+    o: &SessionRequest,
 ) -> Result<Opened, CardError> {
     let wanted = card.wanted();
     let pin = pin.map(|pin| (pin, wanted));
@@ -187,7 +187,7 @@ fn open_selected(
     applet: &mut Applet<Taken<'_>>,
     mut challenge: [u8; 16],
     pin: Option<(&CardPin, &dyn Fn() -> bool)>,
-    o: &Opening,
+    o: &SessionRequest,
 ) -> Result<Opened, CardError> {
     if let Some((pin, wanted)) = pin {
         pin.verify(applet, wanted)?;

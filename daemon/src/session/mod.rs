@@ -3,7 +3,7 @@
 mod access;
 pub mod card_ops;
 mod heads;
-mod opening;
+mod introduce;
 mod pin;
 mod pins;
 mod refused_pins;
@@ -11,7 +11,7 @@ mod sessions;
 
 pub use access::{CardAccess, CardView, random};
 pub use heads::{CardHead, witness_of};
-pub use opening::{Known, Prepared};
+pub use introduce::{Known, Prepared};
 pub use pin::{CardPin, PinError};
 pub use pins::CardPins;
 pub use sessions::{CardSessions, OpenSession};

@@ -13,7 +13,7 @@ use simsync_card::status::{Secret, Status};
 use simsync_codes::Code;
 use tokio::sync::MutexGuard;
 
-use super::card_ops::{self, CARD_DEADLINE, GoOn, Opened, Opening};
+use super::card_ops::{self, CARD_DEADLINE, GoOn, Opened, SessionRequest};
 use super::pin::{CardPin, PadEntry, PinError};
 use super::refused_pins::{Refused, refused_before};
 use super::sessions::CardSessions;
@@ -205,7 +205,7 @@ impl CardPins {
         reader: &str,
         pin: Option<&mut CardPin>,
         purpose: PadPurpose,
-        opening: Opening,
+        opening: SessionRequest,
     ) -> Result<Opened, PinError> {
         let generation = self.sessions.keys().generation();
         let held = self.sessions.take_hold(reader);
@@ -361,7 +361,7 @@ impl CardPins {
 async fn go_on(
     held: &Sender<GoOn>,
     pin: Pin,
-    opening: Opening,
+    opening: SessionRequest,
 ) -> Option<Result<Opened, CardError>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
     held.send(GoOn {

@@ -13,7 +13,7 @@ use simsync_card::ids::CardId;
 
 use crate::api::Reason;
 use crate::card::CardEvent;
-use crate::rules::{Event, Looked};
+use crate::rules::{Event, Probed};
 
 /// Whose PIN it was: a card that is not known is the one in a reader until it is taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,9 +56,9 @@ impl Refused {
     pub fn note(&self, event: &Event) {
         let mut inner = self.lock();
         match event {
-            Event::Looked {
+            Event::Probed {
                 reader,
-                result: Looked::Paired { card, tries, .. },
+                result: Probed::Paired { card, tries, .. },
             } => {
                 inner.cards.insert(reader.clone(), *card);
                 let whose = Whose::Card(*card);
@@ -127,10 +127,10 @@ mod tests {
         Pin::parse(text.as_bytes()).unwrap()
     }
 
-    fn looked(card: u8, tries: u8) -> Event {
-        Event::Looked {
+    fn probed(card: u8, tries: u8) -> Event {
+        Event::Probed {
             reader: R.to_owned(),
-            result: Looked::Paired {
+            result: Probed::Paired {
                 card: CardId([card; 16]),
                 tries,
                 pin_must_change: false,
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn f_g2_what_a_card_refused_is_known_until_something_changed_there() {
         let refused = Refused::default();
-        refused.note(&looked(1, 3));
+        refused.note(&probed(1, 3));
         assert_eq!(refused.tries_left(R, &pin("4711")), None);
         refused.add(R, &pin("4711"), 2);
         assert_eq!(refused.tries_left(R, &pin("4711")), Some(2));
@@ -154,13 +154,13 @@ mod tests {
         assert_eq!(refused.tries_left(R, &pin("4711")), Some(1));
         // Taken out and put in again it is the same card; another one is not.
         refused.note(&removed());
-        refused.note(&looked(2, 1));
+        refused.note(&probed(2, 1));
         assert_eq!(refused.tries_left(R, &pin("4711")), None);
         refused.note(&removed());
-        refused.note(&looked(1, 1));
+        refused.note(&probed(1, 1));
         assert_eq!(refused.tries_left(R, &pin("4711")), Some(1));
         // Somebody unblocked it, or typed the right PIN elsewhere.
-        refused.note(&looked(1, 3));
+        refused.note(&probed(1, 3));
         assert_eq!(refused.tries_left(R, &pin("4711")), None);
     }
 

@@ -86,8 +86,8 @@ async fn watch_roots(
     let (asks, mut requests) = mpsc::unbounded_channel();
     vouches.watched_by(Arc::new(Asks(asks)));
     // Not begun anew by other events, which may come oftener.
-    let mut look = tokio::time::interval(ROOT_BACK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut retry = tokio::time::interval(ROOT_BACK);
+    retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut vouched = Vouched::new(vouches);
         // First, so that what is mounted while the folders are walked is seen.
@@ -103,10 +103,10 @@ async fn watch_roots(
             }
             let missing = tree.has_missing_roots();
             tokio::select! {
-                _ = look.tick(), if missing => {
+                _ = retry.tick(), if missing => {
                     let before = identities(&wanted);
-                    let (looked, changed) = tree.look_for_roots(Vec::new()).await;
-                    tree = looked;
+                    let (searched, changed) = tree.find_missing_roots(Vec::new()).await;
+                    tree = searched;
                     vouched.follow(&mut tree, &before);
                     if changed {
                         emit(Event::DataChanged);
@@ -123,8 +123,8 @@ async fn watch_roots(
                     }
                     if missing {
                         let before = identities(&wanted);
-                        let (looked, changed) = tree.look_for_roots(now.found).await;
-                        tree = looked;
+                        let (searched, changed) = tree.find_missing_roots(now.found).await;
+                        tree = searched;
                         vouched.follow(&mut tree, &before);
                         if changed {
                             emit(Event::DataChanged);

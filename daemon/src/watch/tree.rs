@@ -108,7 +108,7 @@ impl Tree {
 
     /// Looks for roots that are not watched. Whether one is there again, for whatever happened in it meanwhile counts; or is
     /// not there although it was `found`.
-    pub(super) async fn look_for_roots(self, found: Vec<PathBuf>) -> (Self, bool) {
+    pub(super) async fn find_missing_roots(self, found: Vec<PathBuf>) -> (Self, bool) {
         let before = self.missing_roots();
         let tree = self.blocking(Self::add_missing_roots).await;
         let missing = tree.missing_roots();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::current::Works;
 use super::folders::Folders;
 use super::jobs::JobHandle;
-use super::running::Works;
 use crate::api::JobControl;
 use crate::database::Database;
 use crate::engine::{EngineError, Review, ReviewEntry, SyncOptions, SyncReport, leaving_nothing};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use simsync_codes::Code;
 use simsync_vault::commit::SessionRef;
 
+use super::current::Works;
 use super::folders::Folders;
 use super::jobs::Done;
-use super::running::Works;
 use crate::api::{Failure, Reason};
 use crate::database::Database;
 use crate::engine::{Engine, EngineError, leaving_nothing};

@@ -14,14 +14,14 @@ use crate::keyvalue::KeyValue;
 use crate::rig::{NOTES, Person, Terminal, close, sync};
 
 /// A terminal whose notes are one file, under a name of its own.
-struct Desk {
+struct NotesTerminal {
     terminal: Terminal,
     file: PathBuf,
     changes: mpsc::UnboundedReceiver<Event>,
     _roots: watch::Sender<Roots>,
 }
 
-impl Desk {
+impl NotesTerminal {
     async fn new(person: &Person, mut terminal: Terminal, name: &str) -> Self {
         let adapters = Adapters::default().with("notes", Arc::new(KeyValue));
         let config = (*terminal.engine.config).clone();
@@ -45,14 +45,14 @@ impl Desk {
         tokio::spawn(run(told, Vouches::default(), move |event| {
             let _ = tell.send(event);
         }));
-        let mut desk = Self {
+        let mut here = Self {
             terminal,
             file,
             changes,
             _roots: roots,
         };
-        desk.changed().await;
-        desk
+        here.changed().await;
+        here
     }
 
     async fn changed(&mut self) {
@@ -91,10 +91,10 @@ impl Desk {
     }
 }
 
-async fn desks() -> (Person, Desk, Desk) {
+async fn terminals() -> (Person, NotesTerminal, NotesTerminal) {
     let (person, a, b) = Person::new().await;
-    let mut a = Desk::new(&person, a, "a.conf").await;
-    let b = Desk::new(&person, b, "settings.ini").await;
+    let mut a = NotesTerminal::new(&person, a, "a.conf").await;
+    let b = NotesTerminal::new(&person, b, "settings.ini").await;
     a.save("color=red\nfont=serif\n").await;
     a.visit(&person).await;
     b.visit(&person).await;
@@ -104,7 +104,7 @@ async fn desks() -> (Person, Desk, Desk) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b6_keys_that_were_changed_on_either_side_are_merged() {
-    let (person, mut a, mut b) = desks().await;
+    let (person, mut a, mut b) = terminals().await;
     a.save("color=blue\nfont=serif\nsize=12\n").await;
     b.save("color=red\nfont=mono\n").await;
     a.visit(&person).await;
@@ -115,8 +115,8 @@ async fn b6_keys_that_were_changed_on_either_side_are_merged() {
     a.visit(&person).await;
     assert_eq!(a.text(), b.text());
     // Nothing is left to do.
-    for desk in [&a, &b, &a] {
-        let report = desk.visit(&person).await;
+    for here in [&a, &b, &a] {
+        let report = here.visit(&person).await;
         assert_eq!((report.published, report.applied), (0, 0), "{report:?}");
     }
     assert!(a.beside().is_empty() && b.beside().is_empty());
@@ -124,27 +124,27 @@ async fn b6_keys_that_were_changed_on_either_side_are_merged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b6_a_key_that_both_sides_changed_is_a_conflict_and_the_rest_is_merged() {
-    let (person, mut a, mut b) = desks().await;
+    let (person, mut a, mut b) = terminals().await;
     a.save("color=blue\nfont=serif\n").await;
     b.save("color=green\nfont=mono\n").await;
     a.visit(&person).await;
     let report = b.visit(&person).await;
     assert_eq!(report.conflicts, 1, "{report:?}");
     a.visit(&person).await;
-    for desk in [&a, &b] {
-        assert_eq!(desk.text(), "color=blue\nfont=mono\n");
-        let beside = desk.beside();
+    for here in [&a, &b] {
+        assert_eq!(here.text(), "color=blue\nfont=mono\n");
+        let beside = here.beside();
         assert_eq!(beside.len(), 1, "{beside:?}");
         assert!(beside[0].contains("(conflict, B)"), "{beside:?}");
-        let kept = std::fs::read_to_string(desk.terminal.notes().join(&beside[0]));
+        let kept = std::fs::read_to_string(here.terminal.notes().join(&beside[0]));
         assert_eq!(kept.unwrap(), "color=green\nfont=mono\n");
-        let listed = desk.terminal.engine.store.conflicts().unwrap();
+        let listed = here.terminal.engine.store.conflicts().unwrap();
         assert_eq!(listed.len(), 1);
         // Whoever has looked at it throws the other version away.
-        std::fs::remove_file(desk.terminal.notes().join(&beside[0])).unwrap();
+        std::fs::remove_file(here.terminal.notes().join(&beside[0])).unwrap();
     }
-    for desk in [&a, &b, &a] {
-        desk.visit(&person).await;
+    for here in [&a, &b, &a] {
+        here.visit(&person).await;
     }
     assert!(a.beside().is_empty() && b.beside().is_empty());
     assert!(a.terminal.engine.store.conflicts().unwrap().is_empty());
@@ -152,7 +152,7 @@ async fn b6_a_key_that_both_sides_changed_is_a_conflict_and_the_rest_is_merged()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b6_what_travelled_in_a_tail_is_merged_too() {
-    let (person, mut a, mut b) = desks().await;
+    let (person, mut a, mut b) = terminals().await;
     let session = a.open(&person).await;
     a.save("color=blue\nfont=serif\n").await;
     person.yank(&a.terminal, &session, false).await;
@@ -170,7 +170,7 @@ async fn b6_what_travelled_in_a_tail_is_merged_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b6_what_cannot_be_merged_is_kept_twice() {
-    let (person, mut a, mut b) = desks().await;
+    let (person, mut a, mut b) = terminals().await;
     a.save("color=blue\nfont=serif\n").await;
     b.save("not in this form").await;
     a.visit(&person).await;

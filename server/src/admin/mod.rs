@@ -25,7 +25,7 @@ const LABEL_MAX: usize = 64;
 /// An order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Order {
+pub enum AdminCommand {
     /// A new subscriber with an enrolment code.
     SubscriberAdd {
         /// What the operator calls it.
@@ -159,37 +159,41 @@ pub enum Outcome {
 }
 
 /// Carries an order out.
-pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Outcome, Problem> {
+pub async fn execute(
+    store: &dyn Store,
+    order: AdminCommand,
+    now: Seconds,
+) -> Result<Outcome, Problem> {
     match order {
-        Order::SubscriberAdd { label, id } => add(store, label, id, now).await,
-        Order::SubscriberImport { people, dry_run } => {
+        AdminCommand::SubscriberAdd { label, id } => add(store, label, id, now).await,
+        AdminCommand::SubscriberImport { people, dry_run } => {
             let (people, expires) = people::import(store, people, dry_run, now).await?;
             Ok(Outcome::Imported { people, expires })
         }
-        Order::SubscriberCode { id } => {
+        AdminCommand::SubscriberCode { id } => {
             let (code, row) = new_code(now)?;
             store.add_code(id.clone(), row, now).await.or_problem()?;
             Ok(shown(id, &code, row))
         }
-        Order::SubscriberList => Ok(Outcome::Subscribers(
+        AdminCommand::SubscriberList => Ok(Outcome::Subscribers(
             store.subscribers().await.or_problem()?,
         )),
-        Order::SubscriberShow { id } => show(store, id).await,
-        Order::SubscriberSet { id, state } => {
+        AdminCommand::SubscriberShow { id } => show(store, id).await,
+        AdminCommand::SubscriberSet { id, state } => {
             store
                 .set_subscriber_state(id, state, now)
                 .await
                 .or_problem()?;
             Ok(Outcome::Done)
         }
-        Order::CardList { subscriber } => {
+        AdminCommand::CardList { subscriber } => {
             Ok(Outcome::Cards(store.cards(subscriber).await.or_problem()?))
         }
-        Order::CardCheck { cards } => {
+        AdminCommand::CardCheck { cards } => {
             let found = issued::check(store, &cards).await?;
             Ok(Outcome::CardCheck(found))
         }
-        Order::CardRevoke { card } => {
+        AdminCommand::CardRevoke { card } => {
             let all = store.cards(None).await.or_problem()?;
             let found = all.into_iter().find(|c| c.card == card);
             let row = found.ok_or_else(|| none(format!("there is no card {card}")))?;
@@ -199,10 +203,10 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
                 .or_problem()?;
             Ok(Outcome::Done)
         }
-        Order::TerminalList { subscriber } => Ok(Outcome::Terminals(
+        AdminCommand::TerminalList { subscriber } => Ok(Outcome::Terminals(
             store.terminals(subscriber).await.or_problem()?,
         )),
-        Order::TerminalRevoke { terminal } => {
+        AdminCommand::TerminalRevoke { terminal } => {
             let all = store.terminals(None).await.or_problem()?;
             let found = all.into_iter().find(|t| t.terminal == terminal);
             let row = found.ok_or_else(|| none(format!("there is no terminal {terminal}")))?;
@@ -212,12 +216,12 @@ pub async fn execute(store: &dyn Store, order: Order, now: Seconds) -> Result<Ou
                 .or_problem()?;
             Ok(Outcome::Done)
         }
-        Order::Move { to } => {
+        AdminCommand::Move { to } => {
             store.set_moving(to.clone(), now).await.or_problem()?;
             Ok(Outcome::Moving(to))
         }
-        Order::Moving => Ok(Outcome::Moving(store.moving().await.or_problem()?)),
-        Order::Audit => audit_log(store).await,
+        AdminCommand::Moving => Ok(Outcome::Moving(store.moving().await.or_problem()?)),
+        AdminCommand::Audit => audit_log(store).await,
     }
 }
 

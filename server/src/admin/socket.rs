@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time;
 
-use super::{Order, Outcome, execute};
+use super::{AdminCommand, Outcome, execute};
 use crate::app::App;
 
 /// Longest order, in bytes: a list of 10,000 people.
@@ -66,7 +66,7 @@ async fn answer(app: &App, stream: UnixStream) -> io::Result<()> {
     let mut line = String::new();
     let mut limited = BufReader::new(read.take(ORDER_MAX));
     time::timeout(PATIENCE, limited.read_line(&mut line)).await??;
-    let answer = match serde_json::from_str::<Order>(&line) {
+    let answer = match serde_json::from_str::<AdminCommand>(&line) {
         Ok(order) => match execute(app.store(), order, app.now()).await {
             Ok(outcome) => Answer::Ok(outcome),
             Err(problem) => Answer::Refused(problem),
@@ -83,7 +83,10 @@ async fn answer(app: &App, stream: UnixStream) -> io::Result<()> {
 }
 
 /// Gives an order to the server that runs in this folder; `None` if none runs.
-pub async fn order(path: &Path, order: &Order) -> Option<io::Result<Result<Outcome, Problem>>> {
+pub async fn order(
+    path: &Path,
+    order: &AdminCommand,
+) -> Option<io::Result<Result<Outcome, Problem>>> {
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(e)
@@ -99,7 +102,10 @@ pub async fn order(path: &Path, order: &Order) -> Option<io::Result<Result<Outco
     Some(exchange(stream, order).await)
 }
 
-async fn exchange(mut stream: UnixStream, order: &Order) -> io::Result<Result<Outcome, Problem>> {
+async fn exchange(
+    mut stream: UnixStream,
+    order: &AdminCommand,
+) -> io::Result<Result<Outcome, Problem>> {
     let mut bytes = serde_json::to_vec(order)?;
     bytes.push(b'\n');
     stream.write_all(&bytes).await?;

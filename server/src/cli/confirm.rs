@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use simsync_shell::{Interrupt, Tty, visible};
 
+use super::dispatch::execute;
 use super::failure::Failure;
 use super::id_prefix::{IdPrefix, LEAST};
-use super::ordering::execute;
-use crate::admin::{Order, Outcome};
+use crate::admin::{AdminCommand, Outcome};
 use crate::store::types::SubscriberState;
 
 /// The one thing whose ID begins so, out of `(thing, ID)`.
@@ -61,8 +61,9 @@ fn agreed(question: &str, yes: bool) -> Result<(), Failure> {
 }
 
 /// `card revoke`.
-pub async fn card(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, Failure> {
-    let Outcome::Cards(rows) = execute(dir, Order::CardList { subscriber: None }).await? else {
+pub async fn card(dir: &Path, which: &IdPrefix, yes: bool) -> Result<AdminCommand, Failure> {
+    let Outcome::Cards(rows) = execute(dir, AdminCommand::CardList { subscriber: None }).await?
+    else {
         return Err(no_list());
     };
     let rows = rows.into_iter().map(|r| {
@@ -79,12 +80,13 @@ pub async fn card(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, Fail
         ),
         yes,
     )?;
-    Ok(Order::CardRevoke { card: row.card })
+    Ok(AdminCommand::CardRevoke { card: row.card })
 }
 
 /// `terminal revoke`.
-pub async fn terminal(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, Failure> {
-    let Outcome::Terminals(rows) = execute(dir, Order::TerminalList { subscriber: None }).await?
+pub async fn terminal(dir: &Path, which: &IdPrefix, yes: bool) -> Result<AdminCommand, Failure> {
+    let Outcome::Terminals(rows) =
+        execute(dir, AdminCommand::TerminalList { subscriber: None }).await?
     else {
         return Err(no_list());
     };
@@ -102,14 +104,14 @@ pub async fn terminal(dir: &Path, which: &IdPrefix, yes: bool) -> Result<Order, 
         ),
         yes,
     )?;
-    Ok(Order::TerminalRevoke {
+    Ok(AdminCommand::TerminalRevoke {
         terminal: row.terminal,
     })
 }
 
 /// `subscriber remove`.
-pub async fn subscriber(dir: &Path, which: &str, yes: bool) -> Result<Order, Failure> {
-    let Outcome::Subscribers(rows) = execute(dir, Order::SubscriberList).await? else {
+pub async fn subscriber(dir: &Path, which: &str, yes: bool) -> Result<AdminCommand, Failure> {
+    let Outcome::Subscribers(rows) = execute(dir, AdminCommand::SubscriberList).await? else {
         return Err(no_list());
     };
     let rows = rows.into_iter().map(|r| {
@@ -127,7 +129,7 @@ pub async fn subscriber(dir: &Path, which: &str, yes: bool) -> Result<Order, Fai
         ),
         yes,
     )?;
-    Ok(Order::SubscriberSet {
+    Ok(AdminCommand::SubscriberSet {
         id: row.subscriber,
         state: SubscriberState::Removed,
     })

@@ -10,11 +10,11 @@ use simsync_protocol::issued;
 use simsync_protocol::people::{self, Person, Purpose};
 
 use super::args::Import;
+use super::dispatch::execute;
 use super::failure::Failure;
-use super::ordering::execute;
 use crate::admin::issued::Issued;
 use crate::admin::people::NewPerson;
-use crate::admin::{Order, Outcome, random_id};
+use crate::admin::{AdminCommand, Outcome, random_id};
 use simsync_protocol::enrolment::EnrolmentCode;
 
 /// Somebody with an ID and a code.
@@ -33,7 +33,7 @@ pub async fn subscribers(dir: &Path, args: &Import) -> Result<Outcome, Failure> 
     let listed = people::read(&args.file, Purpose::Import)
         .map_err(|e| refused(format!("{}: {e}", args.file.display())))?;
     let drawn = draw(listed)?;
-    let order = Order::SubscriberImport {
+    let order = AdminCommand::SubscriberImport {
         people: drawn.iter().map(Drawn::order).collect(),
         dry_run: args.dry_run,
     };
@@ -192,7 +192,7 @@ pub async fn check(dir: &Path, list: &Path, key: &Path) -> Result<Outcome, Failu
         card: c.card,
     });
     let cards = cards.collect();
-    execute(dir, Order::CardCheck { cards }).await
+    execute(dir, AdminCommand::CardCheck { cards }).await
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

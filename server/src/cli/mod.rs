@@ -2,10 +2,10 @@
 
 mod args;
 mod confirm;
+mod dispatch;
 mod failure;
 mod id_prefix;
 mod import;
-mod ordering;
 mod print;
 mod run;
 

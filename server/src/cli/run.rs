@@ -11,11 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Card, Cli, Command, Import, Move, Subscriber, Terminal};
 use super::confirm;
+use super::dispatch::execute;
 use super::failure::Failure;
 use super::import;
-use super::ordering::execute;
 use super::print::{self, Shape};
-use crate::admin::{Order, Outcome};
+use crate::admin::{AdminCommand, Outcome};
 use crate::app::system_clock;
 use crate::config::{Limits, Share};
 use crate::home::{Home, HomeError};
@@ -120,12 +120,14 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::SUCCESS);
             }
         },
-        Command::Card(Card::List { subscriber }) => (Order::CardList { subscriber }, Shape::Table),
+        Command::Card(Card::List { subscriber }) => {
+            (AdminCommand::CardList { subscriber }, Shape::Table)
+        }
         Command::Card(Card::Revoke { card, yes }) => {
             (confirm::card(&dir, &card, yes).await?, Shape::Table)
         }
         Command::Terminal(Terminal::List { subscriber }) => {
-            (Order::TerminalList { subscriber }, Shape::Table)
+            (AdminCommand::TerminalList { subscriber }, Shape::Table)
         }
         Command::Terminal(Terminal::Revoke { terminal, yes }) => {
             (confirm::terminal(&dir, &terminal, yes).await?, Shape::Table)
@@ -140,8 +142,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         Command::Move(c) => (move_order(&dir, c)?, Shape::Table),
-        Command::Audit { verify: true } => (Order::Audit, Shape::Verification),
-        Command::Audit { verify: false } => (Order::Audit, Shape::Table),
+        Command::Audit { verify: true } => (AdminCommand::Audit, Shape::Verification),
+        Command::Audit { verify: false } => (AdminCommand::Audit, Shape::Table),
     };
     let outcome = execute(&dir, order).await?;
     print::outcome(&outcome, shape, cli.json);
@@ -159,35 +161,35 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     })
 }
 
-fn move_order(dir: &Path, command: Move) -> Result<Order, Failure> {
+fn move_order(dir: &Path, command: Move) -> Result<AdminCommand, Failure> {
     Ok(match command {
         Move::To { address, ca_pin } => {
             let ca_pin = match ca_pin {
                 Some(pin) => pin,
                 None => Home::open(dir)?.ca_pin()?,
             };
-            Order::Move {
+            AdminCommand::Move {
                 to: Some(MovingTo { address, ca_pin }),
             }
         }
-        Move::Cancel => Order::Move { to: None },
-        Move::Show | Move::Arrive { .. } => Order::Moving,
+        Move::Cancel => AdminCommand::Move { to: None },
+        Move::Show | Move::Arrive { .. } => AdminCommand::Moving,
     })
 }
 
 /// The order, or what needs files too.
-fn subscriber_order(command: Subscriber) -> Result<(Order, Shape), Import> {
-    let set = |id, state| Order::SubscriberSet { id, state };
+fn subscriber_order(command: Subscriber) -> Result<(AdminCommand, Shape), Import> {
+    let set = |id, state| AdminCommand::SubscriberSet { id, state };
     let order = match command {
-        Subscriber::Add { label, id } => Order::SubscriberAdd { label, id },
+        Subscriber::Add { label, id } => AdminCommand::SubscriberAdd { label, id },
         Subscriber::Import(import) => return Err(import),
-        Subscriber::Code { id } => Order::SubscriberCode { id },
-        Subscriber::List => Order::SubscriberList,
-        Subscriber::Show { id } => Order::SubscriberShow { id },
+        Subscriber::Code { id } => AdminCommand::SubscriberCode { id },
+        Subscriber::List => AdminCommand::SubscriberList,
+        Subscriber::Show { id } => AdminCommand::SubscriberShow { id },
         Subscriber::Suspend { id } => set(id, SubscriberState::Suspended),
         Subscriber::Resume { id } => set(id, SubscriberState::Active),
         // Looked up and asked about before.
-        Subscriber::Remove { .. } => Order::SubscriberList,
+        Subscriber::Remove { .. } => AdminCommand::SubscriberList,
     };
     Ok((order, Shape::Table))
 }

@@ -14,8 +14,8 @@ use simsync_vault::ids::{CollectionId, PackId};
 
 use crate::app::App;
 use crate::config::PIECE;
+use crate::http::outbound;
 use crate::http::reply::{self, BodyError, OrProblem as _, refuse};
-use crate::http::sending;
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::Kind;
@@ -270,7 +270,7 @@ async fn read(app: &App, conn: &Conn, taken: Vec<Part>, bytes: u64) -> Result<By
         tracing::error!("a pack that the database names cannot be read: {e:?}");
     })?;
     if let ([Part::Read(..)], [only]) = (taken.as_slice(), read.as_slice()) {
-        return Ok(sending::reserved(only.clone(), hold));
+        return Ok(outbound::reserved(only.clone(), hold));
     }
     let mut read = read.into_iter();
     let mut out = BytesMut::new();
@@ -280,7 +280,7 @@ async fn read(app: &App, conn: &Conn, taken: Vec<Part>, bytes: u64) -> Result<By
             Part::Read(..) => out.extend_from_slice(&read.next().unwrap_or_default()),
         }
     }
-    Ok(sending::reserved(out.freeze(), hold))
+    Ok(outbound::reserved(out.freeze(), hold))
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ pub mod access;
 pub mod between;
 mod call;
 pub mod input;
+pub mod outbound;
 mod problems;
 pub mod refusal_counts;
 pub mod refusals;
 pub mod reply;
 mod route;
-pub mod sending;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,5 +105,5 @@ async fn within_share(call: &mut Call) -> Reply {
         hold.shrink(if size > SMALL_ANSWER { size } else { 0 });
     }
     let outbound = call.conn.outbound.clone();
-    Ok(sending::answer(response, outbound, Some(hold)))
+    Ok(outbound::answer(response, outbound, Some(hold)))
 }

@@ -12,7 +12,7 @@ use simsync_protocol::tls;
 
 use super::shares::{Purse, Shares};
 use crate::ca;
-use crate::http::sending::Outbound;
+use crate::http::outbound::Outbound;
 use crate::store::types::{ConnectionId, Seconds};
 
 /// Nonces of one connection that wait to be used; older ones make room.

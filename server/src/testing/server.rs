@@ -10,7 +10,7 @@ use simsync_protocol::problem::Problem;
 use simsync_protocol::{Client, ServerAddress};
 use tempfile::TempDir;
 
-use crate::admin::{self, Order, Outcome};
+use crate::admin::{self, AdminCommand, Outcome};
 use crate::app::{App, system_clock};
 use crate::config::Limits;
 use crate::home::Home;
@@ -122,19 +122,19 @@ impl TestServer {
     }
 
     /// An operator's order.
-    pub async fn try_order(&self, order: Order) -> Result<Outcome, Problem> {
+    pub async fn try_order(&self, order: AdminCommand) -> Result<Outcome, Problem> {
         let app = self.app();
         admin::execute(app.store(), order, app.now()).await
     }
 
     /// An operator's order that must succeed.
-    pub async fn order(&self, order: Order) -> Outcome {
+    pub async fn order(&self, order: AdminCommand) -> Outcome {
         self.try_order(order).await.unwrap()
     }
 
     /// A new subscriber and its enrolment code.
     pub async fn add_subscriber(&self, label: &str) -> (SubscriberId, String) {
-        let order = Order::SubscriberAdd {
+        let order = AdminCommand::SubscriberAdd {
             label: label.to_owned(),
             id: None,
         };
@@ -143,11 +143,11 @@ impl TestServer {
 
     /// Another enrolment code.
     pub async fn new_code(&self, id: &SubscriberId) -> String {
-        let order = Order::SubscriberCode { id: id.clone() };
+        let order = AdminCommand::SubscriberCode { id: id.clone() };
         self.code_of(order).await.1
     }
 
-    async fn code_of(&self, order: Order) -> (SubscriberId, String) {
+    async fn code_of(&self, order: AdminCommand) -> (SubscriberId, String) {
         match self.order(order).await {
             Outcome::Code {
                 subscriber, code, ..

@@ -2,7 +2,7 @@
 
 use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code;
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::testing::{Opened, World, refused};
 use simsync_vault::commit::{Commit, CommitBody, SessionRef};
 use simsync_vault::ids::CollectionId;
@@ -279,7 +279,9 @@ async fn m9_a_terminal_outside_the_key_object_commits_nothing() {
 async fn b8_after_an_operators_revocation_only_a_new_epoch_is_written() {
     let mut w = World::new().await;
     let terminal = w.b.id();
-    w.server.order(Order::TerminalRevoke { terminal }).await;
+    w.server
+        .order(AdminCommand::TerminalRevoke { terminal })
+        .await;
     let a = w.open_a().await;
     assert!(a.answer.rekey_required);
     // Who makes the new epoch is told what to leave out.

@@ -5,7 +5,7 @@ use openssl::x509::X509;
 use simsync_card::ids::Hash;
 use simsync_protocol::api::{B64, PairingsRequest, TerminalPairing};
 use simsync_protocol::problem::Code;
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::store::types::SubscriberState;
 use simsync_server::testing::{Seed, SoftCard, SoftTerminal, TestServer, World, refused};
 
@@ -58,12 +58,14 @@ async fn m9_enrolment_of_an_inactive_subscriber_is_refused() {
     let card = SoftCard::new(&seed);
     for state in [SubscriberState::Suspended, SubscriberState::Removed] {
         let id = alice.clone();
-        server.order(Order::SubscriberSet { id, state }).await;
+        server
+            .order(AdminCommand::SubscriberSet { id, state })
+            .await;
         let tried = card.enrol(&server.client(), &alice, &code).await;
         refused(tried, Code::SubscriberInactive);
     }
     let id = alice.clone();
-    let back = Order::SubscriberSet {
+    let back = AdminCommand::SubscriberSet {
         id,
         state: SubscriberState::Active,
     };
@@ -216,7 +218,9 @@ async fn m11_a_request_that_does_not_prove_its_key_is_refused() {
 async fn b8_a_revoked_terminals_key_is_never_accepted_again() {
     let mut w = World::new().await;
     let terminal = w.b.id();
-    w.server.order(Order::TerminalRevoke { terminal }).await;
+    w.server
+        .order(AdminCommand::TerminalRevoke { terminal })
+        .await;
     let tried = w.b.pair(&w.server.client(), &w.subscriber, &w.card).await;
     refused(tried, Code::TerminalRevoked);
 }
@@ -224,7 +228,9 @@ async fn b8_a_revoked_terminals_key_is_never_accepted_again() {
 #[tokio::test]
 async fn b8_a_revoked_card_pairs_nothing() {
     let w = World::new().await;
-    w.server.order(Order::CardRevoke { card: w.card.id }).await;
+    w.server
+        .order(AdminCommand::CardRevoke { card: w.card.id })
+        .await;
     let mut terminal = SoftTerminal::new(&w.seed);
     let tried = terminal.pair(&w.client(), &w.subscriber, &w.card).await;
     refused(tried, Code::CardRevoked);
@@ -237,7 +243,7 @@ async fn b8_a_revoked_card_pairs_nothing() {
 async fn m9_the_audit_log_holds_and_keeps_no_secret() {
     let w = World::new().await;
     let code = w.server.new_code(&w.subscriber).await;
-    let outcome = w.server.order(Order::Audit).await;
+    let outcome = w.server.order(AdminCommand::Audit).await;
     let simsync_server::admin::Outcome::Audit {
         entries, broken, ..
     } = outcome

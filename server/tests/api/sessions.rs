@@ -2,7 +2,7 @@
 
 use simsync_protocol::api::{Narrow, OpenSessionRequest, ServerEvent};
 use simsync_protocol::problem::Code;
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::store::types::SubscriberState;
 use simsync_server::testing::{SoftCard, World, refused};
 use simsync_vault::commit::SessionRef;
@@ -289,7 +289,9 @@ async fn b8_a_revoked_terminal_is_out_at_once() {
         Ok(Some(ServerEvent::Hello { .. }))
     ));
     let terminal = w.b.id();
-    w.server.order(Order::TerminalRevoke { terminal }).await;
+    w.server
+        .order(AdminCommand::TerminalRevoke { terminal })
+        .await;
     assert_eq!(events.next().await.unwrap(), Some(ServerEvent::Revoked));
     assert_eq!(events.next().await.unwrap(), None);
     refused(c.commits(0).await, Code::TerminalRevoked);
@@ -306,7 +308,9 @@ async fn b8_a_revoked_card_is_out_at_once() {
     let c = &opened.connection;
     let mut events = c.events().await.unwrap();
     events.next().await.unwrap();
-    w.server.order(Order::CardRevoke { card: w.card.id }).await;
+    w.server
+        .order(AdminCommand::CardRevoke { card: w.card.id })
+        .await;
     assert_eq!(events.next().await.unwrap(), Some(ServerEvent::Revoked));
     assert_eq!(
         events.next().await.unwrap(),
@@ -332,7 +336,9 @@ async fn b8_a_revoked_card_is_no_matter_of_the_terminal_that_ejected_it() {
     let mut events = newest.connection.events().await.unwrap();
     events.next().await.unwrap();
     newest.connection.narrow(Narrow::Removed).await.unwrap();
-    w.server.order(Order::CardRevoke { card: w.card.id }).await;
+    w.server
+        .order(AdminCommand::CardRevoke { card: w.card.id })
+        .await;
     assert_eq!(
         events.next().await.unwrap(),
         Some(ServerEvent::RekeyRequired)
@@ -346,7 +352,7 @@ async fn m13_a_suspended_subscriber_is_out_at_once() {
     let opened = w.open_a().await;
     let mut events = opened.connection.events().await.unwrap();
     events.next().await.unwrap();
-    let set = |state| Order::SubscriberSet {
+    let set = |state| AdminCommand::SubscriberSet {
         id: w.subscriber.clone(),
         state,
     };

@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use simsync_protocol::client::Timeouts;
 use simsync_protocol::problem::{Code, Problem};
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::config::{Limits, PIECE, Share, TAIL_JSON, UPLOAD_MEMORY};
 use simsync_server::testing::{
     Opened, Seed, ServerProcess, SoftCard, SoftTerminal, World, refused,
@@ -462,7 +462,8 @@ async fn w_6_refusals_are_counted_and_none_is_left_out() {
             refused(a.packs(foreign).await, Code::CollectionRefused);
         }
     }
-    let simsync_server::admin::Outcome::Audit { entries, .. } = w.server.order(Order::Audit).await
+    let simsync_server::admin::Outcome::Audit { entries, .. } =
+        w.server.order(AdminCommand::Audit).await
     else {
         panic!("no audit log");
     };

@@ -2,7 +2,7 @@
 
 use simsync_protocol::api::{Narrow, SessionState};
 use simsync_protocol::problem::Code;
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::testing::{Opened, SoftCard, World, refused};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::CollectionId;
@@ -213,7 +213,9 @@ async fn b8_a_revoked_terminals_tail_is_quarantined() {
     let a = w.open_a().await;
     a.connection.narrow(Narrow::Removed).await.unwrap();
     let terminal = w.a.id();
-    w.server.order(Order::TerminalRevoke { terminal }).await;
+    w.server
+        .order(AdminCommand::TerminalRevoke { terminal })
+        .await;
     let (named, pack) = w.pack(CollectionId::OUTBOX, 10);
     a.connection.put_packs(vec![pack]).await.unwrap();
     let mut body = w.vault.tail(&a.statement);

@@ -2,7 +2,7 @@
 
 use simsync_protocol::api::SessionState;
 use simsync_protocol::problem::Code;
-use simsync_server::admin::Order;
+use simsync_server::admin::AdminCommand;
 use simsync_server::testing::{Opened, SoftCard, SoftVault, World, refused};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::CollectionId;
@@ -53,7 +53,9 @@ async fn w_8_a_key_object_names_no_card_that_was_revoked() {
     let body = w.vault.body(&w.a, &a.statement, Some(&list));
     let sent = w.vault.commit_with(&a, &w.a, body, Some((list, wraps)));
     sent.await.unwrap();
-    w.server.order(Order::CardRevoke { card: spare.id }).await;
+    w.server
+        .order(AdminCommand::CardRevoke { card: spare.id })
+        .await;
     // The new epoch that is due now leaves it out.
     for (cards, refusal) in [(vec![&w.card, &spare], true), (vec![&w.card], false)] {
         let (mut list, wraps) = w.vault.next_list(&w.seed, &cards, w.entries());

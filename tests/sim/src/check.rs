@@ -23,9 +23,9 @@ use simsync_vault::treeops::{self, DirSource, Leaf};
 use simsyncd::engine::{EngineError, SyncReport};
 use simsyncd::store::Store;
 
-use crate::desk::{Thing, Tree, tree, values_in};
 use crate::rig::{FILES, NOTES};
 use crate::settings;
+use crate::workplace::{Thing, Tree, tree, values_in};
 use crate::world::{Place, World};
 
 /// Something that must be true is not.
@@ -64,7 +64,7 @@ pub fn status_is_true(place: &Place, report: &SyncReport) -> Result<(), Broken> 
     let engine = &place.terminal.engine;
     let head = engine.store.newest_commit().unwrap();
     for (collection, folder) in [(FILES, "data"), (NOTES, "notes")] {
-        if collection == NOTES && !place.desk.has_notes {
+        if collection == NOTES && !place.workplace.has_notes {
             continue;
         }
         let (store, pk) = (&engine.store, place.terminal.pk(&collection));
@@ -85,7 +85,7 @@ fn is_as_in_vault(place: &Place, root: ObjectId, folder: &str) -> Result<(), Bro
         Ok(vault) => vault,
         Err(error) => return Err(Broken::new(format!("the vault's tree: {error}"))),
     };
-    let here: treeops::LeafChanges = tree(&place.desk.root)
+    let here: treeops::LeafChanges = tree(&place.workplace.root)
         .into_iter()
         .filter_map(|(path, thing)| {
             let path = path.strip_prefix(folder).ok()?;
@@ -160,7 +160,11 @@ impl DirSource for Listings<'_> {
 
 /// All that must be true at peace.
 pub fn at_peace(world: &World) -> Result<(), Broken> {
-    let trees: Vec<Tree> = world.places.iter().map(|p| tree(&p.desk.root)).collect();
+    let trees: Vec<Tree> = world
+        .places
+        .iter()
+        .map(|p| tree(&p.workplace.root))
+        .collect();
     for (place, tree) in world.places.iter().zip(&trees) {
         all_equal(&seen_by(place, &trees[0]), tree, "terminals")?;
         nothing_is_left(place)?;
@@ -173,7 +177,7 @@ pub fn at_peace(world: &World) -> Result<(), Broken> {
 
 /// What of a tree a terminal syncs.
 fn seen_by(place: &Place, tree: &Tree) -> Tree {
-    let is_seen = |path: &Path| place.desk.has_notes || path.starts_with("data");
+    let is_seen = |path: &Path| place.workplace.has_notes || path.starts_with("data");
     let all = tree.iter().filter(|(path, _)| is_seen(path));
     all.map(|(p, t)| (p.clone(), t.clone())).collect()
 }
@@ -244,7 +248,7 @@ fn nothing_is_left(place: &Place) -> Result<(), Broken> {
 
 /// Every file of a terminal is as a person left it at some time.
 pub fn nothing_is_foreign(world: &World, at: u8) -> Result<(), Broken> {
-    let tree = tree(&world.at(at).desk.root);
+    let tree = tree(&world.at(at).workplace.root);
     let values = world.values.lock().unwrap();
     let is_known = |bytes: &[u8]| bytes.is_empty() || values.contents.contains(bytes);
     // What was merged is known line by line.
@@ -281,7 +285,7 @@ fn nothing_is_made_up(world: &World, tree: &Tree) -> Result<(), Broken> {
         [(place, only)] => {
             // What it does not sync is as it was.
             let mut expected = world.at_peace.clone();
-            expected.retain(|path, _| !place.desk.has_notes && !path.starts_with("data"));
+            expected.retain(|path, _| !place.workplace.has_notes && !path.starts_with("data"));
             expected.extend(only.clone());
             all_equal(
                 &expected,

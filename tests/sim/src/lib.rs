@@ -11,7 +11,6 @@
 )]
 
 pub mod check;
-pub mod desk;
 pub mod disk;
 pub mod lies;
 pub mod ops;
@@ -23,6 +22,7 @@ pub mod shrink;
 pub mod watcher;
 pub mod wire;
 pub mod work;
+pub mod workplace;
 pub mod world;
 
 /// The place that is one file of `key=value` lines, which the engine's own tests have.

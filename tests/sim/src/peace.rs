@@ -3,8 +3,8 @@
 use simsyncd::engine::SyncReport;
 
 use crate::check::{self, Broken};
-use crate::desk::tree;
 use crate::ops::TERMINALS;
+use crate::workplace::tree;
 use crate::world::World;
 
 /// Rounds after which it must be quiet.
@@ -17,15 +17,15 @@ impl World {
     pub async fn peace(&mut self) -> Result<(), Broken> {
         self.calm().await?;
         check::at_peace(self)?;
-        let now = tree(&self.places[0].desk.root);
+        let now = tree(&self.places[0].workplace.root);
         let is_messy = now.len() > ENTRIES
             || now
                 .keys()
                 .any(|p| p.to_string_lossy().contains("(conflict"));
         self.begin_phase();
         if is_messy {
-            self.places[0].desk.tidy();
-            self.edited[0] = self.places[0].desk.take_edited();
+            self.places[0].workplace.tidy();
+            self.edited[0] = self.places[0].workplace.take_edited();
             // What one person does at one terminal is everywhere after one round.
             for at in 0..TERMINALS {
                 self.until_done(at).await?;
@@ -37,7 +37,7 @@ impl World {
     }
 
     fn begin_phase(&mut self) {
-        self.at_peace = tree(&self.places[0].desk.root);
+        self.at_peace = tree(&self.places[0].workplace.root);
         self.edited.fill(None);
         self.has_new_disk = false;
         self.is_unheard = false;

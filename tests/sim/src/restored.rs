@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use simsyncd::engine::{EngineError, SyncOptions};
 
 use crate::check::Broken;
-use crate::desk::tree;
 use crate::work::{Ended, on_thread};
+use crate::workplace::tree;
 use crate::world::World;
 
 /// A server whose files are open longer than this is left as it is.
@@ -83,7 +83,7 @@ impl World {
         if seen.sequence <= shown {
             return Ok(());
         }
-        let before = tree(&self.at(at).desk.root);
+        let before = tree(&self.at(at).workplace.root);
         self.insert(at, true).await?;
         let Some(session) = self.at(at).session.clone() else {
             return Ok(());
@@ -96,7 +96,7 @@ impl World {
                 return Err(Broken::new("a restored server is not noticed".to_owned()));
             }
         }
-        if tree(&self.at(at).desk.root) != before || self.head().await != shown {
+        if tree(&self.at(at).workplace.root) != before || self.head().await != shown {
             return Err(Broken::new("a restored server was believed".to_owned()));
         }
         Ok(())

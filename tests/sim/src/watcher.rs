@@ -11,7 +11,7 @@ use simsync_sync::folders::Folders;
 use simsyncd::vouch::{Vouches, Watcher};
 
 /// How everything looks: inode, times, size, kind and permissions.
-type Looks = BTreeMap<PathBuf, (u64, i64, i64, u64, u32)>;
+type Snapshot = BTreeMap<PathBuf, (u64, i64, i64, u64, u32)>;
 
 /// Vouches for these folders from now on.
 pub fn watch(vouches: &Vouches, roots: &[PathBuf]) {
@@ -20,24 +20,24 @@ pub fn watch(vouches: &Vouches, roots: &[PathBuf]) {
         vouches.watching(root, folder.identity().unwrap());
     }
     let roots = roots.to_vec();
-    let looks = Mutex::new(look(&roots));
-    vouches.watched_by(Arc::new(Comparing { roots, looks }));
+    let snapshot = Mutex::new(snapshot(&roots));
+    vouches.watched_by(Arc::new(PollingWatcher { roots, snapshot }));
 }
 
 /// Compares at each question.
-struct Comparing {
+struct PollingWatcher {
     roots: Vec<PathBuf>,
-    looks: Mutex<Looks>,
+    snapshot: Mutex<Snapshot>,
 }
 
-impl Watcher for Comparing {
+impl Watcher for PollingWatcher {
     fn catch_up(&self, vouches: &Vouches) -> bool {
-        let now = look(&self.roots);
-        let mut before = self.looks.lock().unwrap();
+        let now = snapshot(&self.roots);
+        let mut before = self.snapshot.lock().unwrap();
         let gone = before.keys().filter(|path| !now.contains_key(*path));
         let came = now
             .iter()
-            .filter(|(path, looks)| before.get(*path) != Some(looks));
+            .filter(|(path, snapshot)| before.get(*path) != Some(snapshot));
         for path in gone.chain(came.map(|(path, _)| path)) {
             vouches.changed_at(path);
         }
@@ -46,15 +46,15 @@ impl Watcher for Comparing {
     }
 }
 
-fn look(roots: &[PathBuf]) -> Looks {
-    let mut out = Looks::new();
+fn snapshot(roots: &[PathBuf]) -> Snapshot {
+    let mut out = Snapshot::new();
     for root in roots {
         below(root, &mut out);
     }
     out
 }
 
-fn below(folder: &Path, out: &mut Looks) {
+fn below(folder: &Path, out: &mut Snapshot) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
@@ -73,7 +73,7 @@ fn below(folder: &Path, out: &mut Looks) {
             meta.mtime() * 1_000_000_000 + meta.mtime_nsec(),
             meta.ctime() * 1_000_000_000 + meta.ctime_nsec(),
         );
-        let looks = (meta.ino(), times.0, times.1, meta.size(), meta.mode());
-        out.insert(path, looks);
+        let snapshot = (meta.ino(), times.0, times.1, meta.size(), meta.mode());
+        out.insert(path, snapshot);
     }
 }

@@ -12,13 +12,13 @@ use simsyncd::engine::{Cancel, Session};
 use simsyncd::store::Store;
 
 use crate::check::{self, Broken};
-use crate::desk::{Desk, Tree, Values, tree};
 use crate::disk;
 use crate::ops::{Event, Op, TERMINALS, Work};
 use crate::rig::{FILES, NOTES, Person, Terminal, engine_in};
 use crate::settings;
 use crate::watcher::watch;
 use crate::wire::Wire;
+use crate::workplace::{Tree, Values, Workplace, tree};
 
 /// Names of terminals.
 const LABELS: [&str; TERMINALS as usize] = ["A", "B", "C"];
@@ -36,7 +36,7 @@ pub struct Place {
     /// Engine and folders.
     pub terminal: Terminal,
     /// What its person does.
-    pub desk: Desk,
+    pub workplace: Workplace,
     /// To the server.
     pub wire: Wire,
     /// The session, if the card is here.
@@ -109,11 +109,11 @@ impl World {
             let label = &terminal.engine.config.label;
             let has_notes = collections_of(label).contains(&NOTES);
             let root = terminal.dir.path().to_owned();
-            let desk = Desk::new(root, has_notes, has_settings, values.clone());
+            let workplace = Workplace::new(root, has_notes, has_settings, values.clone());
             let wire = Wire::new(port.clone()).await;
             places.push(Place {
                 terminal,
-                desk,
+                workplace,
                 wire,
                 session: None,
                 is_stale: false,
@@ -148,10 +148,10 @@ impl World {
     async fn register_notes(&mut self, at: u8) -> Result<(), Broken> {
         self.insert(at, false).await?;
         let place = self.at(at);
-        if let Some(session) = place.session.as_ref().filter(|_| place.desk.has_notes) {
+        if let Some(session) = place.session.as_ref().filter(|_| place.workplace.has_notes) {
             place.terminal.register_notes(session).await;
-            if place.desk.has_settings {
-                let file = settings::file(&place.desk.root);
+            if place.workplace.has_settings {
+                let file = settings::file(&place.workplace.root);
                 let store = &place.terminal.engine.store;
                 let pk = place.terminal.pk(&NOTES);
                 store.set_root(pk, file.to_str()).unwrap();
@@ -203,7 +203,7 @@ impl World {
     pub async fn happen(&mut self, op: Op) -> Result<(), Broken> {
         let was_peace = std::mem::replace(&mut self.is_peace, false);
         match op {
-            Op::Edit { at, edit } => self.at(at).desk.edit(edit),
+            Op::Edit { at, edit } => self.at(at).workplace.edit(edit),
             Op::Work { at, work } => {
                 let is_disturbed = self.at(at).wire.is_cut();
                 self.work(at, work, is_disturbed).await?;
@@ -255,7 +255,7 @@ impl World {
     pub fn tell(&self) {
         for place in &self.places {
             let label = &place.terminal.engine.config.label;
-            let files = tree(&place.desk.root);
+            let files = tree(&place.workplace.root);
             let card = if place.session.is_some() {
                 " (card)"
             } else {
@@ -267,7 +267,7 @@ impl World {
 
     fn note_edits(&mut self) {
         for (place, edited) in self.places.iter().zip(&mut self.edited) {
-            if let Some(tree) = place.desk.take_edited() {
+            if let Some(tree) = place.workplace.take_edited() {
                 *edited = Some(tree);
             }
         }
@@ -285,7 +285,7 @@ impl World {
         }
         let left = u64::from(left);
         let place = self.at(at);
-        let (wire, desk) = (place.wire.clone(), place.desk.clone());
+        let (wire, workplace) = (place.wire.clone(), place.workplace.clone());
         let (keys, cancel) = (
             place.terminal.engine.keys.clone(),
             place.terminal.engine.cancel.clone(),
@@ -304,7 +304,7 @@ impl World {
             Event::Cut => failpoint::arm(steps, left, Some(Box::new(move || wire.cut()))),
             Event::LoseAnswer => failpoint::arm(steps, left, Some(Box::new(move || wire.cut()))),
             Event::Edit(edit) => {
-                failpoint::arm(steps, left, Some(Box::new(move || desk.edit(edit))))
+                failpoint::arm(steps, left, Some(Box::new(move || workplace.edit(edit))))
             }
         }
         let ended = self.work(at, work, true).await;
@@ -371,7 +371,7 @@ impl World {
         failpoint::revive("daemon");
         let dir = place.terminal.dir.path().to_owned();
         place.terminal.engine = engine_in(&dir, &place.terminal.soft, label, server);
-        if place.desk.has_settings {
+        if place.workplace.has_settings {
             settings::kept_by(&mut place.terminal.engine);
         }
         watched(&place.terminal);
@@ -397,7 +397,7 @@ impl World {
             std::fs::create_dir(dir.join(folder)).unwrap();
         }
         place.terminal.engine = engine_in(&dir, &place.terminal.soft, label, server);
-        if place.desk.has_settings {
+        if place.workplace.has_settings {
             settings::kept_by(&mut place.terminal.engine);
         }
         watched(&place.terminal);

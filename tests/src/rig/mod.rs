@@ -36,11 +36,11 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub fn wait_for<T>(
     what: &str,
     deadline: Duration,
-    mut look: impl FnMut() -> Option<T>,
+    mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T> {
     let end = Instant::now() + deadline;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = condition() {
             return Ok(found);
         }
         if Instant::now() > end {

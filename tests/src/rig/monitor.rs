@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub fn follow(
     bus: &str,
     deadline: Duration,
-    mut look: impl FnMut(&Value) -> bool,
+    mut condition: impl FnMut(&Value) -> bool,
 ) -> Result<Option<Value>> {
     let end = Instant::now() + deadline;
     let mut monitor = Monitor::start(bus)?;
@@ -34,7 +34,7 @@ pub fn follow(
                 continue;
             }
         }
-        if let Some(status) = last.as_ref().filter(|s| look(s)) {
+        if let Some(status) = last.as_ref().filter(|s| condition(s)) {
             return Ok(Some(status.clone()));
         }
     }

@@ -380,8 +380,8 @@ impl Terminal {
     }
 
     /// Waits for a status.
-    pub fn wait_status(&self, what: &str, look: impl Fn(&Value) -> bool) -> Result<Value> {
-        self.wait_status_for(what, DEADLINE, look)
+    pub fn wait_status(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.wait_status_for(what, DEADLINE, condition)
     }
 
     /// Waits for a status, with a deadline of its own.
@@ -389,12 +389,12 @@ impl Terminal {
         &self,
         what: &str,
         deadline: Duration,
-        look: impl Fn(&Value) -> bool,
+        condition: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let mut last = Value::Null;
         let found = monitor::follow(&self.bus_address(), deadline, |s| {
             last = s.clone();
-            look(s)
+            condition(s)
         });
         let found = match found {
             Ok(Some(status)) => Ok(status),

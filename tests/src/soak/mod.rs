@@ -3,7 +3,7 @@
 mod applet;
 mod foreign;
 mod fuzz;
-mod issuing;
+mod issuance;
 mod plan;
 mod report;
 mod sim;
@@ -25,7 +25,7 @@ pub fn run(plan: &Plan, only: &[String]) -> Result<Report> {
     let parts: [(&str, Part); 5] = [
         ("yanks", yanks::run),
         ("foreign", foreign::run),
-        ("issuing", issuing::run),
+        ("issuing", issuance::run),
         ("fuzz", fuzz::run),
         ("sim", sim::run),
     ];

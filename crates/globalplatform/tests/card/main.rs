@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use simsync_card::client::{Lifecycle, Selected, TransportSecret};
 use simsync_globalplatform::cap::CapFile;
 use simsync_globalplatform::error::GpError;
-use simsync_globalplatform::install::{self, Order, Prepared, Verdict, Wishes};
+use simsync_globalplatform::install::{self, InstallRequest, Prepared, Verdict, Wishes};
 use simsync_globalplatform::keys::{Key, KeySet};
 use simsync_globalplatform::registry::Registry;
 use simsync_globalplatform::session::{Access, open_domain};
@@ -63,7 +63,7 @@ fn perform(
     keys: &KeySet,
     wishes: Wishes,
 ) -> Result<Selected, GpError> {
-    let order = Order {
+    let order = InstallRequest {
         cap,
         access: access(keys),
         secret: &TransportSecret::new(SECRET),
@@ -139,7 +139,7 @@ fn each_step_and_block_is_announced() {
     let (cap, keys) = (cap(1500), test_keys());
     let prepared = install::prepare(&mut card, cap.version(), Wishes::default()).unwrap();
     assert_eq!(prepared.free, Some(100_000));
-    let order = Order {
+    let order = InstallRequest {
         cap: &cap,
         access: access(&keys),
         secret: &TransportSecret::new(SECRET),

@@ -11,14 +11,13 @@ mod bridge;
 #[path = "../card/chip.rs"]
 #[allow(dead_code)] // Of use to the card that is written in Rust.
 mod chip;
-mod desk;
+mod station;
 
 /// What `bridge` makes its cards with.
 mod life {
     pub const SECRET: [u8; 16] = *b"transport secret";
 }
 
-use desk::{Desk, access, hex_of, keys};
 use life::SECRET;
 use simsync_card::client::{Applet, Lifecycle, Personalisation, Pin, Puk, TransportSecret};
 use simsync_card::ids::{Hash, SubscriberId};
@@ -29,6 +28,7 @@ use simsync_globalplatform::keys::Diversification;
 use simsync_globalplatform::keys::{Key, KeySet};
 use simsync_globalplatform::registry::{Registry, card_state_name};
 use simsync_globalplatform::session::{Access, initialize_update, open_domain};
+use station::{Station, access, hex_of, keys};
 
 const REPLACE: Wishes = Wishes {
     replace: true,
@@ -41,7 +41,7 @@ const DESTROY: Wishes = Wishes {
 
 #[test]
 fn installs_in_every_variant() {
-    let desk = Desk::new();
+    let station = Station::new();
     let (a, b, c) = (
         "000102030405060708090a0b0c0d0e0f",
         "101112131415161718191a1b1c1d1e1f",
@@ -63,21 +63,21 @@ fn installs_in_every_variant() {
     }
     for (made, [enc, mac, dek]) in cards {
         let what = format!("{made} enc={enc} mac={mac} dek={dek}");
-        let card = desk.blank(&what);
+        let card = station.blank(&what);
         let keys = keys(&enc, &mac, &dek);
-        let selected = desk.install(&card, &access(&keys), Wishes::default());
+        let selected = station.install(&card, &access(&keys), Wishes::default());
         let selected = selected.unwrap_or_else(|e| panic!("{what}: {e}")).unwrap();
         assert_eq!(
             (selected.version, selected.lifecycle),
             ((1, 1), Lifecycle::Installed)
         );
-        personalise(&desk, &card);
+        personalise(&station, &card);
     }
 }
 
 /// The applet that was installed takes the transport secret that went with it, and no other.
-fn personalise(desk: &Desk, card: &str) {
-    let mut applet = Applet::new(desk.insert(card));
+fn personalise(station: &Station, card: &str) {
+    let mut applet = Applet::new(station.insert(card));
     applet.select().unwrap();
     let data = Personalisation {
         subscriber: "0011223344556677".parse::<SubscriberId>().unwrap(),
@@ -122,7 +122,7 @@ fn card_key(scheme: Diversification, master: &[u8], kdd: &[u8], number: u8) -> V
 
 #[test]
 fn installs_with_diversified_keys() {
-    let desk = Desk::new();
+    let station = Station::new();
     let kdd: [u8; 10] = [0x21, 0x43, 0x65, 0x87, 0x09, 0xBA, 0xDC, 0xFE, 0x10, 0x32];
     for (scheme, scp, length) in [
         (Diversification::Kdf3, "03", 16),
@@ -132,12 +132,12 @@ fn installs_with_diversified_keys() {
     ] {
         let master: Vec<u8> = (0x50..).take(length).collect();
         let [enc, mac, dek] = [1, 2, 3].map(|n| hex_of(&card_key(scheme, &master, &kdd, n)));
-        let card = desk.blank(&format!(
+        let card = station.blank(&format!(
             "scp={scp} kdd={} enc={enc} mac={mac} dek={dek}",
             hex_of(&kdd)
         ));
         let masters = KeySet::same(Key::new(&master).unwrap());
-        let undiversified = desk.install(&card, &access(&masters), Wishes::default());
+        let undiversified = station.install(&card, &access(&masters), Wishes::default());
         assert!(
             matches!(undiversified, Err(GpError::WrongKeys { .. })),
             "{scheme}"
@@ -146,7 +146,8 @@ fn installs_with_diversified_keys() {
             diversification: Some(scheme),
             ..access(&masters)
         };
-        desk.install(&card, &diversified, Wishes::default())
+        station
+            .install(&card, &diversified, Wishes::default())
             .unwrap()
             .unwrap();
     }
@@ -154,16 +155,17 @@ fn installs_with_diversified_keys() {
 
 #[test]
 fn wrong_keys_spend_no_try() {
-    let desk = Desk::new();
+    let station = Station::new();
     for scp in ["02", "03"] {
-        let card = desk.blank(&format!("scp={scp} tries=1"));
+        let card = station.blank(&format!("scp={scp} tries=1"));
         let wrong = KeySet::same(Key::new(&[0x77; 16]).unwrap());
         for _ in 0..5 {
-            let result = desk.install(&card, &access(&wrong), Wishes::default());
+            let result = station.install(&card, &access(&wrong), Wishes::default());
             assert!(matches!(result, Err(GpError::WrongKeys { .. })));
         }
         let right = KeySet::public_test_keys();
-        desk.install(&card, &access(&right), Wishes::default())
+        station
+            .install(&card, &access(&right), Wishes::default())
             .unwrap()
             .unwrap();
     }
@@ -171,28 +173,29 @@ fn wrong_keys_spend_no_try() {
 
 #[test]
 fn a_failed_authentication_blocks_after_the_last_try_and_is_told() {
-    let desk = Desk::new();
+    let station = Station::new();
     let keys = KeySet::public_test_keys();
     for scp in ["02", "03"] {
-        let card = desk.blank(&format!("scp={scp} tries=2"));
+        let card = station.blank(&format!("scp={scp} tries=2"));
         for _ in 0..2 {
-            let altered = desk::Meddled(desk.insert(&card));
+            let altered = station::Meddled(station.insert(&card));
             let result = open_domain(altered, &access(&keys), &[1; 8]).map(drop);
             assert!(matches!(result, Err(GpError::AuthenticationRefused { .. })));
         }
         // Nothing helps any more, and it is not tried.
-        let result = desk.install(&card, &access(&keys), Wishes::default());
+        let result = station.install(&card, &access(&keys), Wishes::default());
         assert!(matches!(result, Err(GpError::Blocked)), "{result:?}");
     }
 }
 
 #[test]
 fn causes_have_their_sentences() {
-    let desk = Desk::new();
+    let station = Station::new();
     let keys = KeySet::public_test_keys();
     let fails = |made: &str| {
-        let card = desk.blank(made);
-        desk.install(&card, &access(&keys), Wishes::default())
+        let card = station.blank(made);
+        station
+            .install(&card, &access(&keys), Wishes::default())
             .unwrap_err()
     };
     let error = fails("memory=500");
@@ -203,57 +206,62 @@ fn causes_have_their_sentences() {
     assert!(matches!(error, GpError::Locked), "{error}");
     let error = fails("state=TERMINATED");
     assert!(matches!(error, GpError::Terminated), "{error}");
-    let card = desk.blank("kvn=30");
+    let card = station.blank("kvn=30");
     let other = Access {
         key_version: 0x31,
         ..access(&keys)
     };
-    let error = desk.install(&card, &other, Wishes::default()).unwrap_err();
+    let error = station
+        .install(&card, &other, Wishes::default())
+        .unwrap_err();
     assert!(matches!(error, GpError::NoSuchKeys(0x31)), "{error}");
 }
 
 #[test]
 fn what_is_there_is_left_replaced_or_deleted() {
-    let desk = Desk::new();
+    let station = Station::new();
     let keys = KeySet::public_test_keys();
     let access = access(&keys);
-    let card = desk.blank("");
-    desk.install(&card, &access, Wishes::default())
+    let card = station.blank("");
+    station
+        .install(&card, &access, Wishes::default())
         .unwrap()
         .unwrap();
     // There already: nothing is done.
     assert!(
-        desk.install(&card, &access, Wishes::default())
+        station
+            .install(&card, &access, Wishes::default())
             .unwrap()
             .is_none()
     );
-    personalise(&desk, &card);
-    desk.install(&card, &access, REPLACE).unwrap().unwrap();
-    personalise(&desk, &card);
+    personalise(&station, &card);
+    station.install(&card, &access, REPLACE).unwrap().unwrap();
+    personalise(&station, &card);
 
-    desk.enrol(&card);
-    let result = desk.install(&card, &access, REPLACE);
+    station.enrol(&card);
+    let result = station.install(&card, &access, REPLACE);
     assert!(matches!(result, Err(GpError::InUse { .. })));
-    let remove = |wishes| install::remove(desk.insert(&card), &access, &[3; 8], wishes);
+    let remove = |wishes| install::remove(station.insert(&card), &access, &[3; 8], wishes);
     assert!(matches!(
         remove(Wishes::default()),
         Err(GpError::InUse { .. })
     ));
     assert_eq!(remove(DESTROY).unwrap().len(), 2);
     assert_eq!(remove(DESTROY).unwrap(), []);
-    desk.install(&card, &access, Wishes::default())
+    station
+        .install(&card, &access, Wishes::default())
         .unwrap()
         .unwrap();
     // A new applet, with keys of its own to be made.
-    personalise(&desk, &card);
+    personalise(&station, &card);
 }
 
 #[test]
 fn the_registry_and_what_the_card_tells_of_itself() {
-    let desk = Desk::new();
+    let station = Station::new();
     let keys = KeySet::public_test_keys();
-    let card = desk.blank("kdd=00112233445566778899 kvn=30 state=SECURED");
-    let mut reader = desk.insert(&card);
+    let card = station.blank("kdd=00112233445566778899 kvn=30 state=SECURED");
+    let mut reader = station.insert(&card);
     let found = domain::select_issuer_domain(&mut reader).unwrap();
     assert_eq!(found.aid.to_string(), "A000000151000000");
     assert_eq!(found.card_data.unwrap().variant(3), Some(0x70));
@@ -273,10 +281,11 @@ fn the_registry_and_what_the_card_tells_of_itself() {
         assert_eq!((challenge.key_version, challenge.scp), (0x30, 3));
     }
     drop(reader);
-    desk.install(&card, &access(&keys), Wishes::default())
+    station
+        .install(&card, &access(&keys), Wishes::default())
         .unwrap()
         .unwrap();
-    let (_, mut session) = open_domain(desk.insert(&card), &access(&keys), &[6; 8]).unwrap();
+    let (_, mut session) = open_domain(station.insert(&card), &access(&keys), &[6; 8]).unwrap();
     let registry = Registry::read(&mut session).unwrap();
     assert_eq!(card_state_name(registry.domain.unwrap().state), "SECURED");
     let ours: Vec<_> = registry
@@ -295,21 +304,24 @@ fn the_registry_and_what_the_card_tells_of_itself() {
 
 #[test]
 fn cut_at_any_command_it_is_repeated_and_ends_installed() {
-    let desk = Desk::new();
+    let station = Station::new();
     let keys = KeySet::public_test_keys();
     let access = access(&keys);
-    let whole = desk.blank("");
-    desk.install(&whole, &access, Wishes::default())
+    let whole = station.blank("");
+    station
+        .install(&whole, &access, Wishes::default())
         .unwrap()
         .unwrap();
-    let commands = desk.commands(&whole);
+    let commands = station.commands(&whole);
     assert!(commands > 10, "{commands}");
     for at in 1..=commands {
         for kind in ["yank", "yank-before"] {
-            let card = desk.blank("");
-            let error = desk.install_yanked(&card, &access, kind, at).unwrap_err();
+            let card = station.blank("");
+            let error = station
+                .install_yanked(&card, &access, kind, at)
+                .unwrap_err();
             assert!(error.transport().is_some(), "{kind} {at}: {error}");
-            let again = desk.install(&card, &access, Wishes::default());
+            let again = station.install(&card, &access, Wishes::default());
             // Where all was done but the last answer, it is told that it is there.
             if again
                 .unwrap_or_else(|e| panic!("{kind} {at}: {e}"))
@@ -318,7 +330,7 @@ fn cut_at_any_command_it_is_repeated_and_ends_installed() {
                 // INSTALL was done: what is missing are four answers to GET STATUS, and SELECT.
                 assert!(at + 5 >= commands, "{kind} {at} of {commands}");
             }
-            personalise(&desk, &card);
+            personalise(&station, &card);
         }
     }
 }

@@ -279,7 +279,7 @@ pub fn scan(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let at_root = |e| ScanError::Root("of the collection".to_owned(), e);
     let top = openat(root, c".", flags, Mode::empty()).map_err(at_root)?;
-    let device = device_of(&look(&top, c"", AtFlags::EMPTY_PATH).map_err(at_root)?);
+    let device = device_of(&stat_at(&top, c"", AtFlags::EMPTY_PATH).map_err(at_root)?);
     let mut walk = Walk::new(root, visit);
     walk.directory(&top, None, device);
     walk.down(stop)?;
@@ -293,7 +293,7 @@ pub(super) fn device_of(s: &Statx) -> Device {
     (s.stx_dev_major, s.stx_dev_minor)
 }
 
-pub(super) fn look(
+pub(super) fn stat_at(
     dir: &OwnedFd,
     name: impl rustix::path::Arg,
     flags: AtFlags,
@@ -411,7 +411,7 @@ impl<'a> Walk<'a> {
                 self.skip(&path, SkipReason::PathTooLong, Hides::Nothing);
                 continue;
             };
-            match look(fd, entry.file_name(), AtFlags::empty()) {
+            match stat_at(fd, entry.file_name(), AtFlags::empty()) {
                 Ok(s) => self.entry(path, &s, device),
                 // Gone between listing and looking: that is a deletion.
                 Err(Errno::NOENT) => {}

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use simsync_sync::node::{Changes, Node, RelPath};
 use simsync_vault::ids::ObjectId;
 
-use super::super::content::Content;
-use super::super::on_disk::OnDisk;
+use crate::engine::content::Content;
+use crate::engine::disk::on_disk::OnDisk;
 
 /// Files are written in batches of at most this many, or this many bytes: so much is written again after a pulled card.
 pub(super) const BATCH_FILES: usize = 16_384;
@@ -141,8 +141,8 @@ fn is_short(path: &RelPath) -> bool {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::super::rows::Rows;
     use super::*;
+    use crate::engine::disk::rows::Rows;
 
     fn p(path: &str) -> RelPath {
         RelPath::new(path).unwrap()

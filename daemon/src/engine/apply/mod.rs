@@ -5,10 +5,12 @@
 //! have it. Deletions come last, so that nothing is gone before it was copied.
 
 mod fresh;
-mod leaving;
 mod ready;
+mod removal;
+pub(super) mod sources;
 mod staging;
-mod writing;
+pub(super) mod whole_items;
+mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,11 +23,11 @@ use super::EngineError;
 use super::cancel::{Cancel, KeyCell};
 use super::content::Content;
 use super::error::code_of;
-use super::fetch::Packs;
-use super::objects::Objects;
-use super::on_disk::OnDisk;
 use super::progress::Progress;
-use super::sources::{Prefix, Sources, prefix};
+use crate::engine::apply::sources::{Prefix, Sources, prefix};
+use crate::engine::disk::on_disk::OnDisk;
+use crate::engine::vault::fetch::Packs;
+use crate::engine::vault::objects::Objects;
 use crate::outstanding::{Report, Unsynced};
 use crate::store::{CollectionPk, Store};
 use fresh::Fresh;
@@ -51,7 +53,7 @@ struct Wanted<'a> {
 }
 
 struct Work<'a, 'o> {
-    room: &'a Applying,
+    room: &'a PlanApplier,
     collection: CollectionPk,
     applier: Applier,
     disk: &'a OnDisk<'a>,
@@ -66,7 +68,7 @@ struct Work<'a, 'o> {
 
 /// Writes what the vault has onto this disk.
 #[derive(Clone)]
-pub(super) struct Applying {
+pub(super) struct PlanApplier {
     store: Arc<Store>,
     keys: KeyCell,
     packs: Packs,
@@ -74,7 +76,7 @@ pub(super) struct Applying {
     progress: Arc<Progress>,
 }
 
-impl Applying {
+impl PlanApplier {
     /// From these packs, opened with these keys, until this stops it. What is to be put back after a crash is noted in this
     /// database.
     pub(super) fn new(
@@ -162,8 +164,8 @@ impl<'a> Work<'a, '_> {
             match self.attempt(&from, |applier| applier.rename(&from, &to)) {
                 Ok(stat) => {
                     // What was written to it meanwhile moved along: then it is to be read again.
-                    let looked = self.disk.stat(&from);
-                    let is_as_read = looked.is_some_and(|l| {
+                    let now = self.disk.stat(&from);
+                    let is_as_read = now.is_some_and(|l| {
                         (l.size, l.mtime, l.ino) == (stat.size, stat.mtime, stat.ino)
                     });
                     let ctime = if is_as_read { stat.ctime } else { 0 };

@@ -10,9 +10,9 @@ use simsync_vault::seal::Kind;
 use simsync_vault::tree::chunk_id;
 use zeroize::Zeroizing;
 
-use super::super::EngineError;
-use super::super::objects::Prepared;
-use super::Applying;
+use super::PlanApplier;
+use crate::engine::EngineError;
+use crate::engine::vault::objects::Prepared;
 use crate::store::Found;
 
 /// Packs that one thread keeps open.
@@ -20,7 +20,7 @@ const OPEN_MAX: usize = 16;
 
 /// Reads for one thread.
 pub(super) struct Reader<'a> {
-    room: &'a Applying,
+    room: &'a PlanApplier,
     prepared: &'a Prepared,
     files: HashMap<PackId, File>,
     ahead: Ahead,
@@ -29,7 +29,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(room: &'a Applying, prepared: &'a Prepared) -> Self {
+    pub(super) fn new(room: &'a PlanApplier, prepared: &'a Prepared) -> Self {
         Self {
             room,
             prepared,

@@ -3,16 +3,16 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use simsync_sync::dir::{Applier, ApplyError, Aside, AsideFolder, Staged, Stat};
+use simsync_sync::dir::{Applier, ApplyError, NewFolder, OpenNewFolder, Staged, Stat};
 use simsync_sync::node::RelPath;
 use simsync_vault::ids::ObjectId;
 use zeroize::Zeroizing;
 
-use super::super::objects::Prepared;
-use super::super::stack::leaving_nothing;
-use super::super::{Cancel, EngineError};
 use super::ready::Reader;
-use super::{Applying, Wanted};
+use super::{PlanApplier, Wanted};
+use crate::engine::stack::leaving_nothing;
+use crate::engine::vault::objects::Prepared;
+use crate::engine::{Cancel, EngineError};
 use crate::store::Found;
 
 /// Fewer files than these are not worth a thread.
@@ -25,7 +25,7 @@ const THREADS_MAX: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) enum Target<'b> {
     /// A folder that is built aside: number of it in the batch, and the path that the file's folder will have.
-    Aside(usize, &'b [u8]),
+    NewFolder(usize, &'b [u8]),
     /// The work folder on this file system.
     Work(usize),
 }
@@ -55,9 +55,9 @@ pub(super) struct ToStage<'b, 'p> {
 
 /// What all threads use.
 pub(super) struct Staging<'a> {
-    pub(super) room: &'a Applying,
+    pub(super) room: &'a PlanApplier,
     pub(super) applier: &'a Applier,
-    pub(super) asides: &'a [Option<Aside>],
+    pub(super) asides: &'a [Option<NewFolder>],
 }
 
 /// What came of many files.
@@ -152,12 +152,14 @@ impl Staging<'_> {
     fn place(&self, target: &Target<'_>, path: &RelPath) -> Result<Place, ApplyError> {
         match target {
             Target::Work(file_system) => Ok(Place::Work(*file_system)),
-            Target::Aside(number, _) => {
+            Target::NewFolder(number, _) => {
                 let aside = self.asides.get(*number).and_then(Option::as_ref);
                 let (Some(aside), Some(folder)) = (aside, path.parent()) else {
                     return Err(ApplyError::ChangedMeanwhile(path.clone()));
                 };
-                self.applier.open_built(aside, &folder).map(Place::Aside)
+                self.applier
+                    .open_built(aside, &folder)
+                    .map(Place::NewFolder)
             }
         }
     }
@@ -171,7 +173,7 @@ impl Staging<'_> {
     ) -> Result<Outcome, EngineError> {
         let (path, mode) = (wanted.path, wanted.mode);
         let made = match place {
-            Place::Aside(folder) => folder.create(path, mode).map(|file| (None, file)),
+            Place::NewFolder(folder) => folder.create(path, mode).map(|file| (None, file)),
             Place::Work(file_system) => {
                 let made = self.applier.stage(*file_system, path, mode);
                 made.map(|(staged, file)| (Some(staged), file))
@@ -201,7 +203,7 @@ impl Staging<'_> {
             (Err(error), staged) => (Err(error), staged),
         };
         match (place, &outcome.1) {
-            (Place::Aside(folder), _) => folder.discard(path)?,
+            (Place::NewFolder(folder), _) => folder.discard(path)?,
             (Place::Work(_), Some(staged)) => self.applier.discard(staged),
             (Place::Work(_), None) => {}
         }
@@ -211,7 +213,7 @@ impl Staging<'_> {
 
 /// Where a file is made.
 enum Place {
-    Aside(AsideFolder),
+    NewFolder(OpenNewFolder),
     Work(usize),
 }
 
@@ -220,7 +222,7 @@ type Chunks<'c> = dyn FnMut(&ObjectId) -> Result<Option<Zeroizing<Vec<u8>>>, Eng
 
 fn is_same_folder(a: &Target<'_>, b: &Target<'_>) -> bool {
     match (a, b) {
-        (Target::Aside(a, folder), Target::Aside(b, other)) => a == b && folder == other,
+        (Target::NewFolder(a, folder), Target::NewFolder(b, other)) => a == b && folder == other,
         (Target::Work(a), Target::Work(b)) => a == b,
         _ => false,
     }

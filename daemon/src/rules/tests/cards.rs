@@ -11,7 +11,7 @@ fn one_session_at_a_time_and_the_second_card_waits() {
     let second = "Reader 2";
     reduce(&mut s, Event::Card(CardEvent::ReaderAdded(second.into())));
     reduce(&mut s, Event::Card(CardEvent::CardInserted(second.into())));
-    let result = Looked::Paired {
+    let result = Probed::Paired {
         card: CardId([2; 16]),
         tries: 3,
         pin_must_change: false,
@@ -19,7 +19,7 @@ fn one_session_at_a_time_and_the_second_card_waits() {
     assert_eq!(
         reduce(
             &mut s,
-            Event::Looked {
+            Event::Probed {
                 reader: second.into(),
                 result
             }
@@ -34,13 +34,13 @@ fn one_session_at_a_time_and_the_second_card_waits() {
 fn m7_a_card_that_a_newer_key_object_names_is_looked_at_again() {
     let mut s = paired_state();
     reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
-    let unpaired = Event::Looked {
+    let unpaired = Event::Probed {
         reader: R.into(),
-        result: Looked::Unpaired,
+        result: Probed::Unpaired,
     };
     assert_eq!(reduce(&mut s, unpaired), []);
     assert!(codes(&s).contains(&"card-not-paired".to_owned()));
-    assert_eq!(reduce(&mut s, Event::CardsNamed), [Action::Look(R.into())]);
+    assert_eq!(reduce(&mut s, Event::CardsNamed), [Action::Probe(R.into())]);
     // One that is known stays as it is.
     let mut s = paired_state();
     open(&mut s);
@@ -62,9 +62,9 @@ fn b8_after_a_card_was_revoked_another_one_is_asked_without_the_users_word() {
 
     let spare = CardId([2; 16]);
     reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
-    let looked = Event::Looked {
+    let probed = Event::Probed {
         reader: R.into(),
-        result: Looked::Paired {
+        result: Probed::Paired {
             card: spare,
             tries: 3,
             pin_must_change: false,
@@ -75,7 +75,7 @@ fn b8_after_a_card_was_revoked_another_one_is_asked_without_the_users_word() {
         card: spare,
         again: false,
     };
-    assert_eq!(reduce(&mut s, looked), [open]);
+    assert_eq!(reduce(&mut s, probed), [open]);
     assert!(!codes(&s).contains(&"revoked".to_owned()));
 }
 
@@ -96,14 +96,14 @@ fn a_session_that_is_over_while_its_card_is_looked_at_ends() {
 fn f_g2_a_blocked_card_is_looked_at_until_another_program_unblocked_it() {
     let mut s = paired_state();
     insert(&mut s);
-    let looked = |s: &mut State, tries, pin_must_change| {
-        let result = Looked::Paired {
+    let probed = |s: &mut State, tries, pin_must_change| {
+        let result = Probed::Paired {
             card: CardId([1; 16]),
             tries,
             pin_must_change,
         };
         let reader = R.into();
-        reduce(s, Event::Looked { reader, result })
+        reduce(s, Event::Probed { reader, result })
     };
     let open = Action::Open {
         reader: R.into(),
@@ -114,19 +114,19 @@ fn f_g2_a_blocked_card_is_looked_at_until_another_program_unblocked_it() {
         let why = OpenFailure::Refused(Reason::new(code.parse().unwrap(), "why"));
         let reader: String = R.into();
         reduce(&mut s, Event::OpenFailed { reader, why });
-        assert_eq!(looked(&mut s, tries, due), [], "{code}");
+        assert_eq!(probed(&mut s, tries, due), [], "{code}");
         assert!(codes(&s).contains(&code.to_owned()));
-        assert_eq!(s.cards_to_look_at().collect::<Vec<_>>(), [R], "{code}");
+        assert_eq!(s.cards_to_probe().collect::<Vec<_>>(), [R], "{code}");
         // Nobody has to say so.
-        let again = reduce(&mut s, Event::Timer(Timer::Look));
-        assert_eq!(again, [Action::Look(R.into())], "{code}");
+        let again = reduce(&mut s, Event::Timer(Timer::Probe));
+        assert_eq!(again, [Action::Probe(R.into())], "{code}");
         assert_eq!(
-            looked(&mut s, 3, false),
+            probed(&mut s, 3, false),
             std::slice::from_ref(&open),
             "{code}"
         );
         assert!(!codes(&s).contains(&code.to_owned()));
-        assert_eq!(s.cards_to_look_at().next(), None);
+        assert_eq!(s.cards_to_probe().next(), None);
     }
 }
 
@@ -137,7 +137,7 @@ fn f_g3_a_session_that_is_open_while_the_terminal_is_paired_again_is_over() {
     end(&mut s, Work::Sync, Outcome::Done);
     let actions = reduce(&mut s, Event::Pairing(true));
     assert!(actions.contains(&Action::Wipe), "{actions:?}");
-    assert!(actions.contains(&Action::Look(R.into())), "{actions:?}");
+    assert!(actions.contains(&Action::Probe(R.into())), "{actions:?}");
     assert_eq!(s.session, SessionPhase::None);
     assert!(!actions.contains(&Action::Start(Work::Tail)), "{actions:?}");
 }

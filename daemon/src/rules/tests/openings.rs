@@ -82,31 +82,31 @@ fn b4_a_tail_is_not_stopped_half_way() {
 fn a_card_that_could_not_be_talked_to_is_looked_at_again() {
     let mut s = paired_state();
     reduce(&mut s, Event::Card(CardEvent::CardInserted(R.into())));
-    let looked = |result| Event::Looked {
+    let probed = |result| Event::Probed {
         reader: R.into(),
         result,
     };
-    let failed = || Looked::Failed(Reason::new(Code::CardBusy, "why"));
+    let failed = || Probed::Failed(Reason::new(Code::CardBusy, "why"));
     assert_eq!(
-        reduce(&mut s, looked(failed())),
-        [Action::After(Timer::Look)]
+        reduce(&mut s, probed(failed())),
+        [Action::After(Timer::Probe)]
     );
     assert!(codes(&s).contains(&"card-busy".to_owned()));
     assert_eq!(
-        reduce(&mut s, Event::Timer(Timer::Look)),
-        [Action::Look(R.into())]
+        reduce(&mut s, Event::Timer(Timer::Probe)),
+        [Action::Probe(R.into())]
     );
-    reduce(&mut s, looked(failed()));
+    reduce(&mut s, probed(failed()));
     // The user does not have to wait for it.
-    assert_eq!(reduce(&mut s, unlock()), [Action::Look(R.into())]);
-    assert_eq!(reduce(&mut s, Event::Timer(Timer::Look)), []);
-    let result = Looked::Paired {
+    assert_eq!(reduce(&mut s, unlock()), [Action::Probe(R.into())]);
+    assert_eq!(reduce(&mut s, Event::Timer(Timer::Probe)), []);
+    let result = Probed::Paired {
         card: CardId([1; 16]),
         tries: 3,
         pin_must_change: false,
     };
     assert_eq!(
-        reduce(&mut s, looked(result)),
+        reduce(&mut s, probed(result)),
         [Action::Open {
             reader: R.into(),
             card: CardId([1; 16]),
@@ -147,7 +147,7 @@ fn a_terminal_that_is_leaving_opens_nothing_until_it_is_paired_anew() {
     // Who pairs it again stays.
     assert_eq!(
         reduce(&mut s, Event::Pairing(true)),
-        [Action::Look(R.into())]
+        [Action::Probe(R.into())]
     );
     assert!(!s.leaving && !codes(&s).contains(&"leaving".to_owned()));
 }

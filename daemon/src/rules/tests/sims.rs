@@ -24,19 +24,19 @@ fn seen(list: &[&str]) -> Event {
 /// A SIM in the reader, looked at.
 fn sim_in_reader(s: &mut State, iccid: &str) -> Vec<Action> {
     let looks = reduce(s, Event::Card(CardEvent::CardInserted(R.into())));
-    assert!(looks.contains(&Action::Look(R.into())), "{looks:?}");
-    let result = Looked::Sim {
+    assert!(looks.contains(&Action::Probe(R.into())), "{looks:?}");
+    let result = Probed::Sim {
         iccid: iccid.to_owned(),
     };
     let reader = R.into();
-    reduce(s, Event::Looked { reader, result })
+    reduce(s, Event::Probed { reader, result })
 }
 
 /// Everything that needs a key, or asks for one.
 fn needs_a_key(action: &Action) -> bool {
     matches!(
         action,
-        Action::Open { .. } | Action::Start(_) | Action::Renew | Action::Look(_)
+        Action::Open { .. } | Action::Start(_) | Action::Renew | Action::Probe(_)
     )
 }
 

@@ -33,14 +33,14 @@ fn in_vain(s: &mut State, of: Option<&str>, at: Option<&str>, code: &str) -> Vec
     reduce(s, Event::OpenFailed { reader, why })
 }
 
-fn looked(s: &mut State) -> Vec<Action> {
-    let result = Looked::Paired {
+fn probed(s: &mut State) -> Vec<Action> {
+    let result = Probed::Paired {
         card: CardId([1; 16]),
         tries: 2,
         pin_must_change: false,
     };
     let reader = R.to_owned();
-    reduce(s, Event::Looked { reader, result })
+    reduce(s, Event::Probed { reader, result })
 }
 
 fn opens() -> Action {
@@ -85,7 +85,7 @@ fn f_g_what_one_caller_answers_ends_its_own_orders_only() {
         command(&mut s, 2, "second", true);
         command(&mut s, 3, "second", true);
         let actions = in_vain(&mut s, Some("second"), Some("second"), code);
-        assert_eq!(actions, [Action::Look(R.into())], "{code}");
+        assert_eq!(actions, [Action::Probe(R.into())], "{code}");
         // Not before the card was looked at: a SELECT may not come between.
         assert!(matches!(s.readers[R], Some(CardPhase::Looking)));
         for job in [2, 3] {
@@ -93,12 +93,12 @@ fn f_g_what_one_caller_answers_ends_its_own_orders_only() {
             reduce(&mut s, Event::UnlockEnded(job));
         }
         assert_eq!(s.unlocks.refusal(1), None);
-        assert_eq!(looked(&mut s), [opens()]);
+        assert_eq!(probed(&mut s), [opens()]);
         assert_eq!(asked(&s), Some("first"));
         // It is the last one: now nobody is left to be asked.
         let actions = in_vain(&mut s, Some("first"), Some("first"), code);
-        assert_eq!(actions, [Action::Look(R.into())]);
-        assert_eq!(looked(&mut s), []);
+        assert_eq!(actions, [Action::Probe(R.into())]);
+        assert_eq!(probed(&mut s), []);
         assert_eq!(codes(&s), [code]);
     }
 }
@@ -111,7 +111,7 @@ fn f_g_a_question_that_leads_to_the_same_agent_is_asked_once() {
     command(&mut s, 1, "desktop", true);
     command(&mut s, 2, "none", false);
     in_vain(&mut s, None, Some("desktop"), "pin-declined");
-    assert_eq!(looked(&mut s), []);
+    assert_eq!(probed(&mut s), []);
     assert_eq!(codes(&s), ["pin-declined"]);
     for job in [1, 2] {
         assert!(s.unlocks.refusal(job).is_some());

@@ -91,9 +91,9 @@ async fn follow(
     let mut signals = signals::of(&conn, NAME, ROOT).await?;
     loop {
         signals.mark_unchanged();
-        let look = look(&conn).await;
-        let again = match look {
-            Ok(Look { sims, complete }) => {
+        let snapshot = read_sims(&conn).await;
+        let again = match snapshot {
+            Ok(Snapshot { sims, complete }) => {
                 tell(settled, Some(sims), emit);
                 (!complete).then_some(pace.retry)
             }
@@ -122,14 +122,14 @@ async fn after(time: Option<Duration>) {
 }
 
 /// What a look showed.
-struct Look {
+struct Snapshot {
     sims: Sims,
     /// Every SIM told what it is; else it is worth while to ask again.
     complete: bool,
 }
 
 /// Asks for the SIM of every modem.
-async fn look(conn: &Connection) -> zbus::Result<Look> {
+async fn read_sims(conn: &Connection) -> zbus::Result<Snapshot> {
     let name = zbus::names::BusName::try_from(NAME)?;
     // Asking it anything would start it where the administrator did not.
     if !DBusProxy::new(conn).await?.name_has_owner(name).await? {
@@ -140,7 +140,7 @@ async fn look(conn: &Connection) -> zbus::Result<Look> {
         .call_method(Some(NAME), ROOT, manager, "GetManagedObjects", &())
         .await?;
     let objects: ManagedObjects = reply.body().deserialize()?;
-    let mut look = Look {
+    let mut snapshot = Snapshot {
         sims: Sims::new(),
         complete: true,
     };
@@ -154,17 +154,17 @@ async fn look(conn: &Connection) -> zbus::Result<Look> {
         };
         match iccid(conn, &sim).await {
             Ok(Some(iccid)) => {
-                look.sims.insert(iccid, modem_name(&properties));
+                snapshot.sims.insert(iccid, modem_name(&properties));
             }
             // A SIM that is read still has no number yet; there is a signal when it has.
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "a SIM does not tell who it is");
-                look.complete = false;
+                snapshot.complete = false;
             }
         }
     }
-    Ok(look)
+    Ok(snapshot)
 }
 
 type Properties = std::collections::HashMap<String, OwnedVariant>;

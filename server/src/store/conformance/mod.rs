@@ -4,7 +4,7 @@
 mod blobs;
 mod chain;
 mod fixture;
-mod moving;
+mod moves;
 mod packs;
 mod pairings;
 mod sessions;

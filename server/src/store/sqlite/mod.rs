@@ -4,7 +4,7 @@ mod admin;
 mod audit;
 mod commits;
 mod connection;
-mod opening;
+mod open_session;
 mod packs;
 mod pairing;
 mod roles;

@@ -7,7 +7,7 @@ use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use tokio::sync::broadcast;
 
-use super::{SqliteStore, admin, audit, commits, opening, packs, pairing, rows, sessions, tails};
+use super::{SqliteStore, admin, audit, commits, open_session, packs, pairing, rows, sessions, tails};
 use crate::store::Result;
 use crate::store::audit::AuditRow;
 use crate::store::events::Notice;
@@ -104,11 +104,11 @@ impl Pairings for SqliteStore {
 impl Sessions for SqliteStore {
     async fn open_session(&self, p: OpenSession) -> Result<SessionView> {
         let _step = simsync_failpoint::step("server.store.session");
-        self.write(move |tx| opening::open(tx, &p)).await
+        self.write(move |tx| open_session::open(tx, &p)).await
     }
     async fn renew_session(&self, p: RenewSession) -> Result<SessionView> {
         let _step = simsync_failpoint::step("server.store.renewed");
-        self.write(move |tx| opening::renew(tx, &p)).await
+        self.write(move |tx| open_session::renew(tx, &p)).await
     }
     async fn grant(&self, subscriber: SubscriberId, grant: Hash) -> Result<Option<GrantRow>> {
         self.read(move |db| sessions::grant(db, &subscriber, &grant))

@@ -181,7 +181,7 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World) -> Result<()> {
         }
     }
     for request in REQUESTS {
-        if let Err(why) = looked_at(plan, report, world, request) {
+        if let Err(why) = at_insertion(plan, report, world, request) {
             let told = scene::tell(&world.a);
             report.fail(format!("{LOOK}, {request}: {why}\n{told}"));
             world.take_out()?;
@@ -193,7 +193,7 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World) -> Result<()> {
 const LOOK: &str = "simsyncd, a card comes";
 
 /// The daemon's own look at a card that comes: yanked, it is looked at anew when it is in again.
-fn looked_at(plan: &Plan, report: &mut Report, world: &mut World, request: &str) -> Result<()> {
+fn at_insertion(plan: &Plan, report: &mut Report, world: &mut World, request: &str) -> Result<()> {
     let World {
         rig, a: t, person, ..
     } = world;
@@ -273,7 +273,7 @@ fn everywhere(
         check_word(&result).map_err(|e| format!("yanked at {n}: {e}"))?;
         gone(rig, t, &person.card)?;
         let keys = left::needles(t, person)?;
-        left::look(report, [&*t], &keys).map_err(|e| format!("yanked at {n}: {e}"))?;
+        left::search(report, [&*t], &keys).map_err(|e| format!("yanked at {n}: {e}"))?;
         insert(rig, t, person)?;
         (deed.mend)(t, person)?;
         if deed.in_session {

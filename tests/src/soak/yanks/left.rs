@@ -23,7 +23,7 @@ pub(super) fn needles(t: &Terminal, person: &Person) -> Result<Needles> {
 }
 
 /// Looks through the memory of those of these terminals whose daemon runs.
-pub(super) fn look<'a>(
+pub(super) fn search<'a>(
     report: &mut Report,
     terminals: impl IntoIterator<Item = &'a Terminal>,
     needles: &Needles,

@@ -109,8 +109,8 @@ pub fn run(plan: &Plan, report: &mut Report, world: &mut World, life: &mut dyn L
             world.take_out()?;
             // Also those of an epoch that was made meanwhile.
             let keys = left::needles(&world.a, &world.person);
-            let looked = keys.and_then(|keys| left::look(report, world.terminals(), &keys));
-            if let Err(why) = looked {
+            let searched = keys.and_then(|keys| left::search(report, world.terminals(), &keys));
+            if let Err(why) = searched {
                 report.fail(format!("{what}, {request} at {n}, afterwards: {why}"));
             }
             match undisturbed {
@@ -152,7 +152,7 @@ fn once(
         first.ok(what)?;
     }
     world.take_out()?;
-    left::look(report, world.terminals(), &keys)?;
+    left::search(report, world.terminals(), &keys)?;
     world.put_in(at, &card)?;
     life.finish(world, done)?;
     Ok(undisturbed)

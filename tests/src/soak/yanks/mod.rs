@@ -1,7 +1,7 @@
 //! The card is yanked at every single command of every operation: a clear sentence, a retry that ends well, nothing lost.
 
+mod card_tool;
 mod deeds;
-mod desk;
 mod left;
 mod lives;
 mod owner;
@@ -36,7 +36,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         tags: 0,
     };
     deeds::run(plan, report, &mut world)?;
-    for mut life in desk::all().into_iter().chain(owner::all()) {
+    for mut life in card_tool::all().into_iter().chain(owner::all()) {
         lives::run(plan, report, &mut world, life.as_mut())?;
     }
     // Everything that was written meanwhile is at the other terminal.
