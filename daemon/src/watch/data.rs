@@ -1,26 +1,23 @@
 //! Changes in the collections' folders, by inotify. What changed is found by a look; where to look is told here, as long as all of
 //! a root is watched.
 
-use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use inotify::{EventMask, Inotify};
+use inotify::Inotify;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use simsync_sync::adapter::Adapter as _;
-use simsync_sync::dir::WORK_FOLDER;
-use simsync_sync::folders::Folders;
-
+use super::batch::read;
 use super::mounts::Mounts;
-use super::tree::{Changes, Tree};
+use super::tree::Tree;
+use super::vouched::{Asks, Vouched, identities};
 use crate::rules::Event;
-use crate::vouch::{Identity, Vouches, Watcher};
+use crate::vouch::Vouches;
 
 /// So often what is told is read before whoever asks is told that there is no end of it.
 const ROUNDS: usize = 1_000;
@@ -84,7 +81,7 @@ async fn watch_roots(
     let mut limited = false;
     let mut rest_until = Instant::now();
     let (asks, mut requests) = mpsc::unbounded_channel();
-    vouches.watched_by(Arc::new(Asks(asks)));
+    vouches.watched_by(Arc::new(Asks::new(asks)));
     // Not begun anew by other events, which may come oftener.
     let mut retry = tokio::time::interval(ROOT_BACK);
     retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,7 +91,7 @@ async fn watch_roots(
         mounts.below(&wanted);
         let before = identities(&wanted);
         tree = tree.with_roots(wanted.clone()).await;
-        vouched.follow(&mut tree, &before);
+        tree = vouched.follow(tree, before).await;
         // Changes from before the watches count too.
         emit(Event::DataChanged);
         loop {
@@ -106,8 +103,7 @@ async fn watch_roots(
                 _ = retry.tick(), if missing => {
                     let before = identities(&wanted);
                     let (searched, changed) = tree.find_missing_roots(Vec::new()).await;
-                    tree = searched;
-                    vouched.follow(&mut tree, &before);
+                    tree = vouched.follow(searched, before).await;
                     if changed {
                         emit(Event::DataChanged);
                     }
@@ -124,8 +120,7 @@ async fn watch_roots(
                     if missing {
                         let before = identities(&wanted);
                         let (searched, changed) = tree.find_missing_roots(now.found).await;
-                        tree = searched;
-                        vouched.follow(&mut tree, &before);
+                        tree = vouched.follow(searched, before).await;
                         if changed {
                             emit(Event::DataChanged);
                         }
@@ -180,86 +175,6 @@ async fn watch_roots(
     }
 }
 
-/// For so long a look waits until all that was before it was read.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Asks the task that reads events.
-struct Asks(mpsc::UnboundedSender<SyncSender<()>>);
-
-impl Watcher for Asks {
-    fn catch_up(&self, _: &Vouches) -> bool {
-        let (caught_up, wait) = sync_channel(1);
-        // Engines look on threads of their own, which may wait.
-        self.0.send(caught_up).is_ok() && wait.recv_timeout(PATIENCE).is_ok()
-    }
-}
-
-/// The roots that are vouched for.
-struct Vouched<'a> {
-    vouches: &'a Vouches,
-    roots: HashSet<PathBuf>,
-}
-
-/// Which folders these roots are now, as far as there are any.
-fn identities(roots: &[PathBuf]) -> HashMap<PathBuf, Identity> {
-    let identity = |root: &PathBuf| {
-        let identity = Folders.open(root).ok()?.identity().ok()?;
-        Some((root.clone(), identity))
-    };
-    roots.iter().filter_map(identity).collect()
-}
-
-impl<'a> Vouched<'a> {
-    fn new(vouches: &'a Vouches) -> Self {
-        vouches.lost_all();
-        Self {
-            vouches,
-            roots: HashSet::new(),
-        }
-    }
-
-    /// Vouches for all roots that are watched as a whole now. `before`: which folders they were before they were watched.
-    fn follow(&mut self, tree: &mut Tree, before: &HashMap<PathBuf, Identity>) {
-        let vouches = self.vouches;
-        for root in self.roots.extract_if(|root| !tree.is_whole(root)) {
-            vouches.lost(&root);
-        }
-        let new = tree.roots.iter().filter(|r| !self.roots.contains(*r));
-        let new: Vec<PathBuf> = new.filter(|r| tree.is_whole(r)).cloned().collect();
-        let now = identities(&new);
-        for root in new {
-            match (before.get(&root), now.get(&root)) {
-                (Some(was), Some(is)) if was == is => {
-                    vouches.watching(&root, *is);
-                    self.roots.insert(root);
-                }
-                // Another folder took its place while it was walked: it is walked again, as one that came back.
-                (_, Some(_)) => tree.forget(&root),
-                // Nobody can tell which folder it is.
-                (_, None) => {}
-            }
-        }
-    }
-
-    /// Follows folders that went and came, then tells what changed: what is in a new folder before it is watched is found by
-    /// whoever looks at it from then on.
-    async fn take_in(&mut self, batch: &Batch, tree: Tree) -> Tree {
-        let changes = batch.changes.clone();
-        let is_moved = !changes.is_empty();
-        let unvouched = tree.roots.difference(&self.roots);
-        let unvouched: Vec<PathBuf> = unvouched.filter(|_| is_moved).cloned().collect();
-        let before = identities(&unvouched);
-        let mut tree = tree.after(changes).await;
-        if is_moved {
-            self.follow(&mut tree, &before);
-        }
-        for path in &batch.paths {
-            self.vouches.changed_at(path);
-        }
-        tree
-    }
-}
-
 fn readiness(inotify: &Inotify) -> std::io::Result<AsyncFd<OwnedFd>> {
     let fd = inotify.as_fd().try_clone_to_owned()?;
     // Deprecated because a type could lie about its descriptor; an `OwnedFd` cannot, and the other way is unsafe code.
@@ -274,82 +189,11 @@ async fn wait(ready: &AsyncFd<OwnedFd>, rest_until: Instant) -> std::io::Result<
     Ok(())
 }
 
-/// What a reading brought.
-#[derive(Debug, Default)]
-struct Batch {
-    /// Something changed that is to be synced by and by.
-    changed: bool,
-    overflow: bool,
-    /// Where something changed, also what is only being written.
-    paths: HashSet<PathBuf>,
-    changes: Changes,
-}
-
-impl Batch {
-    /// Files are written to, and nothing else happens.
-    fn is_only_writing(&self) -> bool {
-        !self.changed && !self.overflow && self.changes.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.paths.is_empty() && !self.overflow
-    }
-}
-
-fn read(inotify: &mut Inotify, buffer: &mut [u8], tree: &Tree) -> std::io::Result<Batch> {
-    let mut batch = Batch::default();
-    loop {
-        let events = match inotify.read_events(buffer) {
-            Ok(events) => events,
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(batch),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        for event in events {
-            if event.mask.contains(EventMask::Q_OVERFLOW) {
-                batch.overflow = true;
-                continue;
-            }
-            let Some(folder) = tree.folder(&event.wd) else {
-                continue;
-            };
-            let path = event
-                .name
-                .map_or_else(|| folder.to_owned(), |n| folder.join(n));
-            batch.paths.insert(path.clone());
-            if event.name.is_some_and(|n| n == WORK_FOLDER) {
-                continue;
-            }
-            // Whoever writes to a file closes it some time: that is when it is synced.
-            batch.changed |= event.mask != EventMask::MODIFY;
-            let is_folder = event.mask.contains(EventMask::ISDIR);
-            let changes = &mut batch.changes;
-            // One that could not be watched tells nothing of its own end.
-            let is_refused_gone = event.mask.contains(EventMask::DELETE) && tree.lacks_below(&path);
-            if is_folder && (event.mask.contains(EventMask::MOVED_FROM) || is_refused_gone) {
-                changes.moved.push(path);
-            } else if is_folder
-                && (event
-                    .mask
-                    .intersects(EventMask::CREATE | EventMask::MOVED_TO)
-                    || (event.mask.contains(EventMask::ATTRIB) && tree.lacks_below(&path)))
-            {
-                changes.new.push(path);
-            } else if event
-                .mask
-                .intersects(EventMask::DELETE_SELF | EventMask::UNMOUNT)
-            {
-                changes.gone.push(event.wd);
-            } else if event.mask.contains(EventMask::MOVE_SELF) && tree.roots.contains(folder) {
-                changes.moved.push(folder.to_owned());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use simsync_sync::dir::WORK_FOLDER;
 
     use super::*;
 

@@ -7,7 +7,9 @@ use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
 use tokio::sync::broadcast;
 
-use super::{SqliteStore, admin, audit, commits, open_session, packs, pairing, rows, sessions, tails};
+use super::{
+    SqliteStore, admin, audit, commits, open_session, packs, pairing, rows, sessions, tails,
+};
 use crate::store::Result;
 use crate::store::audit::AuditRow;
 use crate::store::events::Notice;
