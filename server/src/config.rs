@@ -51,7 +51,7 @@ pub const COMMIT_JSON: usize = 12 << 20;
 /// So many times its length a JSON body is in memory: as text, decoded, and as what it says.
 pub const JSON_COPIES: usize = 3;
 
-/// Bytes of memory of one upload in parts: a part that is written, and the frame that overflows it.
+/// Bytes of memory of one upload: a part that is written, and the frame that overflows it.
 pub const UPLOAD_MEMORY: usize = 2 << 20;
 /// JSON answers up to this size, in bytes, are not counted: requests at once bound them.
 pub const SMALL_ANSWER: usize = 4 << 10;

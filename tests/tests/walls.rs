@@ -271,6 +271,7 @@ fn m10_nothing_leaves_the_terminal_before_its_own_checks() {
             "/v1/sessions/renew",
             "/v1/commits",
             "/v1/packs",
+            "/v1/packs/",
         ]
         .map(|path| rig.server.requests(path))
     };

@@ -30,9 +30,9 @@ pub const GRANT_SECONDS: u64 = 30 * 60;
 pub const JSON_MAX: usize = 16 << 20;
 /// Largest JSON answer, in bytes.
 pub const ANSWER_MAX: usize = 32 << 20;
-/// Largest pack, and largest batch of packs, in bytes.
+/// Largest pack, and most that one request for packs answers, in bytes.
 pub const PACK_MAX: u64 = 64 << 20;
-/// Most packs in one batch.
+/// Most packs in one answer.
 pub const BATCH_PACKS_MAX: usize = 1024;
 /// Most commits in one answer; ask again from the last one for more.
 pub const COMMITS_PER_ANSWER: usize = 256;
@@ -352,13 +352,6 @@ pub struct PackState {
 pub struct FetchRequest {
     /// At most [`BATCH_PACKS_MAX`], together at most [`PACK_MAX`].
     pub packs: Vec<PackId>,
-}
-
-/// `POST /v1/packs` (grant) takes a stream of [`batch`](crate::batch) records and answers this when all are durable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PutPacksAnswer {
-    /// Packs that are durable now.
-    pub stored: Vec<PackId>,
 }
 
 /// `GET /v1/packs?collection=ID` (certificate): live packs of a collection, for prefetch.

@@ -1,14 +1,12 @@
 //! Packs in a row: `[pack ID 16][collection ID 16][size 8, big-endian][bytes]`, as often as there are packs.
 //!
-//! Used in both directions, so that many small packs cost one request. Limits are checked on the record's header,
-//! before anything is allocated for its bytes.
+//! What `POST /v1/packs/fetch` answers, so that many small packs cost one request. Limits are checked on the record's
+//! header, before anything is allocated for its bytes.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 use simsync_vault::ids::{CollectionId, PackId};
-
-use crate::api::{BATCH_PACKS_MAX, PACK_MAX};
 
 /// Length of a record's header.
 pub const RECORD_HEADER: usize = 16 + 16 + 8;
@@ -20,15 +18,8 @@ pub struct Pack {
     pub id: PackId,
     /// Whose pack it is.
     pub collection: CollectionId,
-    /// What it holds: 1 to [`PACK_MAX`] bytes.
+    /// What it holds: 1 to [`PACK_MAX`](crate::api::PACK_MAX) bytes.
     pub bytes: Bytes,
-}
-
-impl Pack {
-    /// The header that precedes the bytes.
-    pub fn header(&self) -> [u8; RECORD_HEADER] {
-        record_header(&self.id, &self.collection, self.bytes.len() as u64)
-    }
 }
 
 /// The header of a record with `size` bytes.
@@ -66,13 +57,6 @@ pub struct Decoder {
     bytes_left: u64,
     limits: (usize, u64),
     current: Option<(PackId, CollectionId, usize)>,
-}
-
-impl Default for Decoder {
-    /// With the limits of the API.
-    fn default() -> Self {
-        Self::new(BATCH_PACKS_MAX, PACK_MAX)
-    }
 }
 
 impl Decoder {
@@ -177,6 +161,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{BATCH_PACKS_MAX, PACK_MAX};
 
     fn pack(n: u8, size: usize) -> Pack {
         Pack {
@@ -186,10 +171,17 @@ mod tests {
         }
     }
 
+    fn decoder() -> Decoder {
+        Decoder::new(BATCH_PACKS_MAX, PACK_MAX)
+    }
+
     fn wire(packs: &[Pack]) -> Vec<u8> {
         packs
             .iter()
-            .flat_map(|p| [p.header().to_vec(), p.bytes.to_vec()].concat())
+            .flat_map(|p| {
+                let header = record_header(&p.id, &p.collection, p.bytes.len() as u64);
+                [&header[..], &p.bytes].concat()
+            })
             .collect()
     }
 
@@ -198,7 +190,7 @@ mod tests {
         let packs = [pack(1, 1), pack(2, 100), pack(3, 41)];
         let bytes = wire(&packs);
         for step in [1, 2, 7, 40, 41, 1000] {
-            let (mut d, mut out) = (Decoder::default(), Vec::new());
+            let (mut d, mut out) = (decoder(), Vec::new());
             for part in bytes.chunks(step) {
                 d.push(Bytes::copy_from_slice(part));
                 while let Some(p) = d.next_pack().unwrap() {
@@ -232,7 +224,7 @@ mod tests {
     fn truncated_streams_are_noticed() {
         let bytes = wire(&[pack(1, 5)]);
         for n in 1..bytes.len() {
-            let mut d = Decoder::default();
+            let mut d = decoder();
             d.push(Bytes::copy_from_slice(&bytes[..n]));
             assert_eq!(d.next_pack().unwrap(), None);
             assert_eq!(d.finish(), Err(BatchError::Truncated));

@@ -1,12 +1,10 @@
-//! Packs on their way up: in batches, or one by one and resumable.
+//! Packs on their way up, one by one and resumable.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use simsync_card::ids::Hash;
-use simsync_protocol::api::{BATCH_PACKS_MAX, PACK_MAX, PackState, PutPacksAnswer, SessionState};
-use simsync_protocol::batch::{BatchError, Decoder, RECORD_HEADER};
+use simsync_protocol::api::{PACK_MAX, PackState, SessionState};
 use simsync_protocol::problem::{Code, Problem};
 use simsync_vault::commit::{PackRef, SessionRef};
 use simsync_vault::ids::{CollectionId, PackId};
@@ -18,12 +16,12 @@ use crate::http::reply::{self, OrProblem as _, refuse};
 use crate::http::{Call, Reply};
 use crate::net::connection::Conn;
 use crate::net::shares::{Hold, Kind};
-use crate::store::blobs::{BlobKey, Staging};
+use crate::store::blobs::BlobKey;
 use crate::store::types::{BeginPack, CompletePacks, PackRow, PackStatus, Peer};
 
-/// Bytes of an upload in parts that are written at once.
+/// Bytes of an upload that are written at once.
 const PIECE: usize = 1 << 20;
-/// Progress of an upload in parts is made durable after so many bytes.
+/// Progress of an upload is made durable after so many bytes.
 const CHECKPOINT: u64 = 8 << 20;
 
 /// Who uploads, and what they may.
@@ -140,14 +138,14 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
 }
 
 impl Writer {
-    fn check(&mut self, pack: &PackRef) -> Result<(), Problem> {
+    fn check(&self, pack: &PackRef) -> Result<(), Problem> {
         if pack.collection == CollectionId::OUTBOX {
-            self.outbox_left = self.outbox_left.checked_sub(pack.size).ok_or_else(|| {
-                Problem::new(
+            if pack.size > self.outbox_left {
+                return refuse(
                     Code::StorageFull,
                     "too much waits to be merged for this terminal: put its card in and sync",
-                )
-            })?;
+                );
+            }
             return Ok(());
         }
         if self.any || self.collections.contains(&pack.collection) {
@@ -171,91 +169,10 @@ impl Writer {
 }
 
 /// A place among the uploads, and the memory that this one takes.
-async fn place(conn: &Conn, bytes: usize) -> Result<(Hold, Hold), Problem> {
+async fn place(conn: &Conn) -> Result<(Hold, Hold), Problem> {
     let place = conn.purse.take(Kind::Upload).await?;
-    Ok((place, conn.purse.take(Kind::Memory(bytes)).await?))
-}
-
-/// Bytes of a batch in memory: what its length says, at most what a batch may have.
-fn batch_memory(body: &Pieces) -> usize {
-    let most = PACK_MAX + (BATCH_PACKS_MAX * RECORD_HEADER) as u64;
-    let length = body.length().map_or(most, |n| n.min(most));
-    usize::try_from(length).unwrap_or(usize::MAX)
-}
-
-fn batch_problem(error: &BatchError) -> Problem {
-    let code = match error {
-        BatchError::TooMany(_) | BatchError::TooLarge(_) => Code::TooLarge,
-        BatchError::Empty(_) | BatchError::Truncated => Code::BadRequest,
-    };
-    Problem::new(code, error.to_string())
-}
-
-/// `POST /v1/packs`: a batch. Packs are written while the next ones arrive; then all become durable at once.
-pub async fn batch(call: &mut Call) -> Reply {
-    let mut writer = writer(call).await?;
-    let app = call.app.clone();
-    let mut body = call.pieces()?;
-    let _place = place(&call.conn, batch_memory(&body)).await?;
-    let subscriber = writer.peer.subscriber.clone();
-    let mut staging = app.blobs.begin(subscriber).await.or_problem()?;
-    let packs = match receive(&mut body, &mut writer, staging.as_mut()).await {
-        Ok(packs) => packs,
-        Err(problem) => {
-            if let Err(e) = staging.abort().await {
-                tracing::warn!("a batch that was not taken could not be removed: {e:?}");
-            }
-            return Err(problem);
-        }
-    };
-    staging.finish().await.or_problem()?;
-    let stored = packs.iter().map(|(pack, _)| pack.id).collect();
-    app.packs()
-        .complete_packs(CompletePacks {
-            subscriber: writer.peer.subscriber,
-            terminal: writer.peer.terminal,
-            packs,
-            now: app.now(),
-        })
-        .await
-        .or_problem()?;
-    reply::json(&PutPacksAnswer { stored })
-}
-
-/// Writes the packs of a batch aside as they arrive; answers each with the SHA-256 of its bytes.
-async fn receive(
-    body: &mut Pieces,
-    writer: &mut Writer,
-    staging: &mut dyn Staging,
-) -> Result<Vec<(PackRef, Hash)>, Problem> {
-    let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
-    let (mut packs, mut seen) = (Vec::new(), HashSet::new());
-    loop {
-        let (mut names, mut arrived) = (Vec::new(), Vec::new());
-        while let Some(pack) = decoder.next_pack().map_err(|e| batch_problem(&e))? {
-            let named = PackRef {
-                id: pack.id,
-                collection: pack.collection,
-                size: pack.bytes.len() as u64,
-            };
-            writer.check(&named)?;
-            if !seen.insert(pack.id) {
-                return refuse(Code::BadRequest, format!("pack {} comes twice", pack.id));
-            }
-            names.push(named);
-            arrived.push((pack.id, pack.bytes));
-        }
-        if !arrived.is_empty() {
-            let hashes = staging.write(arrived).await.or_problem()?;
-            packs.extend(names.into_iter().zip(hashes));
-        }
-        match body.next().await? {
-            Some(piece) => decoder.push(piece),
-            None => break,
-        }
-    }
-    decoder.finish().map_err(|e| batch_problem(&e))?;
-    Ok(packs)
+    let memory = conn.purse.take(Kind::Memory(UPLOAD_MEMORY)).await?;
+    Ok((place, memory))
 }
 
 fn parse_id(id: &str) -> Result<PackId, Problem> {
@@ -315,7 +232,7 @@ pub async fn one(call: &mut Call, id: &str) -> Reply {
     if pack.size == 0 || pack.size > PACK_MAX {
         return refuse(Code::TooLarge, format!("a pack has 1 to {PACK_MAX} bytes"));
     }
-    let mut writer = writer(call).await?;
+    let writer = writer(call).await?;
     writer.check(&pack)?;
     let upload = Upload {
         app: call.app.clone(),
@@ -329,7 +246,7 @@ pub async fn one(call: &mut Call, id: &str) -> Reply {
     reply::json(&state.map_err(|e| reply::internal(&e))??)
 }
 
-/// One pack that comes in parts.
+/// One pack on its way.
 struct Upload {
     app: Arc<App>,
     conn: Arc<Conn>,
@@ -341,7 +258,7 @@ struct Upload {
 impl Upload {
     async fn run(mut self, offset: u64) -> Result<PackState, Problem> {
         let app = self.app.clone();
-        let _place = place(&self.conn, UPLOAD_MEMORY).await?;
+        let _place = place(&self.conn).await?;
         let row = app
             .packs()
             .begin_pack(BeginPack {

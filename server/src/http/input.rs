@@ -124,11 +124,6 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Its length, if the request tells it.
-    pub fn length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
-    }
-
     /// The next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let begun = time::Instant::now();

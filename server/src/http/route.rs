@@ -21,7 +21,7 @@ pub const PATHS: &[(&str, &[Method])] = &[
     ("/v1/sessions/renew", &[Method::POST]),
     ("/v1/sessions/narrow", &[Method::POST]),
     ("/v1/commits", &[Method::GET, Method::POST]),
-    ("/v1/packs", &[Method::GET, Method::POST]),
+    ("/v1/packs", &[Method::GET]),
     ("/v1/packs/fetch", &[Method::POST]),
     ("/v1/packs/{id}", &[Method::GET, Method::PUT]),
     ("/v1/packs/{id}/state", &[Method::GET]),
@@ -97,8 +97,7 @@ pub async fn dispatch(call: &mut Call) -> Reply {
         ("/v1/sessions/narrow", _) => sessions::narrow(call).await,
         ("/v1/commits", true) => commits::after(call).await,
         ("/v1/commits", false) => commits::put(call).await,
-        ("/v1/packs", true) => packs::live(call).await,
-        ("/v1/packs", false) => upload::batch(call).await,
+        ("/v1/packs", _) => packs::live(call).await,
         ("/v1/packs/fetch", _) => packs::fetch(call).await,
         ("/v1/packs/{id}", true) => packs::get(call, &id).await,
         ("/v1/packs/{id}", false) => upload::one(call, &id).await,
@@ -120,6 +119,7 @@ mod tests {
     #[test]
     fn literal_paths_win_over_ids() {
         assert_eq!(allowed("/v1/commits").unwrap(), "GET, POST");
+        assert_eq!(allowed("/v1/packs").unwrap(), "GET");
         assert_eq!(find("/v1/packs/fetch").unwrap().0, "/v1/packs/fetch");
         let (pattern, _, id) = find("/v1/packs/00/state").unwrap();
         assert_eq!(

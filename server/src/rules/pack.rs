@@ -6,7 +6,7 @@ use simsync_vault::commit::PackRef;
 use super::refusal::Refusal;
 use crate::store::types::{PackRow, PackStatus};
 
-/// Whether an upload in parts begins; `false` if it goes on, or is complete. `row`: the pack of this name.
+/// Whether an upload begins; `false` if it goes on, or is complete. `row`: the pack of this name.
 pub fn begin(pack: &PackRef, row: Option<&PackRow>) -> Result<bool, Refusal> {
     match row {
         None => Ok(true),
@@ -20,7 +20,7 @@ pub fn begin(pack: &PackRef, row: Option<&PackRow>) -> Result<bool, Refusal> {
 pub enum Outcome {
     /// It is new.
     New,
-    /// Its upload in parts is complete.
+    /// Its upload is complete.
     Uploaded,
     /// It was there before: the collector waits for it anew.
     Again,

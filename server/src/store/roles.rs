@@ -127,7 +127,7 @@ pub trait Packs: Send + Sync {
         subscriber: SubscriberId,
         collection: CollectionId,
     ) -> Result<Vec<PackRef>>;
-    /// Notes that an upload in parts begins, or finds how far it is.
+    /// Notes that an upload begins, or finds how far it is.
     async fn begin_pack(&self, p: BeginPack) -> Result<PackRow>;
     /// Notes how much of an upload is durable.
     async fn pack_progress(

@@ -15,8 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use simsync_protocol::api::{
     B64, BATCH_PACKS_MAX, CommitAnswer, CommitRequest, CommitsAnswer, Grant, HeadInfo,
-    OwnSessionsAnswer, PACK_MAX, PackState, PutPacksAnswer, SessionAnswer, SessionState,
-    TailAnswer,
+    OwnSessionsAnswer, PACK_MAX, PackState, SessionAnswer, SessionState, TailAnswer,
 };
 use simsync_protocol::batch::{Decoder, record_header};
 use simsync_protocol::problem::{Code, Problem};
@@ -146,7 +145,6 @@ enum Asked {
     Commits,
     PutCommit,
     OwnSessions,
-    PutPacks,
     PutPack,
     PackState,
     FetchPacks,
@@ -162,7 +160,6 @@ impl Asked {
             (&Method::GET, "/v1/commits") => Self::Commits,
             (_, "/v1/commits") => Self::PutCommit,
             (_, "/v1/own-sessions") => Self::OwnSessions,
-            (&Method::POST, "/v1/packs") => Self::PutPacks,
             (_, "/v1/packs/fetch") => Self::FetchPacks,
             (&Method::PUT, "/v1/tails") => Self::PutTail,
             (_, path) if path.ends_with("/state") => Self::PackState,
@@ -190,7 +187,7 @@ impl Lie {
             | Self::TurnedCommit
             | Self::TurnedTail => matches!(asked, Session | Commits),
             Self::TurnedKeyObject | Self::OtherGrant => asked == Session,
-            Self::ForgottenPacks => matches!(asked, PutPacks | PutPack | PackState),
+            Self::ForgottenPacks => matches!(asked, PutPack | PackState),
             Self::LateCommit | Self::OtherCommit => asked == PutCommit,
             Self::ForgottenTail => asked == PutTail,
             Self::OtherStates => matches!(asked, OwnSessions | PutTail | Session),
@@ -349,35 +346,6 @@ impl Liar {
         reply::json(&CommitAnswer { head })
     }
 
-    /// Everything is there, it says.
-    async fn forgotten_packs(&self, asked: Asked, call: &mut Call) -> Reply {
-        if asked == Asked::PackState {
-            let received = PACK_MAX;
-            return reply::json(&PackState {
-                received,
-                complete: true,
-            });
-        }
-        let size: u64 = call.param_opt("size")?.unwrap_or(0);
-        let (mut body, mut stored) = (call.pieces()?, Vec::new());
-        let mut decoder = Decoder::new(BATCH_PACKS_MAX, PACK_MAX);
-        while let Some(piece) = body.next().await? {
-            if asked == Asked::PutPacks {
-                decoder.push(piece);
-                while let Some(pack) = decoder.next_pack().unwrap() {
-                    stored.push(pack.id);
-                }
-            }
-        }
-        match asked {
-            Asked::PutPacks => reply::json(&PutPacksAnswer { stored }),
-            _ => reply::json(&PackState {
-                received: size,
-                complete: true,
-            }),
-        }
-    }
-
     /// Packs on their way down, with other bytes.
     async fn packs(&self, asked: Asked, call: &mut Call) -> Reply {
         let answer = dispatch(call).await?;
@@ -469,12 +437,25 @@ impl Between for Liar {
                 reply::json(&answer)
             }
             (_, Asked::PutCommit) => self.put_commit(call).await,
-            (_, Asked::PutPacks | Asked::PutPack | Asked::PackState) => {
-                self.forgotten_packs(asked, call).await
-            }
+            (_, Asked::PutPack | Asked::PackState) => forgotten_pack(asked, call).await,
             _ => self.packs(asked, call).await,
         }
     }
+}
+
+/// The pack is there, it says.
+async fn forgotten_pack(asked: Asked, call: &mut Call) -> Reply {
+    let received = if asked == Asked::PackState {
+        PACK_MAX
+    } else {
+        let mut body = call.pieces()?;
+        while body.next().await?.is_some() {}
+        call.param_opt("size")?.unwrap_or(0)
+    };
+    reply::json(&PackState {
+        received,
+        complete: true,
+    })
 }
 
 fn head_of(signed: &[u8]) -> HeadInfo {

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simsync_card::ids::Hash;
 use simsync_card::sign::SecretKey;
-use simsync_protocol::ClientError;
+use simsync_protocol::batch::Pack;
 use simsync_protocol::problem::{Code, Problem};
+use simsync_protocol::{ClientError, Connection};
 
 pub use card::{Opened, SoftCard, SoftTerminal};
 pub use liar::{LIES, Liar, Lie};
@@ -83,6 +84,20 @@ impl Seed {
         out.truncate(len);
         out.into()
     }
+}
+
+/// Uploads packs, each whole, one after the other; ends at the first one that is refused.
+pub async fn put_all(
+    connection: &Connection,
+    packs: impl IntoIterator<Item = Pack>,
+) -> Result<(), ClientError> {
+    for pack in packs {
+        let size = pack.bytes.len() as u64;
+        let put = connection.put_pack(pack.id, pack.collection, pack.bytes, 0);
+        let state = put.await?;
+        assert_eq!((state.received, state.complete), (size, true));
+    }
+    Ok(())
 }
 
 /// The problem of a call that must have been refused with this code.

@@ -3,7 +3,7 @@
 use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code;
 use simsync_server::admin::AdminCommand;
-use simsync_server::testing::{Opened, World, refused};
+use simsync_server::testing::{Opened, World, put_all, refused};
 use simsync_vault::commit::{Commit, CommitBody, SessionRef};
 use simsync_vault::ids::CollectionId;
 
@@ -149,12 +149,12 @@ async fn m12_packs_are_added_and_dropped_in_granted_collections_only() {
     let mut w = World::new().await;
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.notes, 10);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     w.vault.commit(&a, &w.a, body).await.unwrap();
     let (waiting, pack) = w.pack(w.notes, 10);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
 
     let b = w.open_b().await;
     let mut body = w.vault.body(&w.b, &b.statement, None);
@@ -178,7 +178,7 @@ async fn m2_a_commit_needs_all_its_packs_as_it_names_them() {
     let (missing, _) = w.pack(w.files, 10);
     let (here, pack) = w.pack(w.files, 10);
     let (outbox, in_outbox) = w.pack(CollectionId::OUTBOX, 10);
-    a.connection.put_packs(vec![pack, in_outbox]).await.unwrap();
+    put_all(&a.connection, [pack, in_outbox]).await.unwrap();
     let mut larger = here;
     larger.size += 1;
     let mut elsewhere = here;
@@ -332,7 +332,7 @@ async fn m13_another_subscriber_sees_nothing_of_it() {
     let mut w = World::new().await;
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.files, 10);
-    a.connection.put_packs(vec![pack.clone()]).await.unwrap();
+    put_all(&a.connection, [pack.clone()]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     w.vault.commit(&a, &w.a, body).await.unwrap();
@@ -366,5 +366,5 @@ async fn m13_another_subscriber_sees_nothing_of_it() {
     // Packs of the same name do not meet.
     let mut same = pack;
     same.bytes = w.seed.blob(10);
-    c.put_packs(vec![same]).await.unwrap();
+    put_all(c, [same]).await.unwrap();
 }

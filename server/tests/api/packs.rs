@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use simsync_protocol::api::{BATCH_PACKS_MAX, Narrow, PACK_MAX};
-use simsync_protocol::batch::record_header;
 use simsync_protocol::client::split_fetch;
 use simsync_protocol::problem::{Code, Problem};
 use simsync_server::config::Limits;
-use simsync_server::testing::{Opened, World, refused};
+use simsync_server::store::blobs::BlobKey;
+use simsync_server::testing::{Opened, World, put_all, refused};
 use simsync_vault::ids::{CollectionId, PackId};
 
 fn problem((status, body): (u16, Bytes), code: Code) {
@@ -71,7 +71,7 @@ async fn m2_interrupted_upload_changes_nothing() {
 
 /// Waits until the server has so many bytes of an upload.
 async fn wait_for_bytes(w: &World, pack: PackId, bytes: u64) {
-    let key = simsync_server::store::blobs::BlobKey {
+    let key = BlobKey {
         subscriber: w.subscriber.clone(),
         pack,
     };
@@ -134,20 +134,56 @@ async fn m2_a_pack_is_uploaded_twice_without_harm_and_never_replaced() {
     let a = w.open_a().await;
     let c = &a.connection;
     let packs: Vec<_> = (0..20).map(|n| w.pack(w.files, 100 + n).1).collect();
-    c.put_packs(packs.clone()).await.unwrap();
-    c.put_packs(packs.clone()).await.unwrap();
+    put_all(c, packs.clone()).await.unwrap();
+    put_all(c, packs.clone()).await.unwrap();
+    // Other bytes of the same length: the pack is complete, so they are not even read.
     let mut other = packs[3].clone();
     other.bytes = w.seed.blob(103);
-    refused(c.put_packs(vec![other.clone()]).await, Code::PackExists);
-    other.bytes = w.seed.blob(5);
-    refused(c.put_packs(vec![other.clone()]).await, Code::PackExists);
-    let resumed = c.put_pack(other.id, w.files, other.bytes, 0).await;
-    refused(resumed, Code::PackExists);
+    put_all(c, [other.clone()]).await.unwrap();
+    for offset in [50, 103, 1000] {
+        let put = c.put_pack(other.id, w.files, other.bytes.clone(), offset);
+        assert!(put.await.unwrap().complete, "from {offset}");
+    }
+    assert_eq!(
+        c.fetch_packs(vec![other.id]).await.unwrap(),
+        packs[3..4],
+        "the first bytes stay"
+    );
+    for size in [5, 104] {
+        other.bytes = w.seed.blob(size);
+        refused(put_all(c, [other.clone()]).await, Code::PackExists);
+    }
     let mut moved = packs[4].clone();
     moved.collection = w.notes;
-    refused(c.put_packs(vec![moved]).await, Code::PackExists);
+    refused(put_all(c, [moved]).await, Code::PackExists);
     let ids = packs.iter().map(|p| p.id).collect();
     assert_eq!(c.fetch_packs(ids).await.unwrap(), packs);
+}
+
+#[tokio::test]
+async fn m2_bytes_that_no_row_tells_of_are_not_replaced_either() {
+    let w = World::new().await;
+    let a = w.open_a().await;
+    let (named, pack) = w.pack(w.files, 100);
+    // As a crash leaves them between the pack's place and its row.
+    let key = || BlobKey {
+        subscriber: w.subscriber.clone(),
+        pack: named.id,
+    };
+    let blobs = &w.server.app().blobs;
+    blobs.append(key(), 0, pack.bytes.clone()).await.unwrap();
+    blobs.finish_parts(key(), 100).await.unwrap();
+    let mut other = pack.clone();
+    other.bytes = w.seed.blob(100);
+    let put = put_all(&a.connection, [other]).await;
+    refused(put, Code::PackExists);
+    refused(
+        a.connection.fetch_packs(vec![named.id]).await,
+        Code::NoSuchObject,
+    );
+    put_all(&a.connection, [pack.clone()]).await.unwrap();
+    let fetched = a.connection.fetch_packs(vec![named.id]).await.unwrap();
+    assert_eq!(fetched, [pack]);
 }
 
 #[tokio::test]
@@ -155,14 +191,9 @@ async fn m12_packs_go_to_granted_collections_only() {
     let w = World::new().await;
     let b = w.open_b().await;
     for collection in [w.notes, CollectionId(w.seed.id())] {
-        let (named, pack) = w.pack(collection, 10);
+        let (_, pack) = w.pack(collection, 10);
         let c = &b.connection;
-        refused(
-            c.put_packs(vec![pack.clone()]).await,
-            Code::CollectionRefused,
-        );
-        let put = c.put_pack(named.id, collection, pack.bytes, 0).await;
-        refused(put, Code::CollectionRefused);
+        refused(put_all(c, [pack]).await, Code::CollectionRefused);
         refused(c.packs(collection).await, Code::CollectionRefused);
     }
 }
@@ -172,7 +203,7 @@ async fn m12_packs_come_from_granted_collections_only() {
     let mut w = World::new().await;
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.notes, 10);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     w.vault.commit(&a, &w.a, body).await.unwrap();
@@ -190,10 +221,7 @@ async fn b7_by_certificate_alone_own_committed_packs_are_read_and_nothing_is_wri
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.files, 10);
     let (waiting, other) = w.pack(w.files, 10);
-    a.connection
-        .put_packs(vec![pack.clone(), other])
-        .await
-        .unwrap();
+    put_all(&a.connection, [pack.clone(), other]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     body.closing = true;
@@ -204,9 +232,9 @@ async fn b7_by_certificate_alone_own_committed_packs_are_read_and_nothing_is_wri
     assert_eq!(c.fetch_packs(vec![named.id]).await.unwrap(), [pack]);
     refused(c.fetch_packs(vec![waiting.id]).await, Code::GrantRequired);
     let (_, mine) = w.pack(w.files, 10);
-    refused(c.put_packs(vec![mine]).await, Code::GrantRequired);
+    refused(put_all(&c, [mine]).await, Code::GrantRequired);
     let (_, outbox) = w.pack(CollectionId::OUTBOX, 10);
-    refused(c.put_packs(vec![outbox]).await, Code::GrantRequired);
+    refused(put_all(&c, [outbox]).await, Code::GrantRequired);
 }
 
 #[tokio::test]
@@ -216,10 +244,10 @@ async fn b4_packs_of_a_tail_come_by_certificate_for_an_unsettled_session() {
     a.connection.narrow(Narrow::Removed).await.unwrap();
     let c = w.a.connect(&w.client()).await.unwrap();
     let (named, outbox) = w.pack(CollectionId::OUTBOX, 10);
-    c.put_packs(vec![outbox]).await.unwrap();
+    put_all(&c, [outbox]).await.unwrap();
     assert!(c.pack_state(named.id).await.unwrap().complete);
     let (_, files) = w.pack(w.files, 10);
-    refused(c.put_packs(vec![files]).await, Code::CollectionRefused);
+    refused(put_all(&c, [files]).await, Code::CollectionRefused);
     refused(c.fetch_packs(vec![named.id]).await, Code::GrantRequired);
 }
 
@@ -228,23 +256,17 @@ async fn b4_a_statement_lets_the_tail_of_a_session_in_that_the_server_never_saw(
     let w = World::new().await;
     let c = w.b.connect(&w.client()).await.unwrap();
     let (_, outbox) = w.pack(CollectionId::OUTBOX, 10);
-    refused(c.put_packs(vec![outbox.clone()]).await, Code::GrantRequired);
+    refused(put_all(&c, [outbox.clone()]).await, Code::GrantRequired);
     let (_, binding) = w.b.binding(&c).await.unwrap();
     let statement = w.card.open_session(&w.b.id(), &binding);
     let mut forged = statement.clone();
     forged.n += 1;
     c.set_statement(Some(forged));
-    refused(
-        c.put_packs(vec![outbox.clone()]).await,
-        Code::SignatureRefused,
-    );
+    refused(put_all(&c, [outbox.clone()]).await, Code::SignatureRefused);
     c.set_statement(Some(w.card.open_session(&w.a.id(), &binding)));
-    refused(
-        c.put_packs(vec![outbox.clone()]).await,
-        Code::SignatureRefused,
-    );
+    refused(put_all(&c, [outbox.clone()]).await, Code::SignatureRefused);
     c.set_statement(Some(statement));
-    c.put_packs(vec![outbox]).await.unwrap();
+    put_all(&c, [outbox]).await.unwrap();
 }
 
 #[tokio::test]
@@ -256,67 +278,11 @@ async fn m19_a_terminal_leaves_only_so_much_in_the_outbox() {
     let w = World::with_limits(limits).await;
     let a = w.open_a().await;
     let (_, one) = w.pack(CollectionId::OUTBOX, 90);
-    a.connection.put_packs(vec![one]).await.unwrap();
-    let (named, two) = w.pack(CollectionId::OUTBOX, 11);
-    refused(
-        a.connection.put_packs(vec![two.clone()]).await,
-        Code::StorageFull,
-    );
-    let put = a
-        .connection
-        .put_pack(named.id, CollectionId::OUTBOX, two.bytes, 0)
-        .await;
-    refused(put, Code::StorageFull);
-}
-
-#[tokio::test]
-async fn m19_batches_that_are_too_large_cut_or_empty_are_refused() {
-    let w = World::new().await;
-    let a = w.open_a().await;
-    let c = &a.connection;
-    let post = |body: Vec<u8>| c.raw(Method::POST, "/v1/packs", body.into(), false);
-    let id = PackId(w.seed.id());
-    problem(
-        post(record_header(&id, &w.files, PACK_MAX + 1).to_vec())
-            .await
-            .unwrap(),
-        Code::TooLarge,
-    );
-    problem(
-        post(record_header(&id, &w.files, 0).to_vec())
-            .await
-            .unwrap(),
-        Code::BadRequest,
-    );
-    problem(
-        post(record_header(&id, &w.files, 10).to_vec())
-            .await
-            .unwrap(),
-        Code::BadRequest,
-    );
-    problem(post(vec![1; 39]).await.unwrap(), Code::BadRequest);
-    let mut many = Vec::new();
-    for _ in 0..=BATCH_PACKS_MAX {
-        many.extend(record_header(&PackId(w.seed.id()), &w.files, 1));
-        many.push(1);
-    }
-    problem(post(many).await.unwrap(), Code::TooLarge);
-    let one = [&record_header(&id, &w.files, 1)[..], &[1]].concat();
-    problem(
-        post([one.clone(), one].concat()).await.unwrap(),
-        Code::BadRequest,
-    );
-    // None of it is there.
-    refused(c.fetch_packs(vec![id]).await, Code::NoSuchObject);
-    assert!(c.put_packs(vec![]).await.unwrap().stored.is_empty());
-    let blobs = w
-        .server
-        .app()
-        .blobs
-        .list(w.subscriber.clone())
-        .await
-        .unwrap();
-    assert!(blobs.is_empty());
+    put_all(&a.connection, [one]).await.unwrap();
+    let (_, over) = w.pack(CollectionId::OUTBOX, 11);
+    refused(put_all(&a.connection, [over]).await, Code::StorageFull);
+    let (_, just) = w.pack(CollectionId::OUTBOX, 10);
+    put_all(&a.connection, [just]).await.unwrap();
 }
 
 #[tokio::test]
@@ -342,6 +308,13 @@ async fn m19_pack_parameters_are_checked() {
         (
             format!(
                 "/v1/packs/{id}?collection={files}&size={}&offset=0",
+                PACK_MAX + 1
+            ),
+            Code::TooLarge,
+        ),
+        (
+            format!(
+                "/v1/packs/{id}?collection={files}&size={}&offset=0",
                 u64::MAX
             ),
             Code::TooLarge,
@@ -358,8 +331,10 @@ async fn m19_pack_parameters_are_checked() {
         problem(answer, code);
     }
     refused(c.fetch_range(id, 0, 1).await, Code::NoSuchObject);
+    let there = w.server.app().blobs.list(w.subscriber.clone()).await;
+    assert!(there.unwrap().is_empty());
     let (named, pack) = w.pack(files, 10);
-    c.put_packs(vec![pack.clone()]).await.unwrap();
+    put_all(c, [pack.clone()]).await.unwrap();
     refused(c.fetch_range(named.id, 10, 1).await, Code::BadRequest);
     assert_eq!(
         c.fetch_range(named.id, 9, 100).await.unwrap(),
@@ -384,7 +359,7 @@ async fn m3_large_and_many_packs_come_back_whole_and_in_order() {
     let sizes = [5 << 20, 1, (1 << 20) - 40, 1 << 20, (1 << 20) + 1, 300];
     let packs: Vec<_> = sizes.iter().map(|s| w.pack(w.files, *s)).collect();
     let bytes: Vec<_> = packs.iter().map(|(_, p)| p.clone()).collect();
-    c.put_packs(bytes.clone()).await.unwrap();
+    put_all(c, bytes.clone()).await.unwrap();
     let lists = split_fetch(packs.iter().map(|(n, _)| *n));
     assert_eq!(lists.len(), 1);
     assert_eq!(c.fetch_packs(lists[0].clone()).await.unwrap(), bytes);

@@ -2,7 +2,9 @@
 
 use simsync_protocol::ClientError;
 use simsync_protocol::problem::Code;
-use simsync_server::testing::{Seed, ServerProcess, SoftCard, SoftTerminal, SoftVault, refused};
+use simsync_server::testing::{
+    Seed, ServerProcess, SoftCard, SoftTerminal, SoftVault, put_all, refused,
+};
 use simsync_vault::keyobject::TerminalEntry;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_simsync-server");
@@ -62,7 +64,7 @@ async fn m2_what_was_acknowledged_survives_kill_9() {
             bytes: p.seed.blob(1000 + n),
         })
         .collect();
-    opened.connection.put_packs(packs.clone()).await.unwrap();
+    put_all(&opened.connection, packs.clone()).await.unwrap();
     let mut body = p.vault.body(&p.terminal, &opened.statement, None);
     body.packs_added = packs
         .iter()
@@ -78,9 +80,7 @@ async fn m2_what_was_acknowledged_survives_kill_9() {
         collection: p.files,
         bytes: p.seed.blob(77),
     };
-    opened
-        .connection
-        .put_packs(vec![waiting.clone()])
+    put_all(&opened.connection, [waiting.clone()])
         .await
         .unwrap();
     server.kill();

@@ -4,7 +4,7 @@ use simsync_protocol::api::{Narrow, OpenSessionRequest, ServerEvent};
 use simsync_protocol::problem::Code;
 use simsync_server::admin::AdminCommand;
 use simsync_server::store::types::SubscriberState;
-use simsync_server::testing::{SoftCard, World, refused};
+use simsync_server::testing::{SoftCard, World, put_all, refused};
 use simsync_vault::commit::SessionRef;
 
 fn request(
@@ -32,7 +32,8 @@ async fn m11_without_a_certificate_nothing_but_open_paths() {
     refused(c.packs(w.files).await, Code::CertificateRequired);
     refused(c.fetch_packs(vec![]).await, Code::CertificateRequired);
     refused(c.narrow(Narrow::Removed).await, Code::CertificateRequired);
-    refused(c.put_packs(vec![]).await, Code::CertificateRequired);
+    let (_, pack) = w.pack(w.files, 10);
+    refused(put_all(&c, [pack]).await, Code::CertificateRequired);
     refused(c.put_tail(vec![]).await, Code::CertificateRequired);
     refused(c.forget(vec![]).await, Code::CertificateRequired);
     refused(c.revoke_terminal(w.a.id()).await, Code::CertificateRequired);

@@ -8,12 +8,14 @@ use http::{Method, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
+use simsync_card::ids::Hash;
 use simsync_protocol::client::Timeouts;
 use simsync_protocol::problem::{Code, Problem};
 use simsync_server::admin::AdminCommand;
 use simsync_server::config::{Limits, PIECE, Share, TAIL_JSON, UPLOAD_MEMORY};
+use simsync_server::store::types::CompletePacks;
 use simsync_server::testing::{
-    Opened, Seed, ServerProcess, SoftCard, SoftTerminal, World, refused,
+    Opened, Seed, ServerProcess, SoftCard, SoftTerminal, World, put_all, refused,
 };
 use simsync_vault::ids::PackId;
 use tokio::time::{Instant, timeout};
@@ -85,12 +87,8 @@ async fn stranger_uploads(w: &World) {
 }
 
 async fn upload(w: &World, opened: &Opened) {
-    let (named, pack) = w.pack(w.files, MIB);
-    let put = opened
-        .connection
-        .put_pack(named.id, w.files, pack.bytes, 0)
-        .await;
-    assert!(put.unwrap().complete);
+    let (_, pack) = w.pack(w.files, MIB);
+    put_all(&opened.connection, [pack]).await.unwrap();
 }
 
 #[tokio::test]
@@ -183,7 +181,7 @@ async fn w_6_downloads_that_nobody_reads_hold_one_terminals_share_and_no_more() 
     let mut w = World::with_limits(limits(|t| t.memory = share)).await;
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.files, 2 * MIB);
-    a.connection.put_packs(vec![pack.clone()]).await.unwrap();
+    put_all(&a.connection, [pack.clone()]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     w.vault.commit(&a, &w.a, body).await.unwrap();
@@ -223,7 +221,7 @@ async fn w_6_an_answer_that_nobody_takes_ends_its_connection() {
     let mut w = World::with_limits(limits).await;
     let a = w.open_a().await;
     let (named, pack) = w.pack(w.files, 2 * MIB);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = vec![named];
     w.vault.commit(&a, &w.a, body).await.unwrap();
@@ -241,8 +239,17 @@ async fn w_6_an_answer_that_nobody_takes_ends_its_connection() {
 async fn w_6_large_json_answers_count_until_they_are_sent() {
     let mut w = World::new().await;
     let a = w.open_a().await;
-    let (named, packs): (Vec<_>, Vec<_>) = (0..1000).map(|_| w.pack(w.files, 1)).unzip();
-    a.connection.put_packs(packs).await.unwrap();
+    // Rows are enough: only the list of packs is asked for.
+    let named: Vec<_> = (0..1000).map(|_| w.pack(w.files, 1).0).collect();
+    let hash = Hash(w.seed.bytes());
+    let rows = CompletePacks {
+        subscriber: w.subscriber.clone(),
+        terminal: w.a.id(),
+        packs: named.iter().map(|pack| (*pack, hash)).collect(),
+        now: w.server.app().now(),
+    };
+    let packs = w.server.app().packs();
+    packs.complete_packs(rows).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.packs_added = named;
     w.vault.commit(&a, &w.a, body).await.unwrap();
@@ -289,7 +296,7 @@ async fn w_6_one_terminals_slow_uploads_take_no_place_of_others() {
     .await;
     // The fifth of this terminal is told to come again.
     let (_, pack) = w.pack(w.files, 10);
-    let fifth = a.connection.put_packs(vec![pack]).await.unwrap_err();
+    let fifth = put_all(&a.connection, [pack]).await.unwrap_err();
     assert_eq!(fifth.code(), Some(Code::RateLimited));
     assert!(fifth.is_transient());
     let b = w.open_b().await;
@@ -441,7 +448,7 @@ async fn w_6_a_full_server_says_so() {
     let w = World::with_limits(limits).await;
     let a = w.open_a().await;
     let (_, pack) = w.pack(w.files, 10);
-    let refusal = a.connection.put_packs(vec![pack]).await.unwrap_err();
+    let refusal = put_all(&a.connection, [pack]).await.unwrap_err();
     assert_eq!(refusal.code(), Some(Code::Overloaded));
     assert!(refusal.is_transient());
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use simsync_server::store::blobs::FolderBlobs;
+use bytes::Bytes;
+use simsync_server::store::blobs::{BlobKey, Blobs as _, FolderBlobs};
 use simsync_server::store::conformance;
 use simsync_server::store::sqlite::SqliteStore;
+use simsync_vault::ids::PackId;
 
 #[tokio::test]
 async fn m2_sqlite_conforms() {
@@ -22,7 +24,28 @@ async fn m2_a_folder_conforms() {
     let dir = tempfile::tempdir().unwrap();
     conformance::blobs(Arc::new(FolderBlobs::open(dir.path()).unwrap())).await;
     let left: Vec<_> = walk(dir.path());
-    assert!(left.iter().all(|p| !p.ends_with(".new")), "{left:?}");
+    assert!(left.iter().all(|p| !p.contains("/staging/")), "{left:?}");
+}
+
+#[tokio::test]
+async fn m2_what_an_older_version_wrote_aside_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(dir.path()).unwrap();
+    let key = BlobKey {
+        subscriber: "alice".parse().unwrap(),
+        pack: PackId([1; 16]),
+    };
+    let half = Bytes::from_static(b"half");
+    blobs.append(key.clone(), 0, half).await.unwrap();
+    let under_way = walk(dir.path());
+    let [part] = &under_way[..] else {
+        panic!("{under_way:?}");
+    };
+    let aside = format!("{}.0123456789abcdef.new", key.pack);
+    std::fs::write(std::path::Path::new(part).with_file_name(aside), "whole").unwrap();
+    let blobs = FolderBlobs::open(dir.path()).unwrap();
+    assert_eq!(walk(dir.path()), under_way);
+    assert_eq!(blobs.sync_parts(key).await.unwrap(), 4);
 }
 
 fn walk(dir: &std::path::Path) -> Vec<String> {

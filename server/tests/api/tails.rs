@@ -3,7 +3,7 @@
 use simsync_protocol::api::{Narrow, SessionState};
 use simsync_protocol::problem::Code;
 use simsync_server::admin::AdminCommand;
-use simsync_server::testing::{Opened, SoftCard, World, refused};
+use simsync_server::testing::{Opened, SoftCard, World, put_all, refused};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::CollectionId;
 use simsync_vault::tail::{Tail, TailBody};
@@ -116,7 +116,7 @@ async fn b4_a_tail_belongs_to_the_vault_and_its_packs_are_here() {
     refuse_changed(&w, &a, Code::PackMissing, |b| b.packs = vec![missing]).await;
     refuse_changed(&w, &a, Code::CollectionRefused, |b| b.packs = vec![foreign]).await;
     let (here, pack) = w.pack(w.files, 10);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
     let mut larger = here;
     larger.size += 1;
     refuse_changed(&w, &a, Code::PackMissing, |b| b.packs = vec![larger]).await;
@@ -217,7 +217,7 @@ async fn b8_a_revoked_terminals_tail_is_quarantined() {
         .order(AdminCommand::TerminalRevoke { terminal })
         .await;
     let (named, pack) = w.pack(CollectionId::OUTBOX, 10);
-    a.connection.put_packs(vec![pack]).await.unwrap();
+    put_all(&a.connection, [pack]).await.unwrap();
     let mut body = w.vault.tail(&a.statement);
     body.packs = vec![named];
     let tail = w.sign_tail(body, &w.a);

@@ -3,7 +3,7 @@
 use simsync_protocol::api::SessionState;
 use simsync_protocol::problem::Code;
 use simsync_server::admin::AdminCommand;
-use simsync_server::testing::{Opened, SoftCard, SoftVault, World, refused};
+use simsync_server::testing::{Opened, SoftCard, SoftVault, World, put_all, refused};
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::CollectionId;
 
@@ -94,16 +94,12 @@ async fn w_8_a_settled_session_uploads_nothing_more() {
     let by_certificate = w.a.connect(&w.client()).await.unwrap();
     by_certificate.set_statement(Some(a.statement.clone()));
     let (_, pack) = w.pack(CollectionId::OUTBOX, 10);
-    by_certificate.put_packs(vec![pack]).await.unwrap();
+    put_all(&by_certificate, [pack]).await.unwrap();
     let mut body = w.vault.body(&w.a, &a.statement, None);
     body.closing = true;
     w.vault.commit(&a, &w.a, body).await.unwrap();
     let (named, pack) = w.pack(CollectionId::OUTBOX, 10);
-    let put = by_certificate.put_packs(vec![pack.clone()]).await;
-    refused(put, Code::GrantRequired);
-    let put = by_certificate
-        .put_pack(named.id, CollectionId::OUTBOX, pack.bytes, 0)
-        .await;
+    let put = put_all(&by_certificate, [pack]).await;
     refused(put, Code::GrantRequired);
     refused(
         by_certificate.pack_state(named.id).await,

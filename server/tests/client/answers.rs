@@ -54,7 +54,6 @@ const CALLS: &[(&str, Call)] = &[
             )
         ),
     ),
-    ("put_packs", call!(c, c.put_packs(vec![]))),
     (
         "fetch_packs",
         call!(c, c.fetch_packs(vec![PackId([1; 16])])),

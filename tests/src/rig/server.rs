@@ -198,10 +198,12 @@ impl Server {
         })
     }
 
-    /// How often this path was asked for since the beginning, whatever was answered: one line of the log each.
+    /// How often this path was asked for since the beginning, whatever was answered: one line of the log each. A path that
+    /// ends with `/` stands for every path below it.
     pub fn requests(&self, path: &str) -> usize {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let word = format!("path=\"{path}\"");
+        let end = if path.ends_with('/') { "" } else { "\"" };
+        let word = format!("path=\"{path}{end}");
         log.lines().filter(|l| l.contains(&word)).count()
     }
 

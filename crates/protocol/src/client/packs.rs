@@ -1,4 +1,4 @@
-//! Packs: up and down, one by one or many in one request.
+//! Packs: up one by one, down one by one or many in one request.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use simsync_vault::ids::{CollectionId, PackId};
 
 use super::body::{self, Upload};
 use super::{ClientError, Connection};
-use crate::api::{BATCH_PACKS_MAX, FetchRequest, PACK_MAX, PackState, PacksAnswer, PutPacksAnswer};
+use crate::api::{BATCH_PACKS_MAX, FetchRequest, PACK_MAX, PackState, PacksAnswer};
 use crate::batch::{Decoder, Pack};
 
 const OCTETS: &str = "application/octet-stream";
@@ -42,18 +42,6 @@ impl Connection {
         let path = format!("/v1/packs/{id}?collection={collection}&size={size}&offset={start}");
         let upload = Upload::new([bytes.slice(start..)]);
         let request = self.request(Method::PUT, &path, Some((OCTETS, upload)))?;
-        let answer = self.exchange_large(request).await?;
-        self.collect_json(answer).await
-    }
-
-    /// `POST /v1/packs`: many packs at once, at most [`BATCH_PACKS_MAX`] and [`PACK_MAX`] bytes. All are durable
-    /// when this answers; interrupted, none or some of them are, and the same batch may be sent again.
-    pub async fn put_packs(&self, packs: Vec<Pack>) -> Result<PutPacksAnswer, ClientError> {
-        let parts = packs
-            .into_iter()
-            .flat_map(|p| [Bytes::copy_from_slice(&p.header()), p.bytes]);
-        let upload = Upload::new(parts);
-        let request = self.request(Method::POST, "/v1/packs", Some((OCTETS, upload)))?;
         let answer = self.exchange_large(request).await?;
         self.collect_json(answer).await
     }

@@ -1,7 +1,7 @@
 //! Packs in a folder of this machine.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,27 +14,9 @@ use sha2::{Digest as _, Sha256};
 use simsync_card::ids::{Hash, SubscriberId};
 use simsync_vault::ids::PackId;
 
-use super::{BlobKey, Blobs, Staging};
+use super::{BlobKey, Blobs};
 use crate::rules::Refusal;
 use crate::store::error::{Result, StoreError};
-
-/// From this many files on, one `syncfs` is cheaper than one `fsync` each.
-const SYNCFS_FROM: usize = 8;
-
-/// A pack that was written but is not yet in its place.
-#[derive(Debug)]
-struct Staged {
-    key: BlobKey,
-    path: PathBuf,
-    hash: Hash,
-}
-
-impl Drop for Staged {
-    /// A pack that was never published leaves nothing behind; a published one is no longer at this path.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
 
 /// Packs as files: `packs/SUBSCRIBER/PACK`, uploads under `staging/SUBSCRIBER/`, subscriber IDs in hex.
 #[derive(Debug, Clone)]
@@ -43,7 +25,7 @@ pub struct FolderBlobs {
 }
 
 impl FolderBlobs {
-    /// In `root`, which is made if it is missing. Whole packs that a crash left aside are removed; uploads in parts stay.
+    /// In `root`, which is made if it is missing. Uploads that were under way stay.
     pub fn open(root: &Path) -> Result<Self> {
         for dir in [root.to_owned(), root.join("packs"), root.join("staging")] {
             make_dir(&dir)?;
@@ -55,6 +37,8 @@ impl FolderBlobs {
         Ok(blobs)
     }
 
+    /// Removes what an older version left in the staging folder: it wrote whole packs aside there, under names (`*.new`)
+    /// that no upload goes on with.
     fn sweep(&self) -> io::Result<()> {
         for dir in fs::read_dir(self.root.join("staging"))? {
             for file in fs::read_dir(dir?.path())? {
@@ -85,35 +69,6 @@ impl FolderBlobs {
     fn parts(&self, key: &BlobKey) -> Result<PathBuf> {
         let dir = self.dir("staging", &key.subscriber)?;
         Ok(dir.join(format!("{}.part", key.pack)))
-    }
-
-    fn stage_now(&self, key: BlobKey, bytes: &Bytes) -> Result<Staged> {
-        let _step = simsync_failpoint::step("server.blob.staged");
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(StoreError::failed)?;
-        let dir = self.dir("staging", &key.subscriber)?;
-        let path = dir.join(format!("{}.{}.new", key.pack, hex::encode(random)));
-        let mut file = create(&path).map_err(io_error)?;
-        if let Err(e) = file.write_all(bytes) {
-            let _ = fs::remove_file(&path);
-            return Err(io_error(e));
-        }
-        let hash = Hash::of(bytes);
-        Ok(Staged { key, path, hash })
-    }
-
-    fn publish_now(&self, staged: Vec<Staged>) -> Result<()> {
-        let _step = simsync_failpoint::step("server.blob.published");
-        sync_files(&self.root, staged.iter().map(|s| s.path.as_path())).map_err(io_error)?;
-        let mut dirs = std::collections::BTreeSet::new();
-        for s in staged {
-            let place = self.place(&s.key)?;
-            move_into_place(&s.path, &place, &s.hash)?;
-            if let Some(dir) = place.parent() {
-                dirs.insert(dir.to_owned());
-            }
-        }
-        dirs.iter().try_for_each(|d| sync_dir(d)).map_err(io_error)
     }
 
     fn append_now(&self, key: &BlobKey, offset: u64, bytes: &Bytes) -> Result<()> {
@@ -221,53 +176,8 @@ impl FolderBlobs {
     }
 }
 
-/// Packs as files beside their places.
-struct FolderStaging {
-    blobs: FolderBlobs,
-    subscriber: SubscriberId,
-    staged: Vec<Staged>,
-}
-
-#[async_trait]
-impl Staging for FolderStaging {
-    async fn write(&mut self, packs: Vec<(PackId, Bytes)>) -> Result<Vec<Hash>> {
-        let subscriber = self.subscriber.clone();
-        let work = move |b: &FolderBlobs| {
-            let staged = packs.into_iter().map(|(pack, bytes)| {
-                let subscriber = subscriber.clone();
-                b.stage_now(BlobKey { subscriber, pack }, &bytes)
-            });
-            staged.collect::<Result<Vec<_>>>()
-        };
-        let staged = self.blobs.blocking(work).await?;
-        let hashes = staged.iter().map(|s| s.hash).collect();
-        self.staged.extend(staged);
-        Ok(hashes)
-    }
-    async fn finish(self: Box<Self>) -> Result<()> {
-        let Self { blobs, staged, .. } = *self;
-        blobs.blocking(move |b| b.publish_now(staged)).await
-    }
-    async fn abort(self: Box<Self>) -> Result<()> {
-        let Self { blobs, staged, .. } = *self;
-        blobs
-            .blocking(move |_| {
-                drop(staged);
-                Ok(())
-            })
-            .await
-    }
-}
-
 #[async_trait]
 impl Blobs for FolderBlobs {
-    async fn begin(&self, subscriber: SubscriberId) -> Result<Box<dyn Staging>> {
-        Ok(Box::new(FolderStaging {
-            blobs: self.clone(),
-            subscriber,
-            staged: Vec::new(),
-        }))
-    }
     async fn append(&self, key: BlobKey, offset: u64, bytes: Bytes) -> Result<()> {
         self.blocking(move |b| b.append_now(&key, offset, &bytes))
             .await
@@ -289,14 +199,6 @@ impl Blobs for FolderBlobs {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
 fn make_dir(dir: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -307,18 +209,6 @@ fn make_dir(dir: &Path) -> Result<()> {
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
-}
-
-/// Makes the contents of files durable: each by itself, or, for many, the whole file system at once.
-fn sync_files<'a>(root: &Path, paths: impl ExactSizeIterator<Item = &'a Path>) -> io::Result<()> {
-    if paths.len() < SYNCFS_FROM {
-        for path in paths {
-            File::open(path)?.sync_all()?;
-        }
-        return Ok(());
-    }
-    rustix::fs::syncfs(File::open(root)?)?;
-    Ok(())
 }
 
 /// Never replaces: what stands there must be the same.

@@ -22,32 +22,15 @@ pub struct BlobKey {
     pub pack: PackId,
 }
 
-/// Whole packs of one subscriber, written aside until all of them are there. How and where is the blob store's own
-/// matter: it may be files, or objects under names that nobody asks for.
-///
-/// A staging that is dropped without an end, because its request broke off, leaves waste at most: the blob store removes
-/// it then, or at its next start.
-#[async_trait]
-pub trait Staging: Send {
-    /// Writes packs aside and answers the SHA-256 of each, in order. Not durable yet, not visible.
-    async fn write(&mut self, packs: Vec<(PackId, Bytes)>) -> Result<Vec<Hash>>;
-    /// Puts all packs into their places; when it answers, all are durable. A pack that is there already with the same
-    /// content is no error; with other content it is [`crate::rules::Refusal::PackExists`].
-    async fn finish(self: Box<Self>) -> Result<()>;
-    /// Gives up what was written.
-    async fn abort(self: Box<Self>) -> Result<()>;
-}
-
 /// Where packs live: a folder, or later an object store.
 #[async_trait]
 pub trait Blobs: Send + Sync + 'static {
-    /// Begins to write whole packs of a subscriber aside.
-    async fn begin(&self, subscriber: SubscriberId) -> Result<Box<dyn Staging>>;
-    /// Appends to an upload in parts at `offset`; what stood behind it is cut off.
+    /// Appends to an upload at `offset`; what stood behind it is cut off.
     async fn append(&self, key: BlobKey, offset: u64, bytes: Bytes) -> Result<()>;
-    /// Makes an upload in parts durable as far as it is; answers its length (0 if there is none).
+    /// Makes an upload durable as far as it is; answers its length (0 if there is none).
     async fn sync_parts(&self, key: BlobKey) -> Result<u64>;
-    /// Puts a finished upload in parts into its place, durable; answers the SHA-256 of its bytes.
+    /// Puts a finished upload into its place, durable; answers the SHA-256 of its bytes. A pack that is there already with
+    /// the same content is no error; with other content it is [`crate::rules::Refusal::PackExists`].
     async fn finish_parts(&self, key: BlobKey, size: u64) -> Result<Hash>;
     /// Reads ranges, in order. A range that goes beyond the end fails.
     async fn read(&self, parts: Vec<(BlobKey, Range<u64>)>) -> Result<Vec<Bytes>>;

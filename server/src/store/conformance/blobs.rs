@@ -8,8 +8,16 @@ use simsync_vault::ids::PackId;
 
 use super::fixture::refused;
 use crate::rules::Refusal;
+use crate::store::Result;
 use crate::store::blobs::{BlobKey, Blobs};
 use crate::testing::Seed;
+
+/// One pack, in one part.
+async fn put(blobs: &dyn Blobs, key: BlobKey, bytes: Bytes) -> Result<Hash> {
+    let size = bytes.len() as u64;
+    blobs.append(key.clone(), 0, bytes).await?;
+    blobs.finish_parts(key, size).await
+}
 
 /// Runs packs through a blob store.
 pub async fn blobs(blobs: Arc<dyn Blobs>) {
@@ -19,40 +27,33 @@ pub async fn blobs(blobs: Arc<dyn Blobs>) {
         pack: PackId([n; 16]),
     };
     let bytes: Vec<Bytes> = (0..20).map(|n| seed.blob(100 + n)).collect();
-    // More at a time, and in more than one piece.
-    for ranges in [vec![(0, 3)], vec![(3, 10), (10, 20)], vec![(0, 2)]] {
-        let mut staging = blobs.begin(sub.clone()).await.unwrap();
-        for (from, to) in ranges {
-            let packs =
-                (from..to).map(|n| (PackId([u8::try_from(n).unwrap(); 16]), bytes[n].clone()));
-            let hashes = staging.write(packs.collect()).await.unwrap();
-            let expected: Vec<Hash> = bytes[from..to].iter().map(|b| Hash::of(b)).collect();
-            assert_eq!(hashes, expected);
+    // The second time the same: a crash came before the row.
+    for _ in 0..2 {
+        for (n, whole) in (0..).zip(&bytes) {
+            let hash = put(blobs.as_ref(), key(n), whole.clone()).await.unwrap();
+            assert_eq!(hash, Hash::of(whole));
         }
-        staging.finish().await.unwrap();
+        assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
     }
+    // Never another content under the same name, whatever its length.
+    for len in [100, 10, 1000] {
+        let other = put(blobs.as_ref(), key(0), seed.blob(len)).await;
+        refused(other, Refusal::PackExists);
+        assert_eq!(blobs.sync_parts(key(0)).await.unwrap(), 0);
+    }
+    // What is not finished is not there.
+    blobs.append(key(99), 0, seed.blob(10)).await.unwrap();
     assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
-    // What is written aside and given up, or forgotten, or refused, is not there.
-    let other = |n: u8| vec![(PackId([n; 16]), seed.blob(10))];
-    let mut taken = blobs.begin(sub.clone()).await.unwrap();
-    taken.write(other(0)).await.unwrap();
-    refused(taken.finish().await, Refusal::PackExists);
-    let mut given_up = blobs.begin(sub.clone()).await.unwrap();
-    given_up.write(other(98)).await.unwrap();
-    given_up.abort().await.unwrap();
-    let mut forgotten = blobs.begin(sub.clone()).await.unwrap();
-    forgotten.write(other(99)).await.unwrap();
-    drop(forgotten);
-    assert_eq!(blobs.list(sub.clone()).await.unwrap().len(), 20);
+    assert!(blobs.read(vec![(key(99), 0..1)]).await.is_err());
+    blobs.delete(vec![key(99)]).await.unwrap();
+    assert_eq!(blobs.sync_parts(key(99)).await.unwrap(), 0);
     let read = blobs
-        .read(vec![(key(1), 0..101), (key(0), 10..20)])
+        .read(vec![(key(1), 0..101), (key(0), 0..100), (key(0), 10..20)])
         .await
         .unwrap();
-    assert_eq!(read, [bytes[1].clone(), bytes[0].slice(10..20)]);
+    let first = &bytes[0];
+    assert_eq!(read, [bytes[1].clone(), first.clone(), first.slice(10..20)]);
     assert!(blobs.read(vec![(key(1), 0..102)]).await.is_err());
-    for n in [98, 99] {
-        assert!(blobs.read(vec![(key(n), 0..1)]).await.is_err());
-    }
 
     // In parts, with a step back, and finished twice.
     let whole = seed.blob(1000);

@@ -36,7 +36,7 @@ pub struct PackRow {
     pub terminal: TerminalId,
 }
 
-/// A pack about to be uploaded in parts.
+/// A pack about to be uploaded.
 #[derive(Debug, Clone)]
 pub struct BeginPack {
     /// The subscriber whose it is.

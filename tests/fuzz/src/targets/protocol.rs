@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use simsync_card::ids::Hash;
 use simsync_protocol::ServerAddress;
 use simsync_protocol::api;
-use simsync_protocol::batch::{Decoder, Pack};
+use simsync_protocol::batch::{Decoder, Pack, record_header};
 use simsync_protocol::enrolment::EnrolmentCode;
 use simsync_protocol::issued;
 use simsync_protocol::people::{self, Purpose};
@@ -187,7 +187,6 @@ pub fn answers(input: &[u8]) -> bool {
         api::PairAnswer,
         api::CommitAnswer,
         api::PackState,
-        api::PutPacksAnswer,
         api::TailAnswer,
         api::TailGetAnswer,
         api::HealthAnswer,
@@ -262,6 +261,12 @@ pub fn answer_samples() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A pack as it is sent.
+fn record(pack: &Pack) -> Vec<u8> {
+    let header = record_header(&pack.id, &pack.collection, pack.bytes.len() as u64);
+    [&header[..], &pack.bytes].concat()
+}
+
 /// Packs in a row: a byte for how they arrive, then the stream.
 pub fn batch(input: &[u8]) -> bool {
     let (&step, stream) = input.split_first().unwrap_or((&0, &[]));
@@ -270,10 +275,7 @@ pub fn batch(input: &[u8]) -> bool {
         decoder.push(Bytes::copy_from_slice(part));
         loop {
             match decoder.next_pack() {
-                Ok(Some(pack)) => {
-                    again.extend_from_slice(&pack.header());
-                    again.extend_from_slice(&pack.bytes);
-                }
+                Ok(Some(pack)) => again.extend(record(&pack)),
                 Ok(None) => break,
                 Err(_) => return false,
             }
@@ -293,10 +295,7 @@ pub fn batches() -> Vec<Vec<u8>> {
     };
     let wire = |step: u8, packs: &[Pack]| {
         let mut out = vec![step];
-        for pack in packs {
-            out.extend_from_slice(&pack.header());
-            out.extend_from_slice(&pack.bytes);
-        }
+        out.extend(packs.iter().flat_map(record));
         out
     };
     vec![
