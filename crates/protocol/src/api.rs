@@ -216,13 +216,6 @@ pub struct SessionInfo {
     pub last_commit: Option<Hash>,
 }
 
-/// `GET /v1/own-sessions` (certificate): the terminal's own sessions that are not closed. By `?card=ID&n=N` one of them, in any state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnSessionsAnswer {
-    /// Newest first.
-    pub sessions: Vec<SessionInfo>,
-}
-
 /// `POST /v1/sessions` (certificate).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenSessionRequest {

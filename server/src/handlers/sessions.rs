@@ -3,11 +3,10 @@
 use simsync_card::ids::{CardId, Hash};
 use simsync_card::{sign, text};
 use simsync_protocol::api::{
-    B64, GRANT_SECONDS, Grant, Narrow, NarrowRequest, Nonce, OpenSessionRequest, OwnSessionsAnswer,
-    PairingsRequest, RenewRequest, RevokeCardRequest, RevokeTerminalRequest, SessionAnswer,
+    B64, GRANT_SECONDS, Grant, Narrow, NarrowRequest, Nonce, OpenSessionRequest, PairingsRequest,
+    RenewRequest, RevokeCardRequest, RevokeTerminalRequest, SessionAnswer,
 };
 use simsync_protocol::problem::{Code, Problem};
-use simsync_vault::commit::SessionRef;
 use simsync_vault::keyobject::KeyObject;
 
 use super::open::take_nonce;
@@ -169,27 +168,6 @@ pub async fn narrow(call: &mut Call) -> Reply {
         .await
         .or_problem()?;
     reply::done()
-}
-
-/// `GET /v1/own-sessions`.
-pub async fn own(call: &mut Call) -> Reply {
-    let peer = call.peer().await?;
-    let (card, n) = (
-        call.param_opt::<CardId>("card")?,
-        call.param_opt::<u32>("n")?,
-    );
-    let one = match (card, n) {
-        (None, None) => None,
-        (Some(card), Some(n)) => Some(SessionRef { card, n }),
-        _ => return refuse(Code::BadRequest, "give both `card` and `n`, or neither"),
-    };
-    let sessions = call
-        .app
-        .sessions()
-        .own_sessions(peer.subscriber, peer.terminal, one)
-        .await
-        .or_problem()?;
-    reply::json(&OwnSessionsAnswer { sessions })
 }
 
 /// `POST /v1/pairings`. The main card signed the key object that names the spare card; the spare card's signature over

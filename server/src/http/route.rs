@@ -16,7 +16,6 @@ pub const PATHS: &[(&str, &[Method])] = &[
     ("/v1/pairings", &[Method::POST]),
     ("/v1/key-object", &[Method::GET]),
     ("/v1/key-objects", &[Method::GET]),
-    ("/v1/own-sessions", &[Method::GET]),
     ("/v1/sessions", &[Method::POST]),
     ("/v1/sessions/renew", &[Method::POST]),
     ("/v1/sessions/narrow", &[Method::POST]),
@@ -63,7 +62,7 @@ pub fn answer_size(method: &Method, path: &str) -> usize {
         (Some("/v1/commits"), true) => 12 << 20,
         (Some("/v1/key-object" | "/v1/key-objects" | "/v1/tails"), true) => 6 << 20,
         // As many packs as the collection has: what is more than this is reserved when it is known.
-        (Some("/v1/packs" | "/v1/own-sessions"), true) => 1 << 20,
+        (Some("/v1/packs"), true) => 1 << 20,
         _ => 0,
     }
 }
@@ -91,7 +90,6 @@ pub async fn dispatch(call: &mut Call) -> Reply {
         ("/v1/pairings", _) => sessions::pairings(call).await,
         ("/v1/key-object", _) => commits::key_object(call).await,
         ("/v1/key-objects", _) => commits::key_objects(call).await,
-        ("/v1/own-sessions", _) => sessions::own(call).await,
         ("/v1/sessions", _) => sessions::open(call).await,
         ("/v1/sessions/renew", _) => sessions::renew(call).await,
         ("/v1/sessions/narrow", _) => sessions::narrow(call).await,

@@ -14,8 +14,8 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use simsync_protocol::api::{
-    B64, BATCH_PACKS_MAX, CommitAnswer, CommitRequest, CommitsAnswer, Grant, HeadInfo,
-    OwnSessionsAnswer, PACK_MAX, PackState, SessionAnswer, SessionState, TailAnswer,
+    B64, BATCH_PACKS_MAX, CommitAnswer, CommitRequest, CommitsAnswer, Grant, HeadInfo, PACK_MAX,
+    PackState, SessionAnswer, SessionState, TailAnswer,
 };
 use simsync_protocol::batch::{Decoder, record_header};
 use simsync_protocol::problem::{Code, Problem};
@@ -144,7 +144,6 @@ enum Asked {
     Session,
     Commits,
     PutCommit,
-    OwnSessions,
     PutPack,
     PackState,
     FetchPacks,
@@ -159,7 +158,6 @@ impl Asked {
             (_, "/v1/sessions" | "/v1/sessions/renew") => Self::Session,
             (&Method::GET, "/v1/commits") => Self::Commits,
             (_, "/v1/commits") => Self::PutCommit,
-            (_, "/v1/own-sessions") => Self::OwnSessions,
             (_, "/v1/packs/fetch") => Self::FetchPacks,
             (&Method::PUT, "/v1/tails") => Self::PutTail,
             (_, path) if path.ends_with("/state") => Self::PackState,
@@ -190,7 +188,7 @@ impl Lie {
             Self::ForgottenPacks => matches!(asked, PutPack | PackState),
             Self::LateCommit | Self::OtherCommit => asked == PutCommit,
             Self::ForgottenTail => asked == PutTail,
-            Self::OtherStates => matches!(asked, OwnSessions | PutTail | Session),
+            Self::OtherStates => matches!(asked, PutTail | Session),
             Self::Refused | Self::DoneAndRefused => true,
         }
     }
@@ -422,13 +420,6 @@ impl Between for Liar {
                 dispatch(call).await?;
                 let state = self.state();
                 reply::json(&TailAnswer { state })
-            }
-            (Lie::OtherStates, Asked::OwnSessions) => {
-                let mut answer: OwnSessionsAnswer = read(dispatch(call).await?).await?;
-                for session in &mut answer.sessions {
-                    session.state = self.state();
-                }
-                reply::json(&answer)
             }
             (_, Asked::Session) => self.session(call).await,
             (_, Asked::Commits) => {

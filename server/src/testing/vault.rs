@@ -1,8 +1,8 @@
 //! A vault as the server sees it: chain, key objects, tails. What is sealed in it is random.
 
 use bytes::Bytes;
-use simsync_card::ids::{CardId, Hash, SubscriberId};
-use simsync_protocol::api::{B64, CommitAnswer, HeadInfo, NewKeyObject};
+use simsync_card::ids::{CardId, Hash, SubscriberId, TerminalId};
+use simsync_protocol::api::{B64, CommitAnswer, HeadInfo, NewKeyObject, SessionInfo};
 use simsync_protocol::batch::Pack;
 use simsync_protocol::{Client, ClientError};
 use simsync_vault::commit::{CollectionRoot, Commit, CommitBody, PackRef, SessionRef};
@@ -274,6 +274,24 @@ impl World {
     /// A session of the second terminal.
     pub async fn open_b(&self) -> Opened {
         self.b.open(&self.client(), &self.card).await.unwrap()
+    }
+
+    /// What the server's store knows of a terminal's sessions: those that are not closed, or `one` in any state.
+    pub async fn own_sessions(
+        &self,
+        terminal: TerminalId,
+        one: Option<SessionRef>,
+    ) -> Vec<SessionInfo> {
+        let sessions = self.server.app().sessions();
+        let own = sessions.own_sessions(self.subscriber.clone(), terminal, one);
+        own.await.unwrap()
+    }
+
+    /// What the server's store knows of a session that was opened.
+    pub async fn known(&self, opened: &Opened) -> SessionInfo {
+        let one = Some(opened.session());
+        let own = self.own_sessions(opened.statement.terminal, one).await;
+        own.first().expect("the server knows it").clone()
     }
 
     /// A pack with random bytes.

@@ -4,7 +4,7 @@ use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code;
 use simsync_server::admin::AdminCommand;
 use simsync_server::testing::{Opened, World, put_all, refused};
-use simsync_vault::commit::{Commit, CommitBody, SessionRef};
+use simsync_vault::commit::{Commit, CommitBody};
 use simsync_vault::ids::CollectionId;
 
 /// Sends a changed commit, which must be refused; the head stays where it is.
@@ -232,8 +232,8 @@ async fn b4_nothing_follows_a_closing_commit_in_its_session() {
     body.closing = true;
     w.vault.commit(&a, &w.a, body).await.unwrap();
     refuse_changed(&mut w, &a, Code::ChainRefused, |_| {}).await;
-    let own = a.connection.own_sessions(None).await.unwrap();
-    assert!(own.sessions.iter().all(|s| s.session.n > a.statement.n));
+    let own = w.own_sessions(w.a.id(), None).await;
+    assert!(own.iter().all(|s| s.session.n > a.statement.n));
     let ended = w.a.renew(&a.connection, &w.card, a.statement.n).await;
     refused(ended, Code::GrantRequired);
 }
@@ -249,19 +249,9 @@ async fn b4_a_closing_commit_closes_earlier_sessions_of_its_terminal_only() {
     w.vault.commit(&a, &w.a, body).await.unwrap();
     use simsync_protocol::api::SessionState::{Closed, Open};
     for (opened, state) in [(&early, Closed), (&a, Closed), (&of_b, Open)] {
-        let found = opened
-            .connection
-            .own_sessions(Some(opened.session()))
-            .await
-            .unwrap();
-        assert_eq!(found.sessions[0].state, state);
+        assert_eq!(w.known(opened).await.state, state);
     }
-    let latest = &a
-        .connection
-        .own_sessions(Some(a.session()))
-        .await
-        .unwrap()
-        .sessions[0];
+    let latest = w.known(&a).await;
     assert_eq!(latest.last_commit, w.vault.head.map(|h| h.hash));
 }
 
@@ -355,14 +345,12 @@ async fn m13_another_subscriber_sees_nothing_of_it() {
     refused(c.tail(a.session()).await, Code::NoSuchObject);
     refused(c.forget(vec![a.session()]).await, Code::NoSuchObject);
     refused(c.revoke_terminal(w.a.id()).await, Code::NoSuchObject);
-    let own = c
-        .own_sessions(Some(SessionRef {
-            card: w.card.id,
-            n: 1,
-        }))
-        .await
-        .unwrap();
-    assert!(own.sessions.is_empty());
+    let sessions = w.server.app().sessions();
+    let (of_bob, of_alice) = (terminal.id(), w.a.id());
+    for (subscriber, terminal) in [(&bob, of_bob), (&bob, of_alice), (&w.subscriber, of_bob)] {
+        let own = sessions.own_sessions(subscriber.clone(), terminal, Some(a.session()));
+        assert!(own.await.unwrap().is_empty());
+    }
     // Packs of the same name do not meet.
     let mut same = pack;
     same.bytes = w.seed.blob(10);

@@ -85,6 +85,5 @@ async fn m19_the_whole_life_of_a_vault() {
     let left = a.connection.commits(0).await.unwrap();
     assert!(left.tails.is_empty());
     assert_eq!(left.commits.len(), 4);
-    let settled = waiting.own_sessions(Some(b.session())).await.unwrap();
-    assert_eq!(settled.sessions[0].state, SessionState::Closed);
+    assert_eq!(w.known(&b).await.state, SessionState::Closed);
 }

@@ -27,7 +27,6 @@ async fn m11_without_a_certificate_nothing_but_open_paths() {
     c.nonce().await.unwrap();
     refused(c.key_object().await, Code::CertificateRequired);
     refused(c.key_objects(0).await, Code::CertificateRequired);
-    refused(c.own_sessions(None).await, Code::CertificateRequired);
     refused(c.commits(0).await, Code::CertificateRequired);
     refused(c.packs(w.files).await, Code::CertificateRequired);
     refused(c.fetch_packs(vec![]).await, Code::CertificateRequired);

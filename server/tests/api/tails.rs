@@ -176,9 +176,8 @@ async fn b4_a_tail_that_replaces_another_is_merged_with_it() {
     body.tails_merged = vec![second.session()];
     w.vault.commit(&b, &w.b, body).await.unwrap();
     assert!(b.connection.commits(0).await.unwrap().tails.is_empty());
-    for session in [first.session(), second.session()] {
-        let found = first.connection.own_sessions(Some(session)).await.unwrap();
-        assert_eq!(found.sessions[0].state, SessionState::Closed);
+    for opened in [&first, &second] {
+        assert_eq!(w.known(opened).await.state, SessionState::Closed);
     }
 }
 
@@ -191,8 +190,8 @@ async fn b4_a_terminal_merges_its_own_tail_when_the_card_comes_back() {
     let mut body = w.vault.body(&w.a, &back.statement, None);
     body.tails_merged = vec![first.session()];
     w.vault.commit(&back, &w.a, body).await.unwrap();
-    let found = back.connection.own_sessions(None).await.unwrap();
-    assert!(found.sessions.iter().all(|s| s.session != first.session()));
+    let found = w.own_sessions(w.a.id(), None).await;
+    assert!(found.iter().all(|s| s.session != first.session()));
 }
 
 #[tokio::test]
@@ -250,8 +249,7 @@ async fn b2_a_forgotten_sessions_tail_still_comes_in() {
     let a = w.open_a().await;
     let b = w.open_b().await;
     b.connection.forget(vec![a.session()]).await.unwrap();
-    let found = a.connection.own_sessions(Some(a.session())).await.unwrap();
-    assert_eq!(found.sessions[0].state, SessionState::Forgotten);
+    assert_eq!(w.known(&a).await.state, SessionState::Forgotten);
     let unknown = SessionRef {
         n: 99,
         ..a.session()

@@ -7,11 +7,6 @@ use simsync_server::testing::{Opened, SoftCard, SoftVault, World, put_all, refus
 use simsync_vault::commit::SessionRef;
 use simsync_vault::ids::CollectionId;
 
-async fn state(opened: &Opened, session: SessionRef) -> SessionState {
-    let found = opened.connection.own_sessions(Some(session)).await.unwrap();
-    found.sessions[0].state
-}
-
 async fn deliver(w: &World, opened: &Opened, by_a: bool, replaces: Vec<SessionRef>) -> Vec<u8> {
     let mut body = w.vault.tail(&opened.statement);
     body.replaces = replaces;
@@ -83,7 +78,7 @@ async fn w_8_a_tail_is_for_a_session_of_its_own_terminal() {
         .statement(b.statement.n, &w.a.id(), &b.statement.binding);
     let tail = w.sign_tail(w.vault.tail(&statement), &w.a);
     refused(a.put_tail(tail.to_bytes()).await, Code::ChainRefused);
-    assert_eq!(state(&b, b.session()).await, SessionState::Open);
+    assert_eq!(w.known(&b).await.state, SessionState::Open);
     assert!(b.connection.commits(0).await.unwrap().tails.is_empty());
 }
 
@@ -122,7 +117,7 @@ async fn w_8_a_tail_takes_none_of_another_terminal_along() {
     let waiting = merging.connection.commits(0).await.unwrap().tails;
     let waiting: Vec<_> = waiting.into_iter().map(|t| t.0).collect();
     assert_eq!(waiting, [of_a]);
-    assert_eq!(state(&a, a.session()).await, SessionState::TailDelivered);
+    assert_eq!(w.known(&a).await.state, SessionState::TailDelivered);
 }
 
 #[tokio::test]
@@ -137,8 +132,8 @@ async fn w_8_only_what_is_open_can_be_forgotten() {
     let b = w.open_b().await;
     let both = vec![closed.session(), a.session()];
     b.connection.forget(both).await.unwrap();
-    assert_eq!(state(&a, closed.session()).await, SessionState::Closed);
-    assert_eq!(state(&a, a.session()).await, SessionState::TailDelivered);
+    assert_eq!(w.known(&closed).await.state, SessionState::Closed);
+    assert_eq!(w.known(&a).await.state, SessionState::TailDelivered);
     // It still waits to be merged.
     let waiting = b.connection.commits(0).await.unwrap().tails;
     assert_eq!(waiting[0].0, tail);

@@ -33,7 +33,6 @@ const CALLS: &[(&str, Call)] = &[
     ("nonce", call!(c, c.nonce())),
     ("key_object", call!(c, c.key_object())),
     ("key_objects", call!(c, c.key_objects(0))),
-    ("own_sessions", call!(c, c.own_sessions(Some(session())))),
     ("commits", call!(c, c.commits(0))),
     ("commit", call!(c, c.commit(vec![1], None))),
     ("put_tail", call!(c, c.put_tail(vec![1]))),

@@ -8,9 +8,9 @@ use super::{ClientError, Connection};
 use crate::api::{
     B64, CommitAnswer, CommitRequest, CommitsAnswer, EnrolAnswer, EnrolRequest, ForgetRequest,
     HealthAnswer, KeyObjectAnswer, KeyObjectsAnswer, Narrow, NarrowRequest, NewKeyObject,
-    NonceAnswer, OpenSessionRequest, OwnSessionsAnswer, PairAnswer, PairRequest, PairingsRequest,
-    RenewRequest, RevokeCardRequest, RevokeTerminalRequest, SessionAnswer, TailAnswer,
-    TailGetAnswer, TailRequest,
+    NonceAnswer, OpenSessionRequest, PairAnswer, PairRequest, PairingsRequest, RenewRequest,
+    RevokeCardRequest, RevokeTerminalRequest, SessionAnswer, TailAnswer, TailGetAnswer,
+    TailRequest,
 };
 
 impl Connection {
@@ -47,20 +47,6 @@ impl Connection {
     /// `GET /v1/key-objects` (certificate): those after list number `after`, oldest first.
     pub async fn key_objects(&self, after: u32) -> Result<KeyObjectsAnswer, ClientError> {
         self.get(&format!("/v1/key-objects?after={after}")).await
-    }
-
-    /// `GET /v1/own-sessions` (certificate): the terminal's sessions that are not closed; or `one`, in any state.
-    pub async fn own_sessions(
-        &self,
-        one: Option<SessionRef>,
-    ) -> Result<OwnSessionsAnswer, ClientError> {
-        match one {
-            None => self.get("/v1/own-sessions").await,
-            Some(s) => {
-                let path = format!("/v1/own-sessions?card={}&n={}", s.card, s.n);
-                self.get(&path).await
-            }
-        }
     }
 
     /// `POST /v1/sessions` (certificate). The grant is remembered.

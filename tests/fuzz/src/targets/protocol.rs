@@ -180,7 +180,6 @@ pub fn answers(input: &[u8]) -> bool {
         api::NonceAnswer,
         api::KeyObjectAnswer,
         api::KeyObjectsAnswer,
-        api::OwnSessionsAnswer,
         api::CommitsAnswer,
         api::PacksAnswer,
         api::EnrolAnswer,
@@ -217,7 +216,7 @@ pub fn answer_samples() -> Vec<Vec<u8>> {
         key_objects: vec![api::B64(object.to_bytes())],
         wraps: vec![wrap.clone()],
         tails: vec![bytes_of(signed::tails())],
-        sessions: vec![info.clone()],
+        sessions: vec![info],
         rekey_required: false,
     };
     let newest = api::KeyObjectAnswer {
@@ -245,8 +244,10 @@ pub fn answer_samples() -> Vec<Vec<u8>> {
         nonce: api::Nonce([6; 16]),
         moving,
     };
-    let own = api::OwnSessionsAnswer {
-        sessions: vec![info],
+    let commits = api::CommitsAnswer {
+        head: Some(head),
+        commits: vec![bytes_of(signed::commits())],
+        tails: vec![],
     };
     let mut problem = Problem::new(Code::HeadMoved, "it moved\u{1b}[2J");
     problem.head = Some(head);
@@ -257,7 +258,7 @@ pub fn answer_samples() -> Vec<Vec<u8>> {
         tagged(2, &api::ServerEvent::Hello { head: None }),
         tagged(3, &nonce),
         tagged(4, &newest),
-        tagged(6, &own),
+        tagged(6, &commits),
     ]
 }
 
