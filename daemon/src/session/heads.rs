@@ -6,19 +6,19 @@ use std::time::Duration;
 use simsync_card::client::{HeadRecord, Slots};
 use simsync_codes::Code;
 use simsync_vault::commit::SessionRef;
-use simsync_vault::head::{self, Witness};
+use simsync_vault::head::{self, Link, Witness};
 
 use super::card_ops::{self, CARD_DEADLINE};
 use super::sessions::{CardSessions, OpenSession};
 use crate::api::Reason;
 use crate::database::Database;
-use crate::engine::EngineError;
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::reasons::{card_reason, engine_reason};
 use crate::rules::Event;
 
-fn record_of(w: &Witness, closed: bool) -> HeadRecord {
+/// A witness as a card's record; `closed`: the session that puts it ends in good order.
+pub fn record_of(w: &Witness, closed: bool) -> HeadRecord {
     HeadRecord {
         epoch: w.epoch,
         sequence: w.sequence,
@@ -115,9 +115,12 @@ impl CardHead {
             &live.session.statement,
         );
         let mut settle = self.settled(&live);
-        let (steps, w) = self
-            .steps_for(live.record.as_ref())
-            .map_err(|e| engine_reason(&e))?;
+        let record = live.record.as_ref();
+        let chain = self
+            .database
+            .stored(|s| s.links_from(witness_of(record).sequence))
+            .map_err(|e| engine_reason(&e.into()))?;
+        let (steps, w) = steps_up(record, &chain);
         let Some(w) = w else {
             return Ok(());
         };
@@ -136,28 +139,25 @@ impl CardHead {
         self.sessions.head_is_put(new, settle);
         Ok(())
     }
+}
 
-    /// What leads a card up from its record to the newest commit, and that; none before the first commit.
-    fn steps_for(
-        &self,
-        record: Option<&HeadRecord>,
-    ) -> Result<(Vec<HeadRecord>, Option<Witness>), EngineError> {
-        let before = witness_of(record);
-        let chain = self.database.stored(|s| s.links_from(before.sequence))?;
-        let mut at = before;
-        let mut steps = Vec::new();
-        let first = || head::first_step(&chain);
-        let mut next = record.map_or_else(first, |_| head::step_up(&at, &chain));
-        while let Some(step) = next {
-            steps.push(record_of(&step, false));
-            at = step;
-            next = head::step_up(&at, &chain);
-        }
-        let newest = chain.last().map(Witness::from);
-        if newest == Some(at) {
-            // It is put by itself, with the slots.
-            steps.pop();
-        }
-        Ok((steps, newest))
+/// What leads a card up from its record to the newest commit, and that; none before the first commit. `chain`: from the record's
+/// commit on.
+pub fn steps_up(record: Option<&HeadRecord>, chain: &[Link]) -> (Vec<HeadRecord>, Option<Witness>) {
+    let before = witness_of(record);
+    let mut at = before;
+    let mut steps = Vec::new();
+    let first = || head::first_step(chain);
+    let mut next = record.map_or_else(first, |_| head::step_up(&at, chain));
+    while let Some(step) = next {
+        steps.push(record_of(&step, false));
+        at = step;
+        next = head::step_up(&at, chain);
     }
+    let newest = chain.last().map(Witness::from);
+    if newest == Some(at) {
+        // It is put by itself, with the slots.
+        steps.pop();
+    }
+    (steps, newest)
 }

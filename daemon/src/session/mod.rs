@@ -10,7 +10,7 @@ mod refused_pins;
 mod sessions;
 
 pub use access::{CardAccess, CardView, random};
-pub use heads::{CardHead, witness_of};
+pub use heads::{CardHead, record_of, steps_up, witness_of};
 pub use introduce::{Known, Prepared};
 pub use pin::{CardPin, PinError};
 pub use pins::CardPins;

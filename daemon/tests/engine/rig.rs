@@ -281,12 +281,17 @@ impl Person {
         (person, made)
     }
 
-    /// What a terminal believes of the card, and the keys that it opens.
-    pub fn opens(&self) -> (TrustedCard, KeyRing) {
-        let card = TrustedCard {
+    /// What a terminal believes of the card.
+    pub fn trusted(&self) -> TrustedCard {
+        TrustedCard {
             id: self.card.id,
             keys: self.card.keys(),
-        };
+        }
+    }
+
+    /// The same, and the keys that it opens.
+    pub fn opens(&self) -> (TrustedCard, KeyRing) {
+        let card = self.trusted();
         let ring = KeyRing::new(self.vk.clone(), std::slice::from_ref(&self.list)).unwrap();
         (card, ring)
     }

@@ -46,6 +46,11 @@ impl SoftCard {
         }
     }
 
+    /// Its secret keys SIG and KEM, for a card that answers APDUs.
+    pub fn secret_keys(&self) -> (&SecretKey, &SecretKey) {
+        (&self.sig, &self.kem)
+    }
+
     /// Signature "enrol".
     pub fn sign_enrol(&self, bytes: &[u8; 32]) -> Sig {
         self.sig.sign(&text::enrol(&self.id, &self.keys(), bytes))

@@ -9,6 +9,8 @@
 //! * **Statuses are true.** Where a finished sync says that nothing is outstanding, the files are what the newest commit's tree
 //!   says, content by content. At peace nothing is outstanding, no tail waits, no session is open, no note of what is being
 //!   written is left.
+//! * **The card is right.** It is believed by every terminal that an honest server answers, and opens the vault's keys. At peace
+//!   it carries the newest head, and waits for no session's end. A server that shows less than it carries is refused.
 //! * **No key outlives the card.** After a removal or an eject nobody can borrow a key.
 //! * **What is not disturbed succeeds**: an error where no wire was cut and nobody was killed is one of ours. (In `work`.)
 
@@ -17,6 +19,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use simsync_card::client::UnsettledSession;
 use simsync_vault::ids::ObjectId;
 use simsync_vault::tree::{Directory, chunk_id};
 use simsync_vault::treeops::{self, DirSource, Leaf};
@@ -173,6 +176,23 @@ pub fn at_peace(world: &World) -> Result<(), Broken> {
     nothing_is_foreign(world, 0)?;
     nothing_is_lost(world, &trees[0])?;
     nothing_is_made_up(world, &trees[0])
+}
+
+/// What must be true of the card at peace.
+pub fn card_at_peace(world: &World, unsettled: &[UnsettledSession]) -> Result<(), Broken> {
+    require(unsettled.is_empty(), || {
+        format!("the card waits for the end of {unsettled:?} at peace")
+    })?;
+    // The last terminal of a peace knows it; others hear of it at their next session.
+    let stores = world.places.iter().map(|p| &p.terminal.engine.store);
+    let heads = stores.filter_map(|s| s.newest_commit().unwrap());
+    let newest = heads.map(|c| (c.body.sequence, c.hash())).max();
+    require(world.card.head() == newest, || {
+        format!(
+            "the card carries {:?} at peace, and not {newest:?}",
+            world.card.head()
+        )
+    })
 }
 
 /// What of a tree a terminal syncs.

@@ -10,6 +10,7 @@
     reason = "a failed run is told by its panic"
 )]
 
+pub mod card;
 pub mod check;
 pub mod disk;
 pub mod lies;

@@ -16,7 +16,7 @@ impl World {
     /// Until nothing changes; then everything must be as it should.
     pub async fn peace(&mut self) -> Result<(), Broken> {
         self.calm().await?;
-        check::at_peace(self)?;
+        self.is_as_it_must_be()?;
         let now = tree(&self.places[0].workplace.root);
         let is_messy = now.len() > ENTRIES
             || now
@@ -30,10 +30,16 @@ impl World {
             for at in 0..TERMINALS {
                 self.until_done(at).await?;
             }
-            check::at_peace(self)?;
+            self.is_as_it_must_be()?;
             self.begin_phase();
         }
         Ok(())
+    }
+
+    fn is_as_it_must_be(&mut self) -> Result<(), Broken> {
+        let unsettled = self.card.unsettled();
+        check::card_at_peace(self, &unsettled)?;
+        check::at_peace(self)
     }
 
     fn begin_phase(&mut self) {

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use simsyncd::engine::{EngineError, SyncOptions};
+use simsyncd::engine::EngineError;
 
 use crate::check::Broken;
-use crate::work::{Ended, on_thread};
+use crate::work::Ended;
 use crate::workplace::tree;
 use crate::world::World;
 
@@ -80,16 +80,15 @@ impl World {
     async fn meets_restored(&mut self, at: u8) -> Result<(), Broken> {
         let shown = self.head().await;
         let seen = self.at(at).terminal.engine.store.witness().unwrap();
-        if seen.sequence <= shown {
+        // The card alone is enough, at a terminal that saw nothing of it.
+        let carried = self.card.head().map_or(0, |(sequence, _)| sequence);
+        if seen.sequence.max(carried) <= shown {
             return Ok(());
         }
         let before = tree(&self.at(at).workplace.root);
-        self.insert(at, true).await?;
-        let Some(session) = self.at(at).session.clone() else {
-            return Ok(());
-        };
-        let engine = self.at(at).terminal.engine.clone();
-        match on_thread(move || engine.sync(&session, SyncOptions::default(), None)).await {
+        let ended = self.opened(at).await;
+        self.card.pulled();
+        match ended {
             Ended::Failed(EngineError::Head(_)) => {}
             Ended::Failed(other) => return Err(Broken::new(format!("a restored server: {other}"))),
             Ended::Done(_) | Ended::Killed => {

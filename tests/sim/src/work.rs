@@ -1,15 +1,20 @@
 //! What a terminal does: sessions, syncs, tails, as the daemon does them.
 
+use simsync_card::client::{HeadRecord, Slot, UnsettledSession};
 use simsync_failpoint as failpoint;
-use simsync_protocol::api::Narrow;
+use simsync_protocol::api::{
+    COMMITS_PER_ANSWER, Narrow, OpenSessionRequest, RenewRequest, SessionAnswer,
+};
 use simsync_protocol::client::ClientError;
-use simsync_server::store::types::Known;
-use simsync_server::testing::Opened;
-use simsyncd::engine::{Answer, EngineError, SyncOptions, SyncReport};
+use simsync_vault::commit::SessionRef;
+use simsync_vault::keyobject::Wrap;
+use simsync_vault::keys::{KeyRing, VaultKey};
+use simsync_vault::statement::SessionStatement;
+use simsyncd::engine::{Answer, Engine, EngineError, Session, SyncOptions, SyncReport, key_ring};
+use simsyncd::session::witness_of;
 
 use crate::check::{self, Broken};
 use crate::ops::Work;
-use crate::rig::enter;
 use crate::world::World;
 
 /// How some work ended.
@@ -44,6 +49,40 @@ fn judge<T>(ended: Ended<T>, is_disturbed: bool, what: &str) -> Result<Option<T>
     }
 }
 
+/// Checks everything that the server said, as the daemon does, and opens the vault's keys with what the card made of a wrap.
+fn take_over(
+    engine: &Engine,
+    session: &Session,
+    answer: &SessionAnswer,
+    record: &Option<HeadRecord>,
+    (wrap, secret): (&Wrap, &[u8]),
+) -> Result<Box<KeyRing>, EngineError> {
+    engine.accept_key_objects(&session.card, &answer.key_objects, &answer.wraps)?;
+    let mut commits = engine.verify_commits(&answer.commits)?;
+    let mut got = commits.len();
+    while got == COMMITS_PER_ANSWER {
+        for commit in &commits {
+            engine.keep_commit(commit)?;
+        }
+        let after = engine.store.witness()?.sequence;
+        let more = engine.runtime.block_on(session.conn.commits(after))?;
+        commits = engine.verify_commits(&more.commits)?;
+        got = commits.len();
+    }
+    let verdict = engine.judge_card(&witness_of(record.as_ref()), &commits)?;
+    if !verdict.may_write() {
+        return Err(EngineError::Head(verdict));
+    }
+    for commit in &commits {
+        engine.keep_commit(commit)?;
+    }
+    engine.check_head(answer.head.map(|h| (h.sequence, h.hash)))?;
+    let objects = engine.store.key_objects()?;
+    let newest = objects.last().ok_or(EngineError::NotInVault)?;
+    let key = VaultKey::unwrap_with_card(newest, wrap, secret)?;
+    Ok(key_ring(key, &objects)?)
+}
+
 impl World {
     /// A terminal works; `is_disturbed`: it may fail.
     pub async fn work(&mut self, at: u8, work: Work, is_disturbed: bool) -> Result<(), Broken> {
@@ -72,38 +111,112 @@ impl World {
             return self.renew(at).await;
         }
         self.take_card_from_others(at).await?;
-        let opened = match self.opened(at).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.at_mut(at).link = None;
-                let failed = Ended::<()>::Failed(error.into());
-                return judge(failed, is_disturbed, "the card does not open a session").map(drop);
+        match self.opened(at).await {
+            Ended::Done(session) => {
+                let place = self.at_mut(at);
+                place.session = Some(session);
+                place.is_stale = false;
+                Ok(())
             }
-        };
-        let engine = self.at(at).terminal.engine.clone();
-        let (card, ring) = self.person.opens();
-        let entered = on_thread(move || enter(&engine, card, ring, opened)).await;
-        let session = judge(entered, is_disturbed, "a session does not begin")?;
-        self.at_mut(at).session = session;
-        self.at_mut(at).is_stale = false;
-        Ok(())
+            Ended::Killed => Ok(()),
+            failed @ Ended::Failed(_) => {
+                // The card counts a session that nobody has: whoever takes it out ends it.
+                self.pulled(at, true).await?;
+                judge(failed, is_disturbed, "the card does not open a session").map(drop)
+            }
+        }
     }
 
-    /// A session on the connection that is kept, or on a new one.
-    async fn opened(&mut self, at: u8) -> Result<Opened, ClientError> {
+    /// A session, as the daemon opens it.
+    pub async fn opened(&mut self, at: u8) -> Ended<Session> {
+        match self.try_open(at).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.at_mut(at).link = None;
+                Ended::Failed(error.into())
+            }
+        }
+    }
+
+    /// On the connection that is kept, or on a new one.
+    async fn try_open(&mut self, at: u8) -> Result<Ended<Session>, ClientError> {
         let link = match self.at(at).link.clone().filter(|c| !c.is_closed()) {
             Some(link) => link,
             None => self.at(at).terminal.soft.connect(&self.client(at)).await?,
         };
-        let place = self.at_mut(at);
-        place.link = Some(link.clone());
-        let seen = place.terminal.engine.store.witness().unwrap();
-        let known = Known {
-            sequence: seen.sequence,
-            list: seen.list_number,
+        self.at_mut(at).link = Some(link.clone());
+        let card = self.person.trusted();
+        let engine = self.at(at).terminal.engine.clone();
+        if engine.store.key_objects().unwrap().is_empty() {
+            let objects = link.key_objects(0).await?.key_objects;
+            let wraps = link.key_object().await?.wraps;
+            let (engine, card) = (engine.clone(), card.clone());
+            let accepts = move || engine.accept_key_objects(&card, &objects, &wraps);
+            match on_thread(accepts).await {
+                Ended::Done(()) => {}
+                Ended::Failed(error) => return Ok(Ended::Failed(error)),
+                Ended::Killed => return Ok(Ended::Killed),
+            }
+        }
+        let wrap = engine.store.wrap(&card.id).unwrap().unwrap();
+        let n = usize::from(at) % self.places.len();
+        let soft = &self.places[n].terminal.soft;
+        let (nonce, binding) = soft.binding(&link).await?;
+        let generation = engine.keys.generation();
+        let given = self.card.open(soft, binding, wrap.enc);
+        let statement = SessionStatement {
+            card: card.id,
+            n: given.session.n,
+            terminal: soft.id(),
+            binding,
+            sig: given.session.sig.clone(),
         };
-        let (place, card) = (self.at(at), &self.person.card);
-        place.terminal.soft.open_on(link, card, known).await
+        // It is noted first: the card waits for its end, whatever the network does.
+        let (store, noted) = (engine.store.clone(), statement.clone());
+        match on_thread(move || Ok(store.add_session(&noted)?)).await {
+            Ended::Done(()) => {}
+            Ended::Failed(error) => return Ok(Ended::Failed(error)),
+            Ended::Killed => return Ok(Ended::Killed),
+        }
+        let seen = engine.store.witness().unwrap();
+        let request = OpenSessionRequest {
+            statement: statement.clone(),
+            nonce,
+            known_sequence: seen.sequence,
+            known_list: seen.list_number,
+        };
+        let answer = link.open_session(&request).await?;
+        let session = Session {
+            statement,
+            conn: link,
+            card,
+        };
+        let takes = move || {
+            let secret = &given.session.secret;
+            let keys = take_over(&engine, &session, &answer, &given.record, (&wrap, secret))?;
+            engine.keys.put(keys, generation)?;
+            Ok(session)
+        };
+        Ok(on_thread(takes).await)
+    }
+
+    /// The card carries the newest head on; with `closes`, its session ends in good order.
+    pub fn tell_card(&mut self, at: u8, closes: bool) {
+        let n = usize::from(at) % self.places.len();
+        let (places, card) = (&self.places, self.person.card.id);
+        if places[n].session.is_none() || failpoint::is_dead("daemon") {
+            return;
+        }
+        let (engine, own) = (&places[n].terminal.engine, places[n].terminal.soft.id());
+        let is_closed = |u: &UnsettledSession| {
+            let mut all = places.iter().map(|p| p.terminal.soft.id());
+            let of = all.find(|t| t.0.starts_with(&u.terminal) && *t != own);
+            let session = SessionRef { card, n: u.n };
+            of.is_some_and(|t| engine.is_closed(&session, &t).unwrap())
+        };
+        let slot = u8::try_from(n).ok().and_then(Slot::new);
+        self.card
+            .put_head(&engine.store, is_closed, slot.filter(|_| closes));
     }
 
     /// The grant is renewed on a new connection, if the old one is gone. If that cannot be, the session is over.
@@ -115,11 +228,25 @@ impl World {
         let Some(session) = &place.session else {
             return Ok(());
         };
-        let (client, n) = (self.client(at), session.statement.n);
+        let session = SessionRef {
+            card: session.statement.card,
+            n: session.statement.n,
+        };
+        let client = self.client(at);
         let renewed: Result<_, ClientError> = async {
-            let soft = &place.terminal.soft;
+            let soft = &self.places[usize::from(at) % self.places.len()]
+                .terminal
+                .soft;
             let connection = soft.connect(&client).await?;
-            soft.renew(&connection, &self.person.card, n).await?;
+            let (nonce, binding) = soft.binding(&connection).await?;
+            let request = RenewRequest {
+                session,
+                nonce,
+                signature: self.card.renew(&binding).unwrap(),
+                known_sequence: 0,
+                known_list: 0,
+            };
+            connection.renew(&request).await?;
             Ok(connection)
         }
         .await;
@@ -176,8 +303,13 @@ impl World {
             if !is_disturbed || self.is_lying {
                 check::status_is_true(place, &report)?;
             }
+            let sequence = place.terminal.engine.store.witness().unwrap().sequence;
             let asks = !place.terminal.engine.store.questions().unwrap().is_empty();
             if !asks || is_disturbed {
+                // Its memory wears out: it is not told each time.
+                if closing || sequence % 2 == 0 {
+                    self.tell_card(at, closing);
+                }
                 if closing {
                     self.ejected(at)?;
                 }
@@ -186,6 +318,7 @@ impl World {
             options.answers = place.terminal.answered(Answer::Delete);
             if closing {
                 // What closed is closed; the answer is given in a session of its own.
+                self.tell_card(at, true);
                 self.ejected(at)?;
                 self.insert(at, is_disturbed).await?;
             }
@@ -200,7 +333,8 @@ impl World {
         let place = self.at_mut(at);
         place.terminal.engine.keys.wipe();
         place.session = None;
-        check::no_key(place)
+        self.card.pulled();
+        check::no_key(self.at(at))
     }
 
     /// The card is pulled: keys away, the server told, a tail made.
@@ -215,6 +349,7 @@ impl World {
                 let _ = session.conn.narrow(Narrow::Removed).await;
             }
             session.conn.set_grant(None);
+            self.card.pulled();
         }
         self.uncancel(at);
         self.seal(at, is_disturbed).await?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
+use simsync_card::ids::Hash;
 use simsync_failpoint as failpoint;
 use simsync_protocol::{Client, Connection};
 use simsync_server::testing::{Seed, TestServer};
@@ -11,6 +12,7 @@ use simsync_vault::ids::CollectionId;
 use simsyncd::engine::{Cancel, Session};
 use simsyncd::store::Store;
 
+use crate::card::Card;
 use crate::check::{self, Broken};
 use crate::disk;
 use crate::ops::{Event, Op, TERMINALS, Work};
@@ -57,8 +59,10 @@ impl Place {
 
 /// The world.
 pub struct World {
-    /// Card and server.
+    /// Server, and what the vault was made with.
     pub person: Person,
+    /// The card.
+    pub card: Card,
     /// The terminals.
     pub places: Vec<Place>,
     /// What became of every value.
@@ -98,6 +102,11 @@ impl World {
         let server = TestServer::start().await;
         let labels = LABELS.map(|label| (label, collections_of(label)));
         let (person, terminals) = Person::found(&seed, server, &labels).await;
+        let softs: Vec<_> = terminals.iter().map(|t| &t.soft).collect();
+        let mut card = Card::new(&seed, &person.card, &person.subscriber, &softs);
+        // The session in which the vault was made.
+        card.open(softs[0], Hash::ZERO, person.wraps[0].enc);
+        card.pulled();
         let port = Arc::new(AtomicU16::new(person.server.socket().port()));
         let values = Arc::<Mutex<Values>>::default();
         let mut places = Vec::new();
@@ -125,6 +134,7 @@ impl World {
         let edited = places.iter().map(|_| None).collect();
         let mut world = Self {
             person,
+            card,
             places,
             values,
             port,
