@@ -40,7 +40,15 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn new(soft: SoftTerminal, label: &str, server: simsync_card::ids::ServerId) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::new_in(tempfile::tempdir().unwrap(), soft, label, server)
+    }
+
+    pub fn new_in(
+        dir: tempfile::TempDir,
+        soft: SoftTerminal,
+        label: &str,
+        server: simsync_card::ids::ServerId,
+    ) -> Self {
         for sub in ["data", "notes", "packs", "outbox"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -221,6 +229,16 @@ impl Person {
         server: TestServer,
         terminals: &[(&str, &[CollectionId])],
     ) -> (Self, Vec<Terminal>) {
+        Self::found_in(seed, server, terminals, || tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same, of terminals in such folders.
+    pub async fn found_in(
+        seed: &Seed,
+        server: TestServer,
+        terminals: &[(&str, &[CollectionId])],
+        folder: impl Fn() -> tempfile::TempDir,
+    ) -> (Self, Vec<Terminal>) {
         let client = server.client();
         let (subscriber, code) = server.add_subscriber("anna").await;
         let card = SoftCard::new(seed);
@@ -235,7 +253,7 @@ impl Person {
                 label: (*label).to_owned(),
                 collections: collections.to_vec(),
             });
-            made.push(Terminal::new(soft, label, id));
+            made.push(Terminal::new_in(folder(), soft, label, id));
         }
         let mut rng = fresh_rng();
         let vault = VaultId(seed.id());

@@ -28,16 +28,24 @@ pub struct TestServer {
 impl TestServer {
     /// Starts one that tests on one address do not run into limits of.
     pub async fn start() -> Self {
-        Self::start_with(Limits {
+        Self::start_with(Self::roomy()).await
+    }
+
+    /// Limits that tests on one address do not run into.
+    pub fn roomy() -> Limits {
+        Limits {
             open_per_minute: 1_000_000,
             ..Limits::default()
-        })
-        .await
+        }
     }
 
     /// Starts one with these limits.
     pub async fn start_with(limits: Limits) -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), limits).await
+    }
+
+    /// Starts one in this folder, which goes with it.
+    pub async fn start_in(dir: TempDir, limits: Limits) -> Self {
         let host: ServerAddress = "localhost".parse().unwrap();
         let home = Home::init(&dir.path().join("server"), &host, "127.0.0.1:0").unwrap();
         let mut server = Self {

@@ -108,6 +108,17 @@ pub enum Event {
     Edit(Edit),
 }
 
+/// Which disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// That of the terminal that works, and the server's.
+    Everybodys,
+    /// That of the terminal.
+    Terminals,
+    /// The server's.
+    Servers,
+}
+
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -131,8 +142,13 @@ pub enum Op {
     Restart { at: u8 },
     /// The server ends politely and starts again.
     RestartServer,
-    /// Every disk is full but for so many pages, during this work.
-    Full { at: u8, work: Work, pages: u8 },
+    /// A disk is full but for so many pages, during this work.
+    Full {
+        at: u8,
+        work: Work,
+        pages: u8,
+        whose: Disk,
+    },
     /// A terminal works, and the server lies, after `left` true answers of the kind that the lie is about.
     Lie {
         at: u8,
@@ -232,6 +248,21 @@ impl Draw {
         }
     }
 
+    fn full(&mut self, at: u8) -> Op {
+        let (work, pages) = (self.work(), self.below(40));
+        let whose = match pages % 3 {
+            0 => Disk::Everybodys,
+            1 => Disk::Terminals,
+            _ => Disk::Servers,
+        };
+        Op::Full {
+            at,
+            work,
+            pages,
+            whose,
+        }
+    }
+
     fn lie(&mut self, at: u8) -> Op {
         let work = self.work();
         let lie = LIES[self.rng.random_range(0..LIES.len())];
@@ -264,11 +295,7 @@ impl Draw {
             92..=93 => self.lie(at),
             94..=95 => Op::Cut { at },
             96..=97 => Op::Mend { at },
-            98 if self.below(2) == 0 => Op::Full {
-                at,
-                work: self.work(),
-                pages: self.below(40),
-            },
+            98 if self.below(2) == 0 => self.full(at),
             98 => Op::Restart { at },
             _ if self.below(3) == 0 => Op::RestartServer,
             _ if self.below(3) == 0 => Op::Restored { at },

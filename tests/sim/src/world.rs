@@ -1,5 +1,6 @@
 //! Everything there is, and what happens to it.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +16,7 @@ use simsyncd::store::Store;
 use crate::card::Card;
 use crate::check::{self, Broken};
 use crate::disk;
-use crate::ops::{Event, Op, TERMINALS, Work};
+use crate::ops::{Disk, Event, Op, TERMINALS, Work};
 use crate::rig::{FILES, NOTES, Person, Terminal, engine_in};
 use crate::settings;
 use crate::watcher::watch;
@@ -99,9 +100,9 @@ impl World {
         failpoint::set_settling(std::time::Duration::from_millis(5));
         let has_settings = settings::has(seed);
         let seed = Seed::of(seed);
-        let server = TestServer::start().await;
+        let server = TestServer::start_in(disk::folder(), TestServer::roomy()).await;
         let labels = LABELS.map(|label| (label, collections_of(label)));
-        let (person, terminals) = Person::found(&seed, server, &labels).await;
+        let (person, terminals) = Person::found_in(&seed, server, &labels, disk::folder).await;
         let softs: Vec<_> = terminals.iter().map(|t| &t.soft).collect();
         let mut card = Card::new(&seed, &person.card, &person.subscriber, &softs);
         // The session in which the vault was made.
@@ -231,10 +232,16 @@ impl World {
             }
             Op::Mend { at } => self.at(at).wire.mend(),
             Op::Restart { at } => self.restart(at).await?,
-            Op::Full { at, work, pages } => {
-                disk::fill(pages.into());
+            Op::Full {
+                at,
+                work,
+                pages,
+                whose,
+            } => {
+                let full = self.disks(at, whose);
+                disk::fill(&full, pages.into());
                 let ended = self.work(at, work, true).await;
-                disk::free();
+                disk::free(&full);
                 ended?;
                 // What could not be written down at the removal is sealed now.
                 self.restart(at).await?;
@@ -259,6 +266,17 @@ impl World {
         }
         self.note_edits();
         Ok(())
+    }
+
+    /// The disks of those who run out of room while this terminal works.
+    fn disks(&self, at: u8, whose: Disk) -> Vec<PathBuf> {
+        let terminal = self.at(at).terminal.dir.path().to_owned();
+        let server = self.person.server.scratch().to_owned();
+        match whose {
+            Disk::Everybodys => vec![terminal, server],
+            Disk::Terminals => vec![terminal],
+            Disk::Servers => vec![server],
+        }
     }
 
     /// Shows everybody's files.
@@ -418,5 +436,14 @@ impl World {
     /// The work of this terminal that was cancelled is over; other work may begin.
     pub fn uncancel(&mut self, at: u8) {
         self.at_mut(at).terminal.engine.cancel = Cancel::default();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let terminals = self.places.iter().map(|p| p.terminal.dir.path());
+        terminals
+            .chain([self.person.server.scratch()])
+            .for_each(disk::lose);
     }
 }
