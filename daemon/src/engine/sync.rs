@@ -11,6 +11,7 @@ use simsync_vault::seal::ForgetsPlaintext;
 use super::EngineError;
 use super::cancel::KeyCell;
 use super::clock::now_ms;
+use super::disk::settle::settle_sent;
 use super::exchange::Exchange;
 use super::heal::Healer;
 use super::publish::{Draft, Publisher};
@@ -68,7 +69,7 @@ impl Syncer {
         let mut report = SyncReport::default();
         for _ in 0..ATTEMPTS {
             let tails = pull_commits(&self.chain, &self.wire, session)?;
-            self.settle_sent()?;
+            settle_sent(&self.store, &self.places)?;
             self.packs.fetch_wanted(session)?;
             self.rebasing.rebase_on_merged_tails(session)?;
             let head = self.store.newest_commit()?;
@@ -222,31 +223,10 @@ impl Syncer {
         self.chain.keep_commit(commit)?;
         self.store
             .set_pack_state(&draft.pack_ids(), crate::store::PackState::Indexed)?;
-        self.settle_sent()?;
+        settle_sent(&self.store, &self.places)?;
         report.published += draft.published;
         report.tails += commit.body.tails_merged.len();
         report.commit = Some(commit.body.sequence);
-        Ok(())
-    }
-
-    /// If the chain has the commit that this terminal sent last, its rows say so from now on: an answer that was not heard changes
-    /// nothing.
-    fn settle_sent(&self) -> Result<(), EngineError> {
-        let Some(hash) = self.store.sent()? else {
-            return Ok(());
-        };
-        let Some(commit) = self.store.commit_of(&hash)? else {
-            return Ok(());
-        };
-        self.places.rows_change(&self.store.sent_paths()?)?;
-        self.store.settle_sent()?;
-        let session = &commit.body.session;
-        if commit.body.closing {
-            self.store.close_sessions(&session.card, session.n)?;
-        } else if session.n > 1 {
-            // Everything of earlier sessions is in this commit; their tails are named in it.
-            self.store.close_sessions(&session.card, session.n - 1)?;
-        }
         Ok(())
     }
 }

@@ -70,6 +70,35 @@ fn story(then: &[Op]) {
 }
 
 #[test]
+fn b4_a_session_that_only_heard_of_an_unheard_commit_seals_what_came_after_it() {
+    let mut all = Vec::new();
+    for and_then in [
+        edit(2, Edit::Delete { path: B_Z }),
+        write(2, B_Z),
+        edit(2, Edit::Rename { from: B_Z, to: Y }),
+    ] {
+        for how in [Work::Sync, Work::Eject] {
+            let killed = Op::During {
+                steps: "daemon.commit",
+                at: 2,
+                work: how,
+                event: Event::KillDaemon,
+                left: 1,
+            };
+            all.push(vec![
+                write(2, B_Z),
+                killed,
+                // Opened, and pulled before it synced: the card goes to another terminal.
+                work(2, Work::Insert),
+                and_then,
+                work(0, Work::Insert),
+            ]);
+        }
+    }
+    stories(&all);
+}
+
+#[test]
 fn b4_an_unheard_commit_is_ones_own() {
     let mut all = Vec::new();
     for and_then in [

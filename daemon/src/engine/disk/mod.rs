@@ -7,4 +7,5 @@ pub(super) mod on_disk;
 pub(super) mod places;
 pub(super) mod rows;
 pub(super) mod scan;
+pub(super) mod settle;
 pub(super) mod unseen;

@@ -13,6 +13,7 @@ use super::builder::{Builder, TailReport};
 use crate::engine::EngineError;
 use crate::engine::clock::now_ms;
 use crate::engine::disk::places::Places;
+use crate::engine::disk::settle::settle_sent;
 use crate::outstanding::{Producer, Report, Unsynced};
 use crate::store::{OwnSession, Store};
 
@@ -58,11 +59,16 @@ impl Tails {
             card: statement.card,
             n: statement.n,
         };
+        // A session may begin with the news of a commit that was not heard of, and end before its first sync.
+        settle_sent(&self.store, &self.places)?;
+        let own = self.store.own_sessions()?;
+        if !own.iter().any(|s| s.session() == session) {
+            // That commit ended it.
+            return Ok(TailReport::default());
+        }
         let objects = self.store.key_objects()?;
         let object = objects.last().ok_or(EngineError::NotInVault)?;
-        let replaces: Vec<SessionRef> = self
-            .store
-            .own_sessions()?
+        let replaces: Vec<SessionRef> = own
             .iter()
             .filter(|s| s.tail.is_some() && s.session() != session)
             .map(OwnSession::session)
