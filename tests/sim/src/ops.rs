@@ -142,6 +142,8 @@ pub enum Op {
     Restart { at: u8 },
     /// The server ends politely and starts again.
     RestartServer,
+    /// A day goes by, and nobody does anything.
+    Later,
     /// A disk is full but for so many pages, during this work.
     Full {
         at: u8,
@@ -299,6 +301,7 @@ impl Draw {
             98 => Op::Restart { at },
             _ if self.below(3) == 0 => Op::RestartServer,
             _ if self.below(3) == 0 => Op::Restored { at },
+            _ if at == 0 => Op::Later,
             _ => Op::Mend { at },
         }
     }

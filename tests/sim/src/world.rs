@@ -26,6 +26,9 @@ use crate::workplace::{Tree, Values, Workplace, tree};
 /// Names of terminals.
 const LABELS: [&str; TERMINALS as usize] = ["A", "B", "C"];
 
+/// In seconds: longer than what a server grants.
+const DAY: u64 = 24 * 60 * 60;
+
 /// What a terminal syncs: one of them has no notes.
 fn collections_of(label: &str) -> &'static [CollectionId] {
     match label {
@@ -232,6 +235,13 @@ impl World {
             }
             Op::Mend { at } => self.at(at).wire.mend(),
             Op::Restart { at } => self.restart(at).await?,
+            Op::Later => {
+                self.person.server.advance(DAY);
+                // What was granted is over; the card goes on with its session.
+                for place in &mut self.places {
+                    place.is_stale |= place.session.is_some();
+                }
+            }
             Op::Full {
                 at,
                 work,
