@@ -39,11 +39,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn new(soft: SoftTerminal, label: &str, server: simsync_card::ids::ServerId) -> Self {
-        Self::new_in(tempfile::tempdir().unwrap(), soft, label, server)
-    }
-
-    pub fn new_in(
+    pub fn new(
         dir: tempfile::TempDir,
         soft: SoftTerminal,
         label: &str,
@@ -253,7 +249,7 @@ impl Person {
                 label: (*label).to_owned(),
                 collections: collections.to_vec(),
             });
-            made.push(Terminal::new_in(folder(), soft, label, id));
+            made.push(Terminal::new(folder(), soft, label, id));
         }
         let mut rng = fresh_rng();
         let vault = VaultId(seed.id());

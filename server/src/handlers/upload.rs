@@ -30,8 +30,6 @@ struct Writer {
     collections: HashSet<CollectionId>,
     /// No vault yet: the collections are not known to the server before the first commit.
     any: bool,
-    /// Bytes of tails that may still come.
-    outbox_left: u64,
 }
 
 async fn writer(call: &Call) -> Result<Writer, Problem> {
@@ -61,16 +59,7 @@ async fn writer(call: &Call) -> Result<Writer, Problem> {
             (HashSet::new(), false)
         }
     };
-    let used = app
-        .packs()
-        .outbox_bytes(peer.subscriber.clone(), peer.terminal)
-        .await;
     Ok(Writer {
-        outbox_left: call
-            .app
-            .limits
-            .outbox_bytes
-            .saturating_sub(used.or_problem()?),
         peer,
         collections,
         any,
@@ -138,9 +127,15 @@ async fn own_unsettled(call: &Call, peer: &Peer) -> Result<(), Problem> {
 }
 
 impl Writer {
-    fn check(&self, pack: &PackRef) -> Result<(), Problem> {
+    async fn check(&self, app: &App, pack: &PackRef) -> Result<(), Problem> {
         if pack.collection == CollectionId::OUTBOX {
-            if pack.size > self.outbox_left {
+            let (subscriber, terminal) = (self.peer.subscriber.clone(), self.peer.terminal);
+            // One that is resumed counts once.
+            let beside = app
+                .packs()
+                .outbox_bytes_beside(subscriber, terminal, pack.id);
+            let used = beside.await.or_problem()?;
+            if pack.size > app.limits.outbox_bytes.saturating_sub(used) {
                 return refuse(
                     Code::StorageFull,
                     "too much waits to be merged for this terminal: put its card in and sync",
@@ -233,7 +228,7 @@ pub async fn one(call: &mut Call, id: &str) -> Reply {
         return refuse(Code::TooLarge, format!("a pack has 1 to {PACK_MAX} bytes"));
     }
     let writer = writer(call).await?;
-    writer.check(&pack)?;
+    writer.check(&call.app, &pack).await?;
     let upload = Upload {
         app: call.app.clone(),
         conn: call.conn.clone(),

@@ -139,8 +139,13 @@ pub trait Packs: Send + Sync {
     ) -> Result<()>;
     /// Notes packs that are durable.
     async fn complete_packs(&self, p: CompletePacks) -> Result<()>;
-    /// Bytes of outbox packs of a terminal that no merged or forgotten tail covers.
-    async fn outbox_bytes(&self, subscriber: SubscriberId, terminal: TerminalId) -> Result<u64>;
+    /// Bytes of outbox packs of a terminal that no merged or forgotten tail covers, without `pack`.
+    async fn outbox_bytes_beside(
+        &self,
+        subscriber: SubscriberId,
+        terminal: TerminalId,
+        pack: PackId,
+    ) -> Result<u64>;
 }
 
 /// Tails: taken, shown, given up.

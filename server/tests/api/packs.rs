@@ -281,8 +281,20 @@ async fn m19_a_terminal_leaves_only_so_much_in_the_outbox() {
     put_all(&a.connection, [one]).await.unwrap();
     let (_, over) = w.pack(CollectionId::OUTBOX, 11);
     refused(put_all(&a.connection, [over]).await, Code::StorageFull);
-    let (_, just) = w.pack(CollectionId::OUTBOX, 10);
-    put_all(&a.connection, [just]).await.unwrap();
+    // Just as much as there is room for; broken off, it goes on.
+    let (named, just) = w.pack(CollectionId::OUTBOX, 10);
+    let path = format!(
+        "/v1/packs/{}?collection={}&size=10&offset=0",
+        named.id,
+        CollectionId::OUTBOX
+    );
+    let begun = just.bytes.slice(..4);
+    let begun = a.connection.raw(Method::PUT, &path, begun, false).await;
+    assert_eq!(begun.unwrap().0, 200);
+    let put = a
+        .connection
+        .put_pack(named.id, CollectionId::OUTBOX, just.bytes, 4);
+    assert!(put.await.unwrap().complete);
 }
 
 #[tokio::test]

@@ -125,15 +125,17 @@ pub(super) fn complete(tx: &Tx<'_>, p: &CompletePacks) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn outbox_bytes(
+pub(super) fn outbox_bytes_beside(
     db: &Connection,
     sub: &SubscriberId,
     terminal: &TerminalId,
+    pack: &PackId,
 ) -> Result<u64> {
     // Packs of settled tails wait for the collector and do not count against the terminal.
     let mut q = db.prepare_cached(
         "SELECT coalesce(sum(size), 0) FROM packs WHERE subscriber = ?1 AND collection = ?2 AND terminal = ?3
-         AND touched >= coalesce((SELECT max(at) FROM tails WHERE subscriber = ?1 AND terminal = ?3 AND status IN (?4, ?5)), 0)",
+         AND touched >= coalesce((SELECT max(at) FROM tails WHERE subscriber = ?1 AND terminal = ?3 AND status IN (?4, ?5)), 0)
+         AND pack <> ?6",
     )?;
     Ok(q.query_row(
         params![
@@ -141,7 +143,8 @@ pub(super) fn outbox_bytes(
             CollectionId::OUTBOX.0,
             terminal.0,
             rows::state_name(&TailStatus::Merged)?,
-            rows::state_name(&TailStatus::Forgotten)?
+            rows::state_name(&TailStatus::Forgotten)?,
+            pack.0
         ],
         |r| r.get(0),
     )?)

@@ -192,8 +192,13 @@ impl Packs for SqliteStore {
         let _step = simsync_failpoint::step("server.store.packs");
         self.write(move |tx| packs::complete(tx, &p)).await
     }
-    async fn outbox_bytes(&self, subscriber: SubscriberId, terminal: TerminalId) -> Result<u64> {
-        self.read(move |db| packs::outbox_bytes(db, &subscriber, &terminal))
+    async fn outbox_bytes_beside(
+        &self,
+        subscriber: SubscriberId,
+        terminal: TerminalId,
+        pack: PackId,
+    ) -> Result<u64> {
+        self.read(move |db| packs::outbox_bytes_beside(db, &subscriber, &terminal, &pack))
             .await
     }
 }
