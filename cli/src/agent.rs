@@ -4,8 +4,9 @@ use simsync_codes::Code;
 use std::collections::HashMap;
 use std::io::{PipeWriter, Read};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use zbus::{Fd, ObjectPath, OwnedVariant, interface};
 use zeroize::Zeroizing;
 
@@ -56,9 +57,7 @@ impl Object {
         work: impl FnOnce(&mut Secrets) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, AgentError> {
         let secrets = self.secrets.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut secrets.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        let done = tokio::task::spawn_blocking(move || work(&mut secrets.lock()));
         match done.await {
             Ok(result) => result.map_err(AgentError::from),
             Err(_) => Err(Refusal::Declined.into()),
@@ -93,7 +92,7 @@ impl Object {
         let cancelled = self.questions.begin();
         let noted = self.with(move |s| s.show(&what, &text, cancelled)).await?;
         if noted {
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = self.shown.lock();
             shown.push(name);
         }
         Ok(noted)
@@ -126,7 +125,7 @@ struct Standing(Arc<Mutex<Option<PipeWriter>>>);
 
 impl Standing {
     fn replace(&self, end: Option<PipeWriter>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        *self.0.lock() = end;
     }
 }
 
@@ -187,7 +186,7 @@ pub struct Agent {
 impl Agent {
     /// Whether this secret was shown here.
     pub fn has_shown(&self, what: &str) -> bool {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown.lock();
         shown.iter().any(|s| s == what)
     }
 
@@ -222,7 +221,7 @@ impl Agent {
 
     /// A failure that a refused PIN of a script led to says so.
     pub fn explain(&self, failure: Failure) -> Failure {
-        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.lock();
         if !matches!(
             failure.code.known(),
             Some(Code::PinDeclined | Code::Declined)
@@ -245,20 +244,15 @@ impl Agent {
     /// Asks the person at the terminal a yes or no; none if nobody sits there.
     pub async fn confirm(&self, question: String) -> Option<bool> {
         let secrets = self.secrets.clone();
-        tokio::task::spawn_blocking(move || {
-            secrets
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .confirm(&question)
-        })
-        .await
-        .ok()
-        .flatten()
+        tokio::task::spawn_blocking(move || secrets.lock().confirm(&question))
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Shows nothing of what is typed, while somebody is going to be asked.
     pub fn silence(&self) -> Option<Silence> {
-        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.lock();
         secrets.silence()
     }
 

@@ -1,8 +1,9 @@
 //! Questions that the daemon puts to a command, and that it takes back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 /// The questions that were put to a command, each to be called off by itself: the next may be here before the last one is gone.
 #[derive(Clone, Default)]
 pub struct Questions {
@@ -16,7 +17,7 @@ impl Questions {
     pub fn begin(&self) -> Arc<AtomicBool> {
         let cancelled = Arc::new(AtomicBool::new(false));
         self.withdrawn.store(false, Ordering::Relaxed);
-        let mut all = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.standing.lock();
         all.retain(|q| q.strong_count() > 0);
         all.push(Arc::downgrade(&cancelled));
         cancelled
@@ -29,7 +30,7 @@ impl Questions {
 
     /// Nobody wants an answer any more to what was asked so far.
     pub fn call_off(&self) {
-        let mut all = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.standing.lock();
         for question in all.drain(..).filter_map(|q| q.upgrade()) {
             question.store(true, Ordering::Relaxed);
         }

@@ -159,7 +159,7 @@ tests! {
     }
 
     f_g1_names_from_elsewhere_drive_nothing: |rig| {
-        *rig.fake.path.lock().unwrap() = HOSTILE.to_owned();
+        *rig.fake.path.lock() = HOSTILE.to_owned();
         rig.fake.change(|s| {
             s.label = HOSTILE.to_owned();
             s.server = Some(HOSTILE.to_owned());
@@ -359,7 +359,7 @@ tests! {
         rig.fake.plan(Plan::Ask(vec![(SecretKind::CardPin, "4711")]));
         let run = rig.run_with(&["sync", "--pin-fd", "0"], "4711").await;
         assert_eq!(run.code, 0, "{run:?}");
-        let commands = rig.fake.commands.lock().unwrap().clone();
+        let commands = rig.fake.commands.lock().clone();
         let sync = api::Command::Sync { review: false, allow_deletions: false };
         assert_eq!(commands, [sync.clone(), api::Command::Unlock, sync]);
     }

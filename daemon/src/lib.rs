@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod backoff;
 pub mod bus;
 pub mod card;
 pub mod collections;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::card::CardEvent;
 use crate::engine::{TailReport, now_ms};
 use crate::rules::Event;
+use parking_lot::Mutex;
 
 /// Times and numbers, in memory only.
 #[derive(Debug, Default)]
@@ -18,19 +18,15 @@ pub struct Notes {
     last_sync: AtomicI64,
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Notes {
     /// Notes that this happened now.
     pub fn mark(&self, name: &str) {
-        lock(&self.marks).insert(name.to_owned(), now_ms());
+        self.marks.lock().insert(name.to_owned(), now_ms());
     }
 
     /// When things happened since a card was put in last, in milliseconds since 1970.
     pub fn marks(&self) -> BTreeMap<String, i64> {
-        lock(&self.marks).clone()
+        self.marks.lock().clone()
     }
 
     /// Notes what a removal left.
@@ -41,12 +37,12 @@ impl Notes {
             ("left", r.left),
             ("bytes", r.bytes as usize),
         ];
-        *lock(&self.last_tail) = numbers.map(|(k, v)| (k.to_owned(), v as u64)).into();
+        *self.last_tail.lock() = numbers.map(|(k, v)| (k.to_owned(), v as u64)).into();
     }
 
     /// What the last removal left.
     pub fn last_tail(&self) -> BTreeMap<String, u64> {
-        lock(&self.last_tail).clone()
+        self.last_tail.lock().clone()
     }
 
     /// A sync ended well.
@@ -64,7 +60,7 @@ impl Notes {
     pub fn note(&self, event: &Event) {
         match event {
             Event::Card(CardEvent::CardInserted(_)) => {
-                lock(&self.marks).clear();
+                self.marks.lock().clear();
                 self.mark("inserted");
             }
             Event::Card(CardEvent::CardRemoved(_)) => self.mark("removed"),

@@ -8,9 +8,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::time::{ClockId, clock_gettime};
 use simsync_sync::dir::FsId;
 use simsync_sync::node::RelPath;
@@ -72,7 +73,7 @@ struct Vouch {
 
 impl Vouches {
     fn roots(&self) -> MutexGuard<'_, HashMap<PathBuf, Vouch>> {
-        self.0.roots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.roots.lock()
     }
 
     /// This watcher is asked to catch up before each look.
@@ -82,7 +83,7 @@ impl Vouches {
 
     fn watcher(&self) -> MutexGuard<'_, Option<Arc<dyn Watcher>>> {
         let watcher = self.0.watcher.lock();
-        watcher.unwrap_or_else(PoisonError::into_inner)
+        watcher
     }
 
     /// From now on somebody tells of every change in this folder and below. What was before is unknown.

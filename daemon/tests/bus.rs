@@ -226,7 +226,7 @@ async fn f_g3_a_sync_that_nobody_ordered_is_a_job_with_progress_and_cancel() {
     let client = Client::direct(conn);
     let (control, mut told) = tokio::sync::mpsc::channel(1);
     let job = tokio::sync::watch::Sender::new(bus_support::job_status(7));
-    *fake.own_job.lock().unwrap() = Some(Job {
+    *fake.own_job.lock() = Some(Job {
         status: job.subscribe(),
         control,
     });
@@ -415,7 +415,7 @@ async fn a_job_shows_progress_and_can_be_cancelled() {
     let path = client.command("Sync", &(no_options(),)).await;
     let refused = client.call(&path, JOB, "Confirm", &()).await;
     assert_eq!(error_name(refused), "BadArgument");
-    let job = fake.job.lock().unwrap().clone().unwrap();
+    let job = fake.job.lock().clone().unwrap();
     job.send_modify(|s| {
         s.step = "fetching".to_owned();
         s.state = JobState::Running;

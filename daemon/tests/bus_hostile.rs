@@ -215,7 +215,7 @@ impl World {
             .await
             .unwrap();
         let job: zbus::OwnedObjectPath = reply.body().deserialize().unwrap();
-        fake.commands.lock().unwrap().clear();
+        fake.commands.lock().clear();
         let place = |interface: &str| match interface.strip_prefix(PREFIX).unwrap() {
             ".Manager" => Some(ROOT.to_owned()),
             ".Reader" => Some(Kind::Reader.path("Reader 00").to_string()),
@@ -292,7 +292,7 @@ impl World {
             let all: HashMap<String, OwnedVariant> = reply.body().deserialize().unwrap();
             assert_eq!(all.len(), interface.properties.len(), "{}", interface.name);
         }
-        let commands = self.fake.commands.lock().unwrap();
+        let commands = self.fake.commands.lock();
         assert!(commands.is_empty(), "ordered: {commands:?}");
     }
 }
@@ -473,7 +473,7 @@ async fn m19_words_that_the_bus_cannot_carry_do_not_silence_the_status() {
         s.subscriber = Some(odd.to_owned());
         s.readers.push(odd.to_owned());
     });
-    let job = world.fake.job.lock().unwrap().clone().unwrap();
+    let job = world.fake.job.lock().clone().unwrap();
     job.send_modify(|s| {
         s.step = odd.to_owned();
         s.result = BTreeMap::from([(odd.to_owned(), odd.to_owned())]);
@@ -500,6 +500,6 @@ async fn m19_words_that_the_bus_cannot_carry_do_not_silence_the_status() {
     let manager = format!("{PREFIX}.Manager");
     let result = world.call(ROOT, &manager, "Unlock", &()).await;
     refused(result, "a refusal");
-    world.fake.commands.lock().unwrap().clear();
+    world.fake.commands.lock().clear();
     world.goes_on().await;
 }

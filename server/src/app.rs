@@ -51,7 +51,7 @@ pub struct App {
     pub stopping: watch::Sender<bool>,
     /// Who answers instead of the handlers; `http::between` knows what it is.
     #[cfg(any(test, feature = "test-support"))]
-    pub between: std::sync::Mutex<Option<Arc<dyn std::any::Any + Send + Sync>>>,
+    pub between: parking_lot::Mutex<Option<Arc<dyn std::any::Any + Send + Sync>>>,
 }
 
 impl App {
@@ -76,7 +76,7 @@ impl App {
             clock,
             stopping: watch::Sender::new(false),
             #[cfg(any(test, feature = "test-support"))]
-            between: std::sync::Mutex::default(),
+            between: parking_lot::Mutex::default(),
         }
     }
 

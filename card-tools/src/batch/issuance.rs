@@ -1,8 +1,8 @@
 //! A desk with one or more readers: what happens to the card that is in one of them.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use simsync_card::client::{Applet, CardError, Lifecycle, TransportSecret};
 use simsync_card::ids::CardId;
 use simsync_card::status::Status;
@@ -71,7 +71,7 @@ pub enum Event {
 impl Issuance<'_> {
     /// The people, alone.
     pub fn round(&self) -> MutexGuard<'_, Round> {
-        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+        self.round.lock()
     }
 
     /// Does what is to be done with the card in `slot`. An error ends the whole batch: it would come again with each card, or

@@ -3,9 +3,9 @@
 use std::ffi::CString;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use openssl::pkey::{PKey, Private};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use simsync_card::client::TransportSecret;
 use simsync_card::pcsc::PcscCard;

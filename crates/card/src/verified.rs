@@ -1,8 +1,8 @@
 //! Verdicts that this process came to already. In a world in one process every terminal and the server verify the same signatures.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 /// With more verdicts than this all are forgotten.
@@ -22,7 +22,7 @@ impl<T: Copy> Verdicts<T> {
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Option<HashMap<[u8; 32], T>>) -> R) -> R {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock())
     }
 
     /// The verdict on these parts that is remembered, or the one that is computed.

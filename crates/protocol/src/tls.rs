@@ -1,6 +1,6 @@
 //! TLS 1.3 as both sides speak it: no tickets, no resumption, no early data, no authentication after the handshake.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -16,6 +16,7 @@ use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{
     X509, X509NameBuilder, X509Ref, X509ReqBuilder, X509StoreContextRef, X509VerifyResult,
 };
+use parking_lot::Mutex;
 use simsync_card::ids::{Hash, SubscriberId};
 use simsync_card::sign::SecretKey;
 
@@ -102,14 +103,11 @@ pub(crate) struct VerdictSlot(Arc<Mutex<Option<Verdict>>>);
 
 impl VerdictSlot {
     pub(crate) fn get(&self) -> Option<Verdict> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, verdict: Verdict) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(verdict);
+        self.0.lock().get_or_insert(verdict);
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
@@ -182,7 +183,7 @@ impl Quietness {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A prompt begins: the terminal, if it is quiet already. [`Self::give_back`] follows.
@@ -240,6 +241,6 @@ impl Drop for Silence {
             hushed.forget_typed();
         }
         // A prompt that was called off ends within a moment, and puts the terminal back.
-        let _ended = self.0.1.wait_timeout_while(inner, PROMPT_ENDS, |i| i.lent);
+        let _ended = self.0.1.wait_while_for(&mut inner, |i| i.lent, PROMPT_ENDS);
     }
 }

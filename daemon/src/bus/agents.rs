@@ -4,10 +4,11 @@ use simsync_codes::Code;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use zbus::message::Message;
 use zbus::names::{OwnedUniqueName, UniqueName};
@@ -109,7 +110,7 @@ impl BusAgents {
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Agent>> {
-        self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.agents.lock()
     }
 
     /// Changes the list, and tells those who look on.

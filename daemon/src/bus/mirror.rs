@@ -1,8 +1,8 @@
 //! Objects whose properties mirror a part of the status: put on the bus, kept up to date, taken away.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use zbus::fdo::Properties;
 use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
@@ -21,7 +21,7 @@ impl<T> Shown<T> {
 
     /// What is shown now. The lock is for a look, never across an `await`.
     pub fn get(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Shows something else.

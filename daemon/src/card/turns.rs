@@ -1,9 +1,9 @@
 //! Waiting for one's turn at a card: whoever waits long waits for another program, and the owner is told.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Nothing that is done here with a card keeps others from it that long.
@@ -19,7 +19,7 @@ pub(super) struct Turns {
 
 impl Turns {
     fn since<T>(&self, change: impl FnOnce(&mut HashMap<String, Instant>) -> T) -> T {
-        change(&mut self.since.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.since.lock())
     }
 
     /// Waits for a turn by `begin`, which blocks.

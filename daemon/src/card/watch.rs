@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
 
 /// What happened at the readers.
@@ -42,7 +43,7 @@ pub struct Watcher {
 impl Watcher {
     /// Looks at once, instead of at the next notification or the next try.
     pub fn poll_now(&self) {
-        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = self.context.lock();
         if let Some(context) = context.as_ref() {
             // Nothing to cancel is as good: it is looking, then.
             let _ = context.cancel();
@@ -69,7 +70,7 @@ pub fn watch(emit: impl Fn(CardEvent) -> bool + Send + 'static) -> std::io::Resu
 
 fn keep_watching(emit: &dyn Fn(CardEvent) -> bool, shared: &Mutex<Option<Context>>) -> Option<()> {
     let say = |event| if emit(event) { Some(()) } else { None };
-    let share = |context| *shared.lock().unwrap_or_else(PoisonError::into_inner) = context;
+    let share = |context| *shared.lock() = context;
     let mut told_down = false;
     loop {
         if let Ok(context) = Context::establish(Scope::User) {

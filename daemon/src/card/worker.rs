@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pcsc::{Context, Scope};
 use simsync_card::client::CardError as ClientError;
 use simsync_card::connection::{Connection, Taken};
@@ -159,10 +160,6 @@ struct Worker {
     turns: Arc<Turns>,
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
@@ -243,7 +240,8 @@ impl CardHandle {
 
     /// Told whenever the connection to the card in this reader is lost.
     pub fn lost(&self, reader: &str) -> Arc<Notify> {
-        lock(&self.lost)
+        self.lost
+            .lock()
             .entry(reader.to_owned())
             .or_default()
             .clone()
@@ -255,7 +253,7 @@ impl CardHandle {
     }
 
     fn send(&self, reader: &str, job: Job) -> Result<(), CardError> {
-        let mut threads = lock(&self.threads);
+        let mut threads = self.threads.lock();
         if let Some(thread) = threads.get(reader) {
             return thread.send(job).map_err(|_| CardError::Gone);
         }
@@ -304,8 +302,8 @@ impl CardHandle {
             let note_pad = |pad| {
                 // Another reader may have come under the same name.
                 match pad {
-                    Some(pad) => lock(&pads).insert(name.clone(), pad),
-                    None => lock(&pads).remove(&name),
+                    Some(pad) => pads.lock().insert(name.clone(), pad),
+                    None => pads.lock().remove(&name),
                 };
             };
             let (turns, reader) = (worker.turns.clone(), worker.reader.clone());
@@ -349,12 +347,12 @@ impl CardHandle {
 
     /// The PIN pad of a reader, as it said when a card of ours was looked at first.
     pub fn pin_pad(&self, reader: &str) -> Option<PinPad> {
-        lock(&self.pads).get(reader).copied()
+        self.pads.lock().get(reader).copied()
     }
 
     /// Drops the connection to a card: it was removed, or its session is over and the PIN state must go.
     pub fn disconnect(&self, reader: &str) {
-        let known = lock(&self.threads).get(reader).cloned();
+        let known = self.threads.lock().get(reader).cloned();
         // Without a thread there is no connection.
         if let Some(thread) = known {
             let _ = thread.send(Box::new(Worker::forget));
@@ -366,7 +364,7 @@ impl CardHandle {
         let readers: Vec<String> = self.modems.devices.iter().map(|d| reader_name(d)).collect();
         let closed = async {
             for reader in readers {
-                let known = lock(&self.threads).get(&reader).cloned();
+                let known = self.threads.lock().get(&reader).cloned();
                 let (tx, rx) = oneshot::channel::<()>();
                 let job: Job = Box::new(|worker| {
                     worker.forget();

@@ -1,35 +1,30 @@
 //! Stopping work at once, and keys that can be taken away from it.
 
 use std::cell::Cell;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
+use parking_lot::{RwLock, RwLockWriteGuard};
 use simsync_vault::keyobject::KeyObject;
 use simsync_vault::keys::{KeyRing, VaultKey};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::random::fresh_rng;
 use super::stack::key_ring;
 
 /// Tells running work to stop.
-#[derive(Debug, Clone)]
-pub struct Cancel(Arc<watch::Sender<bool>>);
-
-impl Default for Cancel {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(CancellationToken);
 
 impl Cancel {
     /// Asks for the stop.
     pub fn cancel(&self) {
-        self.0.send_replace(true);
+        self.0.cancel();
     }
 
     /// Whether the stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_cancelled()
     }
 
     /// An error if the stop was asked for.
@@ -43,9 +38,7 @@ impl Cancel {
 
     /// Waits for the stop.
     pub async fn cancelled(&self) {
-        let mut rx = self.0.subscribe();
-        // The sender lives in self: waiting cannot fail.
-        let _ = rx.wait_for(|c| *c).await;
+        self.0.cancelled().await;
     }
 }
 
@@ -74,15 +67,12 @@ impl std::fmt::Debug for KeyCell {
 
 impl KeyCell {
     fn write(&self) -> RwLockWriteGuard<'_, Held> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write()
     }
 
     /// To be taken when work begins that ends with keys being put in.
     pub fn generation(&self) -> u64 {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .generation
+        self.0.read().generation
     }
 
     /// Puts keys in; [`EngineError::Cancelled`], and the keys are gone, if there was a wipe since.
@@ -110,7 +100,7 @@ impl KeyCell {
     /// other: a wipe in between would wait for the first, and the second for the wipe.
     pub fn with<T>(&self, step: impl FnOnce(&KeyRing) -> T) -> Result<T, EngineError> {
         let _step = Step::begin();
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.read();
         held.keys.as_deref().map(step).ok_or(EngineError::Cancelled)
     }
 

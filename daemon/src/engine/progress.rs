@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 /// How far a job is; read by whoever shows it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -20,7 +20,7 @@ pub struct Progress {
 impl Progress {
     /// Starts a step.
     pub fn step(&self, name: &'static str, total: usize) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        *self.step.lock() = name;
         self.files_done.store(0, Relaxed);
         self.files_total.store(total as u64, Relaxed);
     }

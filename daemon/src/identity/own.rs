@@ -1,8 +1,9 @@
 //! Who this terminal is: its file, and its key once it is unsealed.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use simsync_card::ids::{CardId, TerminalId};
 use simsync_card::sign::SecretKey;
 use simsync_codes::Code;
@@ -24,10 +25,6 @@ pub struct Identity {
     key: Mutex<Option<Arc<SecretKey>>>,
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Identity {
     /// Reads the file, if there is one.
     pub fn open(file: PathBuf, set_label: String) -> Result<Self, ConfigError> {
@@ -42,12 +39,12 @@ impl Identity {
 
     /// What the file says.
     pub fn terminal(&self) -> Option<Terminal> {
-        lock(&self.terminal).clone()
+        self.terminal.lock().clone()
     }
 
     /// Writes the file, or deletes it.
     pub fn set_terminal(&self, terminal: Option<Terminal>) -> std::io::Result<()> {
-        let _one_writer = lock(&self.writing);
+        let _one_writer = self.writing.lock();
         match &terminal {
             Some(t) => t.save(&self.file)?,
             None => match std::fs::remove_file(&self.file) {
@@ -55,25 +52,25 @@ impl Identity {
                 _ => {}
             },
         }
-        *lock(&self.terminal) = terminal;
+        *self.terminal.lock() = terminal;
         Ok(())
     }
 
     /// Nobody else writes the file while this is held: a disk that hangs.
     #[cfg(test)]
-    pub(crate) fn hang(&self) -> MutexGuard<'_, ()> {
-        lock(&self.writing)
+    pub(crate) fn hang(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.writing.lock()
     }
 
     /// Changes the file as it is now, if there is one.
     pub fn update_terminal(&self, change: impl FnOnce(&mut Terminal)) -> std::io::Result<()> {
-        let _one_writer = lock(&self.writing);
+        let _one_writer = self.writing.lock();
         let Some(mut terminal) = self.terminal() else {
             return Ok(());
         };
         change(&mut terminal);
         terminal.save(&self.file)?;
-        *lock(&self.terminal) = Some(terminal);
+        *self.terminal.lock() = Some(terminal);
         Ok(())
     }
 
@@ -122,14 +119,15 @@ impl Identity {
 
     /// Whether the vault names this terminal: pairing came to its end.
     pub fn is_paired(&self) -> bool {
-        lock(&self.terminal)
+        self.terminal
+            .lock()
             .as_ref()
             .is_some_and(|t| t.pairing.as_ref().is_some_and(|p| p.complete))
     }
 
     /// Its ID, once it has a key.
     pub fn terminal_id(&self) -> Option<TerminalId> {
-        lock(&self.terminal).as_ref().map(Terminal::id)
+        self.terminal.lock().as_ref().map(Terminal::id)
     }
 
     /// What it is called: as the vault names it, which is what everybody sees; before it does as it is to be paired, or as it is
@@ -161,12 +159,12 @@ impl Identity {
 
     /// The unsealed key.
     pub fn key(&self) -> Option<Arc<SecretKey>> {
-        lock(&self.key).clone()
+        self.key.lock().clone()
     }
 
     /// Keeps the unsealed key until the daemon ends; or forgets it.
     pub fn set_key(&self, key: Option<SecretKey>) {
-        *lock(&self.key) = key.map(Arc::new);
+        *self.key.lock() = key.map(Arc::new);
     }
 }
 

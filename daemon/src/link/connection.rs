@@ -1,7 +1,8 @@
 //! One connection to the server that the pairing names, kept while it lives; and where the server moved to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use simsync_codes::Code;
 use simsync_protocol::address::ServerAddress;
 use simsync_protocol::api::MovingTo;
@@ -32,7 +33,7 @@ impl ServerLink {
     }
 
     fn conn(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.conn.lock()
     }
 
     /// Keeps a connection in the place of the one before.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::connection::ServerLink;
 use super::newer::fetch_newer;
+use crate::backoff::Backoff;
 use crate::database::Database;
 use crate::engine::PackCache;
 use crate::engines::Engines;
@@ -21,8 +22,10 @@ use crate::rules::Event;
 use crate::session::CardSessions;
 
 /// Between two tries to connect; doubles up to the maximum.
-const BACKOFF: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(60),
+};
 
 /// Listens to the server while no card is in, too.
 pub struct Listener {
@@ -68,9 +71,9 @@ impl Listener {
 
     /// Keeps the connection until it is aborted or this terminal is refused for good.
     pub async fn keep(self: Arc<Self>) {
-        let mut pause = BACKOFF;
+        let mut failures = 0;
         loop {
-            match self.listen(&mut pause).await {
+            match self.listen(&mut failures).await {
                 Ok(()) => {}
                 Err(e) if is_refusal(&e) => {
                     tracing::warn!(error = %e, "the server refuses this terminal");
@@ -82,20 +85,21 @@ impl Listener {
             self.events.emit(Event::Server(false));
             // A SIM that comes is a reason not to wait.
             let mut prefetching = self.prefetching.subscribe();
+            failures += 1;
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(BACKOFF_MAX),
-                _ = prefetching.changed() => pause = BACKOFF,
+                () = tokio::time::sleep(BACKOFF.delay(failures)) => {}
+                _ = prefetching.changed() => failures = 0,
             }
         }
     }
 
-    async fn listen(&self, pause: &mut Duration) -> Result<(), ClientError> {
+    async fn listen(&self, failures: &mut u32) -> Result<(), ClientError> {
         let Ok((_, pairing)) = self.identity.pairing() else {
             return Ok(());
         };
         let conn = self.link.connect(&pairing).await?;
         let mut events = conn.events().await?;
-        *pause = BACKOFF;
+        *failures = 0;
         self.events.emit(Event::Server(true));
         let own = self.identity.terminal_id();
         let mut prefetching = self.prefetching.subscribe();

@@ -1,8 +1,9 @@
 //! Whom the work at hand asks. A command asks its caller. An opening asks the caller of the newest command, also where that one
 //! comes while the question stands: the question moves there, as long as nobody has answered it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use simsync_codes::Code;
 use tokio::sync::watch;
 
@@ -108,8 +109,8 @@ impl OpeningAsks {
         self.turns().last.clone()
     }
 
-    fn turns(&self) -> std::sync::MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turns(&self) -> parking_lot::MutexGuard<'_, Turns> {
+        self.turns.lock()
     }
 
     fn turn(&self) -> Turn {

@@ -1,7 +1,6 @@
 //! The running daemon: events in, decisions by [`crate::rules`], effects out.
 
 mod admissible;
-mod backoff;
 mod commands;
 mod quiet;
 mod rooms;
@@ -21,6 +20,7 @@ pub use rooms::StartError;
 pub use setup::Setup;
 
 use crate::api::{Caller, Command, Handle, Request, Status};
+use crate::backoff::Backoff;
 use crate::card::{CardHandle, Modems, Watcher, watch as watch_cards, watch_modem};
 use crate::config::Config;
 use crate::database::View;
@@ -37,6 +37,11 @@ const MEND: Duration = Duration::from_secs(30);
 /// Where not every folder can be watched, everything is looked at so much oftener, but not before this time.
 const UNWATCHED_OFTENER: u32 = 5;
 const LEAST: Duration = Duration::from_secs(60);
+/// What failed for the network's or the server's sake is tried again.
+const RETRIES: Backoff = Backoff {
+    first: Duration::from_secs(5),
+    longest: Duration::from_secs(5 * 60),
+};
 /// A card that another program holds is asked for again after this time.
 const REOPEN: Duration = Duration::from_secs(5);
 /// How long channels in modems may take to be closed at the end.
@@ -318,9 +323,9 @@ impl Service {
         let delay = match timer {
             Timer::Quiet => self.quiet.wait(Instant::now(), config.change_delay()),
             Timer::Reopen => REOPEN,
-            Timer::RetryOpen => backoff::delay(self.state.retries.open),
-            Timer::RetrySync => backoff::delay(self.state.retries.sync),
-            Timer::RetryTails => backoff::delay(self.state.retries.tails),
+            Timer::RetryOpen => RETRIES.delay(self.state.retries.open),
+            Timer::RetrySync => RETRIES.delay(self.state.retries.sync),
+            Timer::RetryTails => RETRIES.delay(self.state.retries.tails),
             Timer::Rescan if self.state.watch_limit => (rescan / UNWATCHED_OFTENER).max(LEAST),
             Timer::Rescan => rescan,
             Timer::Mend => MEND

@@ -6,8 +6,8 @@
 
 use simsync_codes::Code;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use simsync_card::client::Pin;
 use simsync_card::ids::CardId;
 
@@ -49,7 +49,7 @@ pub struct Refused(Mutex<Inner>);
 
 impl Refused {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Follows cards as they come, go and are looked at.

@@ -1,10 +1,11 @@
 //! The card and the session that is open on it: what the card gave, the vault's keys, and their end.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use simsync_card::client::{HeadRecord, OpenedSession, Slot, Slots, Token, UnsettledSession};
 use simsync_card::ids::CardId;
 use simsync_codes::Code;
@@ -66,10 +67,6 @@ pub struct CardSessions {
     delivering: Arc<tokio::sync::Mutex<()>>,
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The failure of what needs a session.
 fn locked() -> Failure {
     Failure::new(Code::Locked, "no session is open; run `simsync unlock`")
@@ -110,10 +107,10 @@ impl CardSessions {
     pub fn note(&self, event: &Event) {
         match event {
             Event::Card(CardEvent::CardInserted(reader)) => {
-                lock(&self.readers).insert(reader.clone());
+                self.readers.lock().insert(reader.clone());
             }
             Event::Card(CardEvent::CardRemoved(reader)) => {
-                lock(&self.readers).remove(reader);
+                self.readers.lock().remove(reader);
             }
             _ => {}
         }
@@ -121,12 +118,12 @@ impl CardSessions {
 
     /// Readers with a card in.
     pub fn card_readers(&self) -> Vec<String> {
-        lock(&self.readers).iter().cloned().collect()
+        self.readers.lock().iter().cloned().collect()
     }
 
     /// The reader of the session's card, or the first with any card.
     pub fn any_card(&self) -> Result<String, Failure> {
-        if let Some(live) = &*lock(&self.live) {
+        if let Some(live) = &*self.live.lock() {
             return Ok(live.reader.clone());
         }
         self.card_readers()
@@ -137,7 +134,7 @@ impl CardSessions {
 
     /// The open session, as it is now.
     pub fn live(&self) -> Option<OpenSession> {
-        lock(&self.live).clone()
+        self.live.lock().clone()
     }
 
     /// The same, for a command that needs one.
@@ -147,24 +144,25 @@ impl CardSessions {
 
     /// Whether a session is open.
     pub fn is_open(&self) -> bool {
-        lock(&self.live).is_some()
+        self.live.lock().is_some()
     }
 
     /// The open session, for the engine.
     pub fn session(&self) -> Option<Session> {
-        lock(&self.live).as_ref().map(|l| l.session.clone())
+        self.live.lock().as_ref().map(|l| l.session.clone())
     }
 
     /// The reader and card of the open session.
     pub fn session_card(&self) -> Result<(String, CardId), Failure> {
-        let live = lock(&self.live);
+        let live = self.live.lock();
         let of = |l: &OpenSession| (l.reader.clone(), l.session.card.id);
         live.as_ref().map(of).ok_or_else(locked)
     }
 
     /// Whether the open session is on the card in this reader. A SELECT would end there what the session opened.
     pub fn is_in_session(&self, reader: &str) -> bool {
-        lock(&self.live)
+        self.live
+            .lock()
             .as_ref()
             .is_some_and(|l| l.reader == reader)
     }
@@ -175,7 +173,7 @@ impl CardSessions {
             card: statement.card,
             n: statement.n,
         };
-        *lock(&self.begun) = Some(session);
+        *self.begun.lock() = Some(session);
         self.database.stored(|s| s.add_session(statement))
     }
 
@@ -187,13 +185,13 @@ impl CardSessions {
 
     /// The session that is not over.
     pub fn begun(&self) -> Option<SessionRef> {
-        *lock(&self.begun)
+        *self.begun.lock()
     }
 
     /// Keeps a session that card and server opened.
     pub fn keep(&self, reader: &str, session: Session, opened: Opened) {
         let OpenedSession { token, head, .. } = opened.session;
-        *lock(&self.live) = Some(OpenSession {
+        *self.live.lock() = Some(OpenSession {
             reader: reader.to_owned(),
             session,
             token,
@@ -207,14 +205,14 @@ impl CardSessions {
 
     /// The grant is on another connection now.
     pub fn is_on(&self, conn: Connection) {
-        if let Some(live) = &mut *lock(&self.live) {
+        if let Some(live) = &mut *self.live.lock() {
             live.session.conn = conn;
         }
     }
 
     /// The card carries this record now, and settled these slots.
     pub fn head_is_put(&self, record: HeadRecord, settled: Slots) {
-        if let Some(live) = &mut *lock(&self.live) {
+        if let Some(live) = &mut *self.live.lock() {
             live.record = Some(record);
             live.head_put = Some(Instant::now());
             live.head_known = (record.sequence, record.list_number);
@@ -239,7 +237,7 @@ impl CardSessions {
         reader: &str,
         statement: &SessionStatement,
     ) -> Result<Option<Slot>, Reason> {
-        if let Some(known) = lock(&self.live).as_ref().and_then(|l| l.own_slot) {
+        if let Some(known) = self.live.lock().as_ref().and_then(|l| l.own_slot) {
             return Ok(Some(known));
         }
         let own = self
@@ -254,7 +252,7 @@ impl CardSessions {
             .iter()
             .find(|u| u.terminal == statement.terminal.0[..8] && u.n <= statement.n)
             .map(|u| u.slot);
-        if let Some(live) = &mut *lock(&self.live)
+        if let Some(live) = &mut *self.live.lock()
             && live.session.statement == *statement
         {
             live.own_slot = own;
@@ -264,12 +262,13 @@ impl CardSessions {
 
     /// Notes that a first look holds the card in this reader.
     pub fn hold(&self, reader: &str, go_on: Sender<GoOn>) {
-        *lock(&self.held) = Some((reader.to_owned(), go_on));
+        *self.held.lock() = Some((reader.to_owned(), go_on));
     }
 
     /// The hold on this reader's card, if there may be one still.
     pub fn take_hold(&self, reader: &str) -> Option<Sender<GoOn>> {
-        lock(&self.held)
+        self.held
+            .lock()
             .take()
             .filter(|(r, _)| r == reader)
             .map(|(_, go_on)| go_on)
@@ -279,8 +278,8 @@ impl CardSessions {
     pub fn wipe(&self) {
         self.keys.wipe();
         self.notes.mark("wiped");
-        *lock(&self.begun) = None;
-        let Some(live) = lock(&self.live).take() else {
+        *self.begun.lock() = None;
+        let Some(live) = self.live.lock().take() else {
             return;
         };
         self.card.disconnect(&live.reader);

@@ -12,8 +12,8 @@ mod sent;
 mod sessions;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
@@ -105,7 +105,7 @@ impl Store {
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere leaves at worst an open transaction, which rusqlite rolled back.
-        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.conn.lock()
     }
 }
 

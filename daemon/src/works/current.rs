@@ -1,7 +1,8 @@
 //! The work that runs, one piece at a time, and the ways to stop it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::jobs::Jobs;
@@ -29,7 +30,7 @@ impl Works {
     /// A new piece of work begins: its stop, which takes the place of the one before.
     pub fn begin(&self) -> Cancel {
         let cancel = Cancel::default();
-        *self.cancel.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
+        *self.cancel.lock() = cancel.clone();
         cancel
     }
 
@@ -41,7 +42,7 @@ impl Works {
     /// Stops the work that runs.
     pub fn stop(&self) {
         let cancel = self.cancel.lock();
-        cancel.unwrap_or_else(PoisonError::into_inner).cancel();
+        cancel.cancel();
         self.wait_for_no_person();
     }
 

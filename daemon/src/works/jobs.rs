@@ -1,9 +1,10 @@
 //! Jobs: long work that somebody ordered, with progress, a review, cancelling and a result.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use simsync_codes::{Code, JobState};
 use tokio::sync::{mpsc, watch};
 
@@ -43,10 +44,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(job, _)| job.id() != self.id);
+        self.running.lock().retain(|(job, _)| job.id() != self.id);
         self.status.send_modify(|s| {
             if matches!(s.state, JobState::Running | JobState::Waiting) {
                 s.state = JobState::Cancelled;
@@ -110,7 +108,7 @@ impl Jobs {
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<(Job, Option<Caller>)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
     /// Numbers of jobs that run.
@@ -142,7 +140,7 @@ impl JobHandle {
 
     /// Takes over how far the engine is.
     pub fn progress(&self, p: &Progress) {
-        let step = *p.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = *p.step.lock();
         let (done, total) = (
             p.files_done.load(Ordering::Relaxed),
             p.files_total.load(Ordering::Relaxed),

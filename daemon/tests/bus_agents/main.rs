@@ -8,11 +8,12 @@ mod pads;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus_support::{Bus, DEADLINE, Fake};
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use simsyncd::api::{
     AgentError, Agents, Caller, PadPurpose, PadRequest, PadShown, Secret, SecretKind, SecretRequest,
 };
@@ -65,14 +66,14 @@ impl Agent {
         &self,
         details: HashMap<String, OwnedVariant>,
     ) -> Result<Fd<'static>, Error> {
-        self.seen.details.lock().unwrap().push(details);
+        self.seen.details.lock().push(details);
         self.seen.asked.notify_one();
         let (reader, mut writer) = std::io::pipe().unwrap();
         match &self.manner {
             Manner::Gives(data) => writer.write_all(data).unwrap(),
             Manner::Declines => return Err(Error::Declined("no".to_owned())),
             Manner::NotMine => return Err(Error::NotMine("no".to_owned())),
-            Manner::Endless => self.seen.kept.lock().unwrap().push(writer),
+            Manner::Endless => self.seen.kept.lock().push(writer),
             Manner::Silent => std::future::pending().await,
         }
         Ok(Fd::from(OwnedFd::from(reader)))
@@ -82,7 +83,7 @@ impl Agent {
         let mut text = String::new();
         let fd = OwnedFd::try_from(secret).unwrap();
         std::fs::File::from(fd).read_to_string(&mut text).unwrap();
-        self.seen.shown.lock().unwrap().push((what, text));
+        self.seen.shown.lock().push((what, text));
         match self.manner {
             Manner::NotMine => Err(Error::NotMine("no".to_owned())),
             Manner::Declines => Ok(false),
@@ -206,7 +207,7 @@ async fn a_pin_comes_by_pipe_over_a_bus() {
         .await
         .unwrap();
     assert_eq!(*ask_default(&fake).await.unwrap(), "4711");
-    let details = seen.details.lock().unwrap().pop().unwrap();
+    let details = seen.details.lock().pop().unwrap();
     assert_eq!(
         String::try_from(details["kind"].clone()).unwrap(),
         "card-pin"
@@ -299,11 +300,11 @@ async fn the_newest_is_asked_first_and_older_ones_when_it_cannot() {
     // One that has no such object is passed over too.
     manage(&conn, "RegisterAgent", "/no/object").await.unwrap();
     assert_eq!(*ask(&fake, &conn).await.unwrap(), "old");
-    assert_eq!(oldest.details.lock().unwrap().len(), 2);
+    assert_eq!(oldest.details.lock().len(), 2);
     // A no is a no: nobody else is asked.
     add("/declines", Manner::Declines).await;
     assert_eq!(ask(&fake, &conn).await, Err(AgentError::Declined));
-    assert_eq!(oldest.details.lock().unwrap().len(), 2);
+    assert_eq!(oldest.details.lock().len(), 2);
 }
 
 /// What a program that nobody gave a command to gets to see: nothing.
@@ -321,18 +322,18 @@ async fn w_5_what_an_order_asks_for_goes_to_its_callers_agent_and_the_default_on
     assert_eq!(*ask(&fake, &own).await.unwrap(), "own");
     assert_eq!(*ask_default(&fake).await.unwrap(), "desktop");
     fake.agents.show(by(&own), "puk", words()).await.unwrap();
-    assert_eq!(at_own.shown.lock().unwrap().len(), 1);
+    assert_eq!(at_own.shown.lock().len(), 1);
     // Whoever cannot answer hands on to the default one, and so does whoever has no agent.
     manage(&own, "UnregisterAgent", PATH).await.unwrap();
     register(&own, Some(BUS_NAME), "/cannot", Manner::NotMine).await;
     assert_eq!(*ask(&fake, &own).await.unwrap(), "desktop");
     fake.agents.show(by(&own), "puk", words()).await.unwrap();
-    assert_eq!(at_desktop.shown.lock().unwrap().len(), 1);
+    assert_eq!(at_desktop.shown.lock().len(), 1);
     let nobody = bus.connect().await;
     assert_eq!(*ask(&fake, &nobody).await.unwrap(), "desktop");
     for seen in [&stolen, &second] {
-        assert!(seen.details.lock().unwrap().is_empty());
-        assert!(seen.shown.lock().unwrap().is_empty());
+        assert!(seen.details.lock().is_empty());
+        assert!(seen.shown.lock().is_empty());
     }
     // Registered once more, it keeps its place.
     manage(&desktop, "RegisterDefaultAgent", PATH)
@@ -349,7 +350,7 @@ async fn w_5_what_an_order_asks_for_goes_to_its_callers_agent_and_the_default_on
     let name = shown().await;
     assert!(name.contains(&std::process::id().to_string()), "{name}");
     desktop.close().await.unwrap();
-    until(|| second.details.lock().unwrap().is_empty() && fake.agents.any(None)).await;
+    until(|| second.details.lock().is_empty() && fake.agents.any(None)).await;
     let next = async {
         while ask_default(&fake).await.ok().as_deref().map(String::as_str) != Some("stolen") {}
     };
@@ -368,7 +369,7 @@ async fn w_5_without_a_default_agent_no_other_is_asked() {
     let words = Secret::new("one two three".to_owned());
     let shown = fake.agents.show(by(&own), "recovery-code", words).await;
     assert_eq!(shown, Err(AgentError::NoAgent));
-    assert!(stolen.shown.lock().unwrap().is_empty());
+    assert!(stolen.shown.lock().is_empty());
     assert!(!fake.agents.any(None) && fake.agents.any(by(&own).as_ref()));
 }
 
@@ -474,7 +475,7 @@ async fn secrets_are_shown_by_descriptor() {
     register(&conn, Some(BUS_NAME), "/second", Manner::NotMine).await;
     let show = |what| fake.agents.show(by(&conn), what, words());
     show("recovery-code").await.unwrap();
-    let shown = older.shown.lock().unwrap().pop().unwrap();
+    let shown = older.shown.lock().pop().unwrap();
     assert_eq!(
         shown,
         ("recovery-code".to_owned(), "one two three".to_owned())

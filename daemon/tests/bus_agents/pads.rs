@@ -15,13 +15,13 @@ impl PadAgent {
         &self,
         details: HashMap<String, OwnedVariant>,
     ) -> Result<Fd<'static>, Error> {
-        self.seen.details.lock().unwrap().push(details);
+        self.seen.details.lock().push(details);
         self.seen.asked.notify_one();
         if let Some(instead) = self.instead {
             return instead();
         }
         let (reader, writer) = std::io::pipe().unwrap();
-        self.seen.kept.lock().unwrap().push(writer);
+        self.seen.kept.lock().push(writer);
         Ok(Fd::from(OwnedFd::from(reader)))
     }
 
@@ -86,9 +86,9 @@ async fn the_newest_agent_that_knows_pin_pads_tells_the_person() {
     let odd = pad_agent_at(&conn, "/odd", Some(file)).await;
     let mut shown = show_pad(&fake, &conn).await.unwrap();
     for seen in [&script, &odd] {
-        assert_eq!(seen.details.lock().unwrap().len(), 1);
+        assert_eq!(seen.details.lock().len(), 1);
     }
-    let details = told.details.lock().unwrap().remove(0);
+    let details = told.details.lock().remove(0);
     let text = |key: &str| String::try_from(details[key].clone()).unwrap();
     assert_eq!(
         (text("reader"), text("purpose")),
@@ -104,7 +104,7 @@ async fn the_newest_agent_that_knows_pin_pads_tells_the_person() {
             .await
             .is_err()
     );
-    told.kept.lock().unwrap().clear();
+    told.kept.lock().clear();
     tokio::time::timeout(DEADLINE, shown.declined())
         .await
         .unwrap();
@@ -129,5 +129,5 @@ async fn an_agent_may_decline_for_the_person() {
     pad_agent_at(&conn, "/declines", Some(declined)).await;
     let said = show_pad(&fake, &conn).await;
     assert!(matches!(said, Err(AgentError::Declined)));
-    assert!(older.details.lock().unwrap().is_empty());
+    assert!(older.details.lock().is_empty());
 }

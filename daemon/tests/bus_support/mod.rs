@@ -6,9 +6,10 @@ use simsync_codes::{CardState, Code, JobState, State, Unsynced};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use simsyncd::api::{
     Agents, Caller, CardStatus, CollectionStatus, Command, ConflictEntry, Failure, Handle, Job,
     JobControl, JobStatus, LogEntry, OutstandingEntry, Reason, Request, Secret, SecretKind,
@@ -89,7 +90,7 @@ impl Fake {
 
     /// What happens with the next command; without a plan it ends well.
     pub fn plan(&self, plan: Plan) {
-        self.plans.lock().unwrap().push(plan);
+        self.plans.lock().push(plan);
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Status)) {
@@ -97,7 +98,7 @@ impl Fake {
     }
 
     pub fn last_command(&self) -> Option<Command> {
-        self.commands.lock().unwrap().last().cloned()
+        self.commands.lock().last().cloned()
     }
 
     /// Offers it on a bus.
@@ -186,9 +187,9 @@ async fn serve(
     while let Some(request) = requests.recv().await {
         match request {
             Request::Command(command, by, reply) => {
-                commands.lock().unwrap().push(command);
+                commands.lock().push(command);
                 let plan = {
-                    let mut plans = plans.lock().unwrap();
+                    let mut plans = plans.lock();
                     if plans.is_empty() {
                         Plan::Done(BTreeMap::new())
                     } else {
@@ -206,7 +207,7 @@ async fn serve(
                     status: status.subscribe(),
                     control,
                 };
-                *last_job.lock().unwrap() = Some(status.clone());
+                *last_job.lock() = Some(status.clone());
                 let _ = reply.send(Ok(job));
                 tokio::spawn(run(plan, status, rx, agents.clone(), by));
             }
@@ -241,20 +242,20 @@ async fn serve(
                     entry("busy", 1, false),
                     entry("secret", 1, true),
                     entry("", 7, true),
-                    entry(&path.lock().unwrap(), 1, false),
+                    entry(&path.lock(), 1, false),
                 ]));
             }
             Request::Conflicts(reply) => {
                 let _ = reply.send(Ok(vec![ConflictEntry {
                     id: 3,
                     collection: "notes".to_owned(),
-                    path: path.lock().unwrap().clone(),
+                    path: path.lock().clone(),
                     aside: "a (conflict of desk).txt".to_owned(),
                     time_ms: 1_790_000_000_000,
                 }]));
             }
             Request::Job(id, reply) => {
-                let job = own_job.lock().unwrap().clone().filter(|j| j.id() == id);
+                let job = own_job.lock().clone().filter(|j| j.id() == id);
                 let none = || Failure::new(Code::NoSuchJob, "the job has ended");
                 let _ = reply.send(job.ok_or_else(none));
             }

@@ -1,6 +1,6 @@
 //! Somebody between requests and what answers them: nobody, but in tests of what a server may do that means harm.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -18,11 +18,11 @@ pub trait Between: Send + Sync {
 /// Lets somebody stand there from the next request on, or nobody.
 pub fn put(app: &App, who: Option<Arc<dyn Between>>) {
     let who = who.map(|who| Arc::new(who) as _);
-    *app.between.lock().unwrap_or_else(PoisonError::into_inner) = who;
+    *app.between.lock() = who;
 }
 
 /// Who stands there now.
 pub(super) fn who(app: &App) -> Option<Arc<dyn Between>> {
-    let who = app.between.lock().unwrap_or_else(PoisonError::into_inner);
+    let who = app.between.lock();
     who.as_ref()?.downcast_ref::<Arc<dyn Between>>().cloned()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::{self, Instant};
 
 use super::reply::{Body, BodyError};
@@ -24,7 +25,7 @@ pub struct Outbound {
 
 impl Outbound {
     fn hand_over(self: &Arc<Self>, bytes: Bytes, hold: Option<Arc<Hold>>) -> Bytes {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.0 += 1;
         let number = waiting.0;
         waiting.1.insert(number, Instant::now());
@@ -40,7 +41,7 @@ impl Outbound {
     pub async fn overdue(&self, limit: Duration) {
         loop {
             let oldest = {
-                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = self.waiting.lock();
                 waiting.1.first_key_value().map(|(_, at)| *at)
             };
             let now = Instant::now();
@@ -71,7 +72,7 @@ impl AsRef<[u8]> for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let waiting = &self.outbound.waiting;
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = waiting.lock();
         waiting.1.remove(&self.number);
     }
 }
@@ -171,9 +172,9 @@ mod tests {
         let lengths: Vec<usize> = pieces.iter().map(Bytes::len).collect();
         assert_eq!(lengths, [PIECE, PIECE, 1]);
         assert_eq!(pieces.concat(), bytes);
-        assert_eq!(outbound.waiting.lock().unwrap().1.len(), 3);
+        assert_eq!(outbound.waiting.lock().1.len(), 3);
         drop(pieces);
-        assert!(outbound.waiting.lock().unwrap().1.is_empty());
+        assert!(outbound.waiting.lock().1.is_empty());
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! How many refusals of each terminal were logged, and how many only counted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use simsync_card::ids::Hash;
 use simsync_protocol::problem::Code;
 
@@ -22,7 +22,7 @@ pub struct Refusals(Mutex<HashMap<Hash, Counted>>);
 impl Refusals {
     /// Whether this one is written now; otherwise it was counted.
     pub(super) fn log_now(&self, certificate: Hash, code: Code, most: u32) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let counted = all.entry(certificate).or_default();
         if counted.logged < most {
             counted.logged += 1;
@@ -33,7 +33,7 @@ impl Refusals {
     }
 
     pub(super) fn take(&self) -> HashMap<Hash, Counted> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

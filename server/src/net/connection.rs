@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use openssl::ssl::SslRef;
+use parking_lot::Mutex;
 use simsync_card::ids::Hash;
 use simsync_protocol::api::{NONCE_SECONDS, Nonce};
 use simsync_protocol::tls;
@@ -71,7 +72,7 @@ impl Conn {
     pub fn new_nonce(&self, now: Seconds) -> Result<Nonce, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nonces = self.nonces.lock();
         if nonces.len() >= NONCES {
             nonces.pop_front();
         }
@@ -81,7 +82,7 @@ impl Conn {
 
     /// Uses a nonce up; whether it was one of this connection, unused and not too old.
     pub fn take_nonce(&self, nonce: &Nonce, now: Seconds) -> bool {
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nonces = self.nonces.lock();
         let Some(place) = nonces.iter().position(|(n, _)| n == nonce) else {
             return false;
         };

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 /// Addresses that are remembered; beyond it the ones that rest are forgotten.
 const REMEMBERED: usize = 10_000;
 
@@ -38,7 +39,7 @@ impl RateLimiter {
     /// Takes one, if there is one left at `now`.
     pub fn take(&self, address: IpAddr, now: Instant) -> bool {
         let full = f64::from(self.per_minute);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         if buckets.len() >= REMEMBERED {
             buckets.retain(|_, (_, at)| now.duration_since(*at).as_secs() < 60);
         }
@@ -75,7 +76,7 @@ impl ConnectionLimiter {
     /// A place, given back when it is dropped; `None` if there is none.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if open.0 >= self.total {
             return None;
         }
@@ -101,11 +102,7 @@ pub struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self
-            .limiter
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.limiter.open.lock();
         open.0 = open.0.saturating_sub(1);
         if let Some(here) = open.1.get_mut(&self.address) {
             *here -= 1;

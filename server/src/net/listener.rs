@@ -3,14 +3,15 @@
 use std::future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use openssl::ssl::{Ssl, SslContext};
+use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time;
@@ -45,14 +46,11 @@ impl CurrentTls {
 
     /// For connections from now on.
     pub fn replace(&self, context: SslContext) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = context;
+        *self.0.write() = context;
     }
 
     fn get(&self) -> SslContext {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().clone()
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use simsync_card::ids::{SubscriberId, TerminalId};
 use simsync_protocol::problem::{Code, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -166,10 +167,6 @@ pub struct Shares {
     subscribers: Mutex<Book<SubscriberId>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shares {
     /// Nobody holds anything yet.
     pub fn new(limits: &Limits) -> Self {
@@ -185,16 +182,16 @@ impl Shares {
     /// Of whoever shows no certificate.
     pub fn of_address(&self, address: IpAddr) -> Purse {
         let new = || Account::new(Level::Address, &self.limits.address);
-        let own = lock(&self.addresses).get(network(address), new);
+        let own = self.addresses.lock().get(network(address), new);
         self.purse(vec![own])
     }
 
     /// Of a terminal.
     pub fn of_terminal(&self, subscriber: &SubscriberId, terminal: &TerminalId) -> Purse {
         let new = || Account::new(Level::Terminal, &self.limits.terminal);
-        let own = lock(&self.terminals).get(*terminal, new);
+        let own = self.terminals.lock().get(*terminal, new);
         let new = || Account::new(Level::Subscriber, &self.limits.subscriber);
-        let all = lock(&self.subscribers).get(subscriber.clone(), new);
+        let all = self.subscribers.lock().get(subscriber.clone(), new);
         self.purse(vec![own, all])
     }
 
@@ -286,7 +283,7 @@ impl Purse {
             held.0.push(permit.map_err(|_| account.level)?);
         }
         let (end, ended) = oneshot::channel();
-        let mut open = lock(&own.open);
+        let mut open = own.open.lock();
         open.push_back((id, end));
         while named && open.len() > self.most {
             if let Some((_, oldest)) = open.pop_front() {
@@ -324,7 +321,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        lock(&self.own.open).retain(|(id, _)| *id != self.id);
+        self.own.open.lock().retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -385,6 +382,6 @@ mod tests {
         for n in 0..=255u8 {
             shares.of_address(IpAddr::from([192, 0, 2, n]));
         }
-        assert!(lock(&shares.addresses).known.len() <= SWEEP_FROM);
+        assert!(shares.addresses.lock().known.len() <= SWEEP_FROM);
     }
 }

@@ -1,8 +1,8 @@
 //! Events within one process. A store shared by several processes carries them across by its own means.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use simsync_card::ids::{SubscriberId, TerminalId};
 use simsync_protocol::api::ServerEvent;
 use tokio::sync::broadcast;
@@ -30,7 +30,7 @@ pub struct Hub {
 impl Hub {
     /// Notices of one subscriber, from now on.
     pub fn subscribe(&self, subscriber: &SubscriberId) -> broadcast::Receiver<Notice> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.channels.lock();
         channels.retain(|_, sender| sender.receiver_count() > 0);
         channels
             .entry(subscriber.clone())
@@ -40,7 +40,7 @@ impl Hub {
 
     /// Tells whoever listens.
     pub fn publish(&self, subscriber: &SubscriberId, notice: Notice) {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channels = self.channels.lock();
         if let Some(sender) = channels.get(subscriber) {
             // Nobody listening is no error.
             let _ = sender.send(notice);

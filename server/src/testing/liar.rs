@@ -3,7 +3,6 @@
 //! It has what an operator has: every byte that terminals sent, and no key. Each [`Lie`] concerns some requests; others are
 //! answered as ever.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use simsync_protocol::api::{
@@ -224,7 +224,7 @@ impl Liar {
 
     /// Commits of [`Lie::LateCommit`], in their order: for whoever lets the server be honest again.
     pub fn take_late(&self) -> Vec<PutCommit> {
-        std::mem::take(&mut self.late.lock().unwrap())
+        std::mem::take(&mut self.late.lock())
     }
 
     fn below(&self, n: usize) -> usize {
@@ -332,7 +332,7 @@ impl Liar {
         let request: CommitRequest = call.json_up_to(COMMIT_JSON).await?;
         let commit = Commit::from_bytes(&request.signed.0).unwrap();
         let head = head_of(&request.signed.0);
-        self.late.lock().unwrap().push(PutCommit {
+        self.late.lock().push(PutCommit {
             subscriber: peer.subscriber,
             terminal: peer.terminal,
             session: grant.session,

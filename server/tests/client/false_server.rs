@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openssl::ssl::{Ssl, SslContext};
+use parking_lot::Mutex;
 use simsync_card::ids::Hash;
 use simsync_protocol::client::Timeouts;
 use simsync_protocol::{Client, ClientError, Connection, ServerAddress};
@@ -132,7 +133,7 @@ impl FalseServer {
 
     /// Another answer from now on.
     pub fn answer(&self, answer: Answer) {
-        *self.answer.lock().unwrap() = answer;
+        *self.answer.lock() = answer;
     }
 
     /// How many bytes of bodies were given since this was asked last.
@@ -165,7 +166,7 @@ async fn serve(tcp: TcpStream, tls: SslContext, answer: Arc<Mutex<Answer>>, give
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let answer = match request.uri().path() {
             "/v1/health" => Answer::whole(200, r#"{"version":"1","status":"ok"}"#),
-            _ => answer.lock().unwrap().clone(),
+            _ => answer.lock().clone(),
         };
         let (given, cut) = (given.clone(), cut.clone());
         async move {

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_long, c_uchar, c_ulong};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::card::Power;
 use crate::reader::{Failure, Reader};
+use parking_lot::Mutex;
 
 type Dword = c_ulong;
 type ResponseCode = c_long;
@@ -49,12 +50,12 @@ pub struct IoHeader {
 static READERS: Mutex<BTreeMap<Dword, Arc<Mutex<Reader>>>> = Mutex::new(BTreeMap::new());
 
 fn with(lun: Dword, work: impl FnOnce(&mut Reader) -> ResponseCode) -> ResponseCode {
-    let readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let readers = READERS.lock();
     let reader = readers.get(&lun).cloned();
     // Not while somebody types at this reader: others go on.
     drop(readers);
     match reader {
-        Some(reader) => work(&mut reader.lock().unwrap_or_else(PoisonError::into_inner)),
+        Some(reader) => work(&mut reader.lock()),
         None => NO_SUCH_DEVICE,
     }
 }
@@ -113,7 +114,7 @@ pub unsafe extern "C" fn IFDHCreateChannelByName(lun: Dword, name: *const c_char
     let name = unsafe { CStr::from_ptr(name) };
     match name.to_str().ok().and_then(Reader::open) {
         Some(reader) => {
-            let mut readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut readers = READERS.lock();
             readers.insert(lun, Arc::new(Mutex::new(reader)));
             SUCCESS
         }
@@ -130,7 +131,7 @@ pub extern "C" fn IFDHCreateChannel(_lun: Dword, _channel: Dword) -> ResponseCod
 /// Closes a reader.
 #[unsafe(no_mangle)]
 pub extern "C" fn IFDHCloseChannel(lun: Dword) -> ResponseCode {
-    let mut readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut readers = READERS.lock();
     readers.remove(&lun);
     SUCCESS
 }

@@ -269,7 +269,7 @@ fn nothing_is_left(place: &Place) -> Result<(), Broken> {
 /// Every file of a terminal is as a person left it at some time.
 pub fn nothing_is_foreign(world: &World, at: u8) -> Result<(), Broken> {
     let tree = tree(&world.at(at).workplace.root);
-    let values = world.values.lock().unwrap();
+    let values = world.values.lock();
     let is_known = |bytes: &[u8]| bytes.is_empty() || values.contents.contains(bytes);
     // What was merged is known line by line.
     let is_merged = |bytes: &[u8]| bytes.split_inclusive(|b| *b == b'\n').all(is_known);
@@ -287,7 +287,7 @@ pub fn nothing_is_foreign(world: &World, at: u8) -> Result<(), Broken> {
 
 fn nothing_is_lost(world: &World, tree: &Tree) -> Result<(), Broken> {
     let here: BTreeSet<u64> = tree.values().flat_map(|t| values_in(t.bytes())).collect();
-    let values = world.values.lock().unwrap();
+    let values = world.values.lock();
     let lost: Vec<_> = values.live.difference(&here).collect();
     require(lost.is_empty(), || format!("lost: values {lost:?}"))
 }

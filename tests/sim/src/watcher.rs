@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use simsync_sync::adapter::Adapter as _;
 use simsync_sync::folders::Folders;
 use simsyncd::vouch::{Vouches, Watcher};
@@ -33,7 +34,7 @@ struct PollingWatcher {
 impl Watcher for PollingWatcher {
     fn catch_up(&self, vouches: &Vouches) -> bool {
         let now = snapshot(&self.roots);
-        let mut before = self.snapshot.lock().unwrap();
+        let mut before = self.snapshot.lock();
         let gone = before.keys().filter(|path| !now.contains_key(*path));
         let came = now
             .iter()

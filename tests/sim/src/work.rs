@@ -150,7 +150,7 @@ impl World {
         if engine.store.key_objects().unwrap().is_empty() {
             let objects = link.key_objects(0).await?.key_objects;
             let wraps = link.key_object().await?.wraps;
-            let (engine, card) = (engine.clone(), card.clone());
+            let engine = engine.clone();
             let accepts = move || engine.accept_key_objects(&card, &objects, &wraps);
             match on_thread(accepts).await {
                 Ended::Done(()) => {}
@@ -307,7 +307,7 @@ impl World {
             let asks = !place.terminal.engine.store.questions().unwrap().is_empty();
             if !asks || is_disturbed {
                 // Its memory wears out: it is not told each time.
-                if closing || sequence % 2 == 0 {
+                if closing || sequence.is_multiple_of(2) {
                     self.tell_card(at, closing);
                 }
                 if closing {

@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::ops::{Edit, MODES, PATHS};
 use crate::settings;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Every value is written once in a world.
 #[derive(Debug, Default)]
@@ -186,15 +187,12 @@ impl Workplace {
     }
 
     fn values(&self) -> MutexGuard<'_, Values> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+        self.values.lock()
     }
 
     /// How it looked after the last edit since this was asked last.
     pub fn take_edited(&self) -> Option<Tree> {
-        self.edited
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.edited.lock().take()
     }
 
     /// A person edits. What is not possible as things are is left.
@@ -203,7 +201,7 @@ impl Workplace {
         let _ = self.try_edit(edit);
         let now = tree(&self.root);
         self.values().seen(&now);
-        *self.edited.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.edited.lock() = Some(now);
     }
 
     fn path(&self, n: u8) -> PathBuf {
@@ -323,7 +321,7 @@ impl Workplace {
             }
         }
         let now = tree(&self.root);
-        *self.edited.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.edited.lock() = Some(now);
     }
 }
 

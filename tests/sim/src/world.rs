@@ -1,9 +1,10 @@
 //! Everything there is, and what happens to it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use simsync_card::ids::Hash;
 use simsync_failpoint as failpoint;
 use simsync_protocol::{Client, Connection};

@@ -2,8 +2,7 @@
 //! drawn. What must be true is what must be true in every world; one terminal is edited, so nothing may be kept aside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use simsync_server::testing::Lie;
 use simsync_sim::ops::{Edit, Event, Op, Work};
 use simsync_sim::run::play;
@@ -46,7 +45,7 @@ fn unheard(at: u8, work: Work) -> Op {
 
 /// Each begins and ends in peace, with the same files there. All are played in one world.
 fn stories(all: &[Vec<Op>]) {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ONE_AT_A_TIME.lock();
     let mut ops = Vec::new();
     for then in all {
         ops.extend([
@@ -404,7 +403,7 @@ fn b4_a_tail_that_was_replaced_waits_with_the_newer_one() {
 fn b4_a_file_that_made_room_for_a_folder_is_no_deletion() {
     // B is killed while it puts folders in the place of its files. What it took away is no edit of anybody's there.
     for left in 0..12 {
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = ONE_AT_A_TIME.lock();
         let killed = |at, work, left| Op::During {
             steps: "daemon.apply",
             at,

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::Result;
+use parking_lot::{Condvar, Mutex};
 
 type Hold = Box<dyn Fn() -> bool + Send>;
 
@@ -82,7 +83,7 @@ impl Proxy {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Gate) -> T) -> T {
-        let result = change(&mut self.gate.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = change(&mut self.gate.0.lock());
         self.gate.1.notify_all();
         result
     }
@@ -165,17 +166,13 @@ impl Proxy {
     }
 
     fn wait_at_gate(&self) {
-        let mut gate = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate.0.lock();
         if gate.hold_when.as_ref().is_some_and(|when| when()) {
             gate.held = true;
             gate.hold_when = None;
         }
         while gate.held && !gate.down {
-            gate = self
-                .gate
-                .1
-                .wait(gate)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.gate.1.wait(&mut gate);
         }
     }
 }

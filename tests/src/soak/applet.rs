@@ -1,8 +1,8 @@
 //! The applet and its model, side by side on every processor.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use simsync_rig::rig::Result;
 use simsync_rig::twins::{Counts, compare, undocumented};
 
@@ -23,14 +23,11 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
             scope.spawn(move || {
                 let mut before = 0;
                 let result = compare(seed, least, |counts| tell(counts, &mut before, done));
-                if let Ok(mut results) = results.lock() {
-                    results.push(result);
-                }
+                results.lock().push(result);
             });
         }
     });
-    let results = results.into_inner().map_err(|e| e.to_string())?;
-    for result in results {
+    for result in results.into_inner() {
         match result {
             Ok(counts) => add(report, &counts)?,
             Err(why) => {

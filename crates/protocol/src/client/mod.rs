@@ -7,7 +7,7 @@ mod error;
 mod events;
 mod packs;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use simsync_vault::statement::SessionStatement;
@@ -99,17 +100,17 @@ impl Connection {
 
     /// The grant in use, if a session was opened or regained on this connection.
     pub fn grant(&self) -> Option<Grant> {
-        *lock(&self.0.grant)
+        *self.0.grant.lock()
     }
 
     /// Sets or forgets the grant; [`Self::open_session`] and [`Self::renew`] do it by themselves.
     pub fn set_grant(&self, grant: Option<Grant>) {
-        *lock(&self.0.grant) = grant;
+        *self.0.grant.lock() = grant;
     }
 
     /// The session statement that lets the packs of a tail in after its grant is gone, by certificate alone.
     pub fn set_statement(&self, statement: Option<SessionStatement>) {
-        *lock(&self.0.statement) = statement;
+        *self.0.statement.lock() = statement;
     }
 
     /// Any request, for tests of what the other methods cannot do wrong: answers status and body. With `stall` the
@@ -187,7 +188,7 @@ impl Connection {
         if let Some(grant) = self.grant() {
             request = request.header(GRANT_HEADER, grant.to_string());
         }
-        if let Some(statement) = lock(&self.0.statement).as_ref() {
+        if let Some(statement) = self.0.statement.lock().as_ref() {
             let json = serde_json::to_string(statement).map_err(ClientError::nonsense)?;
             request = request.header(STATEMENT_HEADER, json);
         }
@@ -243,8 +244,4 @@ fn parse<A: DeserializeOwned>(bytes: &Bytes) -> Result<A, ClientError> {
     // An empty answer (204) stands for `null`.
     let bytes: &[u8] = if bytes.is_empty() { b"null" } else { bytes };
     serde_json::from_slice(bytes).map_err(ClientError::nonsense)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

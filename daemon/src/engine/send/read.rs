@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -340,11 +341,7 @@ impl Shared<'_> {
         let Some(uploader) = self.uploader else {
             return Ok(id);
         };
-        let first = self
-            .sealed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id);
+        let first = self.sealed.lock().insert(id);
         if first {
             uploader.chunk(self.collection, id, data, rng)?;
         }

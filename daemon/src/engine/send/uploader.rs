@@ -1,10 +1,11 @@
 //! Sealed objects go into packs, packs go to the server, several at a time; what is acknowledged is written down.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use simsync_protocol::client::Connection;
 use simsync_sync::node::Changes;
@@ -120,8 +121,8 @@ struct Inner {
 }
 
 impl Uploader {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
+        self.inner.lock()
     }
 
     /// From now on packs stay on disk, too: this very sync will read from them.

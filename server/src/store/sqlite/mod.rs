@@ -14,8 +14,9 @@ mod sessions;
 mod tails;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -85,13 +86,13 @@ impl SqliteStore {
         let _permit = self.permits.acquire().await.map_err(StoreError::failed)?;
         let (pool, path) = (self.readers.clone(), self.path.clone());
         tokio::task::spawn_blocking(move || {
-            let pooled = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let pooled = pool.lock().pop();
             let mut db = match pooled {
                 Some(db) => db,
                 None => connect(&path, false)?,
             };
             let result = db.transaction().map_err(failed).and_then(|tx| work(&tx));
-            pool.lock().unwrap_or_else(PoisonError::into_inner).push(db);
+            pool.lock().push(db);
             result
         })
         .await
