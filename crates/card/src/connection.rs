@@ -9,7 +9,7 @@ use crate::transport::{Transport, TransportError};
 
 /// A card that was reached.
 pub enum Connection {
-    /// In a reader.
+    /// In a card reader, through pcscd.
     Reader(PcscCard),
     /// In a modem: its applet only, on a logical channel.
     Modem(Box<ModemCard>),
@@ -38,7 +38,7 @@ impl Connection {
 pub enum Taken<'card> {
     /// By a transaction of the reader's.
     Reader(PcscTransaction<'card>),
-    /// By its channel.
+    /// By its logical channel, which no other program uses.
     Modem(&'card mut ModemCard),
 }
 

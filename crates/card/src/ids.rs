@@ -102,7 +102,7 @@ byte_id!(
     ServerId, 16, "server ID"
 );
 byte_id!(
-    /// A SHA-256 hash.
+    /// SHA-256 of some bytes. All zeros stand where nothing is to be hashed, such as before the first commit.
     Hash, 32, "SHA-256 hash"
 );
 byte_id!(

@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In one word.
+    /// The kind for people and for JSON: `SIM`, `USIM` or `UICC`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Sim => "SIM",
@@ -43,7 +43,7 @@ impl Kind {
 /// A file's content, as far as it can be read without a PIN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
-    /// Its digits.
+    /// The number that the file holds, decimal digits only.
     Digits(String),
     /// The PIN (CHV1) is needed.
     Locked,

@@ -50,7 +50,7 @@ pub enum Status {
         "the card has not granted this; verify the PIN again, and check that this terminal is the one paired"
     )]
     RightMissing,
-    /// 6984.
+    /// 6984: the card has its first PIN still, which the owner must change.
     #[error("the PIN must be changed before anything else; change it")]
     PinMustBeChanged,
     /// 6985: not in this lifecycle, no challenge, contactless refused.

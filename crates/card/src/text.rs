@@ -74,7 +74,7 @@ impl Domain {
 /// The card's two public keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CardKeys {
-    /// Signs.
+    /// Verifies the card's signatures (ECDSA with SHA-256).
     pub sig: Point,
     /// Agrees (ECDH).
     pub kem: Point,

@@ -45,7 +45,7 @@ words! {
         Waiting = "waiting",
         /// It ended well.
         Done = "done",
-        /// It failed.
+        /// It ended without success, for a reason that the job tells.
         Failed = "failed",
         /// Somebody stopped it.
         Cancelled = "cancelled",

@@ -42,7 +42,7 @@ macro_rules! unsynced {
                 )
             }
 
-            /// What helps.
+            /// What a person can do about it, or that it is tried again. It is no whole sentence: no capital, no full stop.
             pub fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
             }

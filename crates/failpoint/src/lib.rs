@@ -27,7 +27,7 @@ pub const fn step(_: &'static str) -> Step {
     Step
 }
 
-/// Nothing.
+/// What a step is without the feature `on`: it has no size, and does nothing when it is dropped.
 #[cfg(not(feature = "on"))]
 #[derive(Debug)]
 pub struct Step;

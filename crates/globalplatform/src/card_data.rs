@@ -163,7 +163,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
 /// Card production life cycle data (tag 9F7F, 42 bytes; VISA's, kept by all).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProductionData {
-    /// All of it.
+    /// The value without its tag, as the card gave it.
     pub bytes: [u8; 42],
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn announce<T: Transport>(
     done(session, "INSTALL [for load]", command, &data)
 }
 
-/// LOAD (11.6).
+/// LOAD (GPCS 11.6) of one block. `number` counts from 0; no block follows the `last` one.
 pub(crate) fn load<T: Transport>(
     session: &mut Session<T>,
     number: usize,

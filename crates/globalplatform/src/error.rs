@@ -97,7 +97,7 @@ pub enum GpError {
         /// Its variant, if the card tells it.
         i: Option<u8>,
     },
-    /// 6A84.
+    /// 6A84: the card has no room for what was to be loaded.
     #[error("the card has not enough memory: {wanted} bytes are wanted{}; delete what is not needed, or take another card", free_memory(*.free))]
     Memory {
         /// Bytes of what was to be loaded.
@@ -123,7 +123,7 @@ pub enum GpError {
     Answer {
         /// The command's name.
         command: &'static str,
-        /// What is wrong.
+        /// What is wrong with the answer, as a clause for the sentence above: "it does not end".
         what: &'static str,
     },
     /// An answer whose MAC or padding is wrong.

@@ -24,7 +24,7 @@ const SELECTABLE: u8 = 0x07;
 pub enum Presence {
     /// Nothing of this name.
     Absent,
-    /// The applet.
+    /// Our applet, in a version that this tool speaks to.
     Applet {
         /// Major and minor version.
         version: (u8, u8),
@@ -68,7 +68,7 @@ pub enum Step {
     Announce,
     /// LOAD, in blocks.
     Load {
-        /// How many.
+        /// LOAD commands that it takes, at most 256.
         blocks: usize,
         /// Bytes of them all.
         bytes: usize,
@@ -221,10 +221,10 @@ fn unlocked_domain<T: Transport>(transport: &mut T) -> Result<Domain, GpError> {
     Ok(domain)
 }
 
-/// What is installed, and with what.
+/// What [`perform`] takes from its caller: the applet, the keys of the card, and what may be deleted.
 #[derive(Debug, Clone, Copy)]
 pub struct InstallRequest<'a> {
-    /// The applet.
+    /// The CAP file, which holds our applet and nothing else.
     pub cap: &'a CapFile,
     /// The card's keys.
     pub access: Access<'a>,
@@ -331,7 +331,7 @@ pub fn plan(cap: &CapFile, there: &[Aid], max_data: usize) -> Result<Vec<Step>, 
 /// How far a step has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// The step.
+    /// The step of the plan that is at work.
     pub step: &'a Step,
     /// Commands of it that are done.
     pub done: usize,

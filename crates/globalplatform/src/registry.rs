@@ -23,7 +23,7 @@ const NOTHING: u16 = 0x6A88;
 /// Answers to one question; no card has so many entries, and a card that never ends is cut.
 const MOST_ANSWERS: usize = 64;
 
-/// One entry.
+/// What GET STATUS tells of one application, security domain or load file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Application identifier (ISO 7816-5).

@@ -23,7 +23,7 @@ impl Level {
         Self(byte)
     }
 
-    /// The byte.
+    /// The level as P1 of EXTERNAL AUTHENTICATE.
     pub fn byte(self) -> u8 {
         self.0
     }

@@ -27,7 +27,7 @@ pub struct Options {
 /// What opens a security domain: its keys, or the master keys that its keys are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
-    /// The keys.
+    /// Keys of the domain itself; master keys where `diversification` is set.
     pub keys: &'a KeySet,
     /// Key version number; 0 takes the card's first.
     pub key_version: u8,

@@ -94,7 +94,7 @@ pub struct EnrolRequest {
     pub subscriber: SubscriberId,
     /// The enrolment code as typed; case, spaces and dashes do not matter.
     pub code: String,
-    /// The card's ID.
+    /// The number that the card drew for itself; the signature is over it, too.
     pub card: CardId,
     /// The card's label, for lists.
     pub label: String,
@@ -142,7 +142,7 @@ pub struct PairAnswer {
 /// A card's word that it stored a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalPairing {
-    /// The terminal.
+    /// A terminal of the key object in force, to which the card gave a slot.
     pub terminal: TerminalId,
     /// The card's signature (domain "pair") with H(key object in force) as binding.
     pub statement: Sig,
@@ -210,7 +210,7 @@ pub struct SessionInfo {
     pub session: SessionRef,
     /// The terminal that opened it.
     pub terminal: TerminalId,
-    /// What became of it.
+    /// Whether a closing commit, a tail or the owner ended it.
     pub state: SessionState,
     /// Newest commit of this session that was accepted.
     pub last_commit: Option<Hash>,
@@ -291,7 +291,7 @@ pub enum Narrow {
 /// `POST /v1/sessions/narrow` (grant).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NarrowRequest {
-    /// To what.
+    /// What the session may still do.
     pub to: Narrow,
 }
 
@@ -373,14 +373,14 @@ pub struct TailAnswer {
 pub struct TailGetAnswer {
     /// The signed tail.
     pub signed: B64,
-    /// State of its session.
+    /// State of the session that the tail belongs to: it tells whether the tail waits, is merged, or is quarantined.
     pub state: SessionState,
 }
 
 /// `POST /v1/tails/forget` (grant): stop waiting for the tails of these sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetRequest {
-    /// Which sessions.
+    /// The sessions whose tails the owner gives up.
     pub sessions: Vec<SessionRef>,
 }
 
@@ -411,12 +411,12 @@ pub enum ServerEvent {
     HeadMoved {
         /// The newest commit.
         head: HeadInfo,
-        /// Who wrote it.
+        /// The terminal that signed the commit. It gets this event of its own commits, too.
         terminal: TerminalId,
     },
     /// A tail was delivered.
     TailDelivered {
-        /// Of which session.
+        /// Card and number of the session whose changes the tail holds.
         session: SessionRef,
         /// The terminal that sealed it.
         terminal: TerminalId,
@@ -434,6 +434,6 @@ pub enum ServerEvent {
 pub struct HealthAnswer {
     /// The server's version.
     pub version: String,
-    /// `ok`.
+    /// Always `ok`: a server that answers has no other word.
     pub status: String,
 }

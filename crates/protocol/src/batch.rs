@@ -16,7 +16,7 @@ pub const RECORD_HEADER: usize = 16 + 16 + 8;
 pub struct Pack {
     /// Name of the pack.
     pub id: PackId,
-    /// Whose pack it is.
+    /// Collection that the pack is part of; zeros (`CollectionId::OUTBOX`) for packs of tails.
     pub collection: CollectionId,
     /// What it holds: 1 to [`PACK_MAX`](crate::api::PACK_MAX) bytes.
     pub bytes: Bytes,

@@ -16,7 +16,7 @@ impl EnrolmentCode {
         Self(bits)
     }
 
-    /// What is kept of it.
+    /// SHA-256 over a domain and the code's 16 bytes: all that the server keeps of a code.
     pub fn hash(&self) -> Hash {
         Hash::of(&fields(&[b"simsync/1/enrolment-code", &self.0]))
     }

@@ -15,27 +15,27 @@ pub const MAX_BYTES: usize = 8 << 20;
 const VERSION: u32 = 1;
 const DOMAIN: &[u8] = b"simsync/1/issued";
 
-/// One card.
+/// A card that an operator finished, and whom it was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuedCard {
-    /// The subscriber whose it is.
+    /// ID of the person whose card it is.
     pub subscriber: SubscriberId,
-    /// What it is called.
+    /// The operator's name for the person, 1 to 32 bytes, as in the list of people.
     pub label: String,
-    /// ID of the card.
+    /// The number that the card drew for itself when it was personalised.
     pub card: CardId,
     /// When it was finished, in seconds since 1970.
     pub at: u64,
 }
 
-/// What is signed.
+/// The list inside a signed file: all cards that one batch finished, for one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuedList {
     /// The server: HOST or HOST:PORT, as on the cards.
     pub server: String,
-    /// The cards.
+    /// Finished cards only; people whose card is not finished are left out.
     pub cards: Vec<IssuedCard>,
 }
 

@@ -37,7 +37,7 @@ impl Purpose {
     }
 }
 
-/// One line.
+/// A person as one line of the file names them.
 pub struct Person {
     /// Where it stands in the file, from 1; the header is line 1.
     pub line: u64,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Person {
 /// What is wrong with one line. Does not repeat codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// Which, from 1.
+    /// Number of the line in the file, from 1; the header is line 1.
     pub line: u64,
     /// What is wrong in that line, for a person.
     pub why: String,
@@ -83,10 +83,10 @@ pub enum PeopleError {
     /// Not UTF-8.
     #[error("it is not UTF-8 text; export it as CSV in UTF-8")]
     NotText,
-    /// The header.
+    /// The first line does not name the columns that are wanted. The text says which, and is the whole sentence.
     #[error("{0}")]
     Header(String),
-    /// Nobody.
+    /// No line follows the header.
     #[error("there is nobody in it")]
     Empty,
     /// Lines, all that are wrong.

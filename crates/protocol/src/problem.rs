@@ -14,7 +14,7 @@ pub enum Code {
     TooLarge,
     /// 404: no such path.
     NotFound,
-    /// 405.
+    /// 405: the path is right, the method is not one that it takes.
     MethodNotAllowed,
     /// 429: too many tries from this address, or too much of this terminal or subscriber at once.
     RateLimited,

@@ -40,9 +40,9 @@ pub trait Adapter: Debug + Send + Sync {
 pub struct Versions<'a> {
     /// What both sides had; none if there was nothing, or nobody has it any more.
     pub base: Option<&'a [u8]>,
-    /// This terminal's.
+    /// What this terminal has; it differs from `base`.
     pub local: &'a [u8],
-    /// The vault's.
+    /// What the vault has; it differs from `base`, too.
     pub remote: &'a [u8],
 }
 
@@ -70,7 +70,7 @@ pub trait Place: Debug + Send + Sync {
     /// Opens a file for reading.
     fn open_file(&self, path: &RelPath) -> Result<Box<dyn Opened>, Errno>;
 
-    /// How it is written to.
+    /// Whether it is written to as a folder or item by item, and the way to do so.
     fn writes(&self) -> Writes<'_>;
 }
 

@@ -114,7 +114,7 @@ pub enum Node<C> {
         /// Permission bits.
         mode: u16,
     },
-    /// A file.
+    /// A regular file with permission bits.
     File {
         /// Permission bits.
         mode: u16,

@@ -12,7 +12,7 @@ use crate::node::{Changes, Node, RelPath};
 /// Which side a kept-aside version came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// This terminal.
+    /// What this terminal has.
     Local,
     /// What the vault has.
     Remote,

@@ -29,7 +29,7 @@ pub struct PackRef {
 /// The state of one collection after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionRoot {
-    /// The collection.
+    /// ID of the collection. A commit has one root for each.
     pub collection: CollectionId,
     /// Keyed hash of its root directory; [`ObjectId::ZERO`] while it is empty and never written.
     pub root: ObjectId,
@@ -38,7 +38,7 @@ pub struct CollectionRoot {
 /// Names one session of one card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionRef {
-    /// The card.
+    /// The card that opened the session and counts it.
     pub card: CardId,
     /// Its session number.
     pub n: u32,
@@ -49,7 +49,7 @@ pub struct SessionRef {
 pub struct CommitBody {
     /// [`CommitBody::version_with`] what the commit has.
     pub version: u8,
-    /// The vault.
+    /// The vault whose chain the commit is part of.
     pub vault: VaultId,
     /// Epoch of the keys that this commit writes with.
     pub epoch: u32,
@@ -67,7 +67,7 @@ pub struct CommitBody {
     pub list_number: u32,
     /// Hash of the key object with that list number.
     pub list_hash: Hash,
-    /// Who wrote this.
+    /// The terminal whose key signs the commit.
     pub terminal: TerminalId,
     /// The card's word for the session in which it was written.
     pub session: SessionStatement,
@@ -109,9 +109,9 @@ impl CommitBody {
 /// A commit with its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// What it says.
+    /// The decoded form of `signed.body`.
     pub body: CommitBody,
-    /// As it travels.
+    /// The bytes as they were signed: the commit's hash and wire form come from these.
     pub signed: Signed,
 }
 

@@ -23,7 +23,7 @@ pub struct Witness {
     pub epoch: u32,
     /// Sequence number of the head; 0 when it never saw one.
     pub sequence: u64,
-    /// Hash of the head.
+    /// Hash of the head's body; zeros when it never saw one.
     pub head: Hash,
     /// Number of the newest key object.
     pub list_number: u32,
@@ -94,7 +94,7 @@ pub enum Verdict {
     Ended,
     /// The server is behind what this terminal saw: it was rolled back.
     RolledBack {
-        /// What it saw.
+        /// Sequence number of the newest commit that the terminal verified.
         seen: u64,
         /// What the server shows.
         shown: u64,

@@ -39,7 +39,7 @@ pub enum Content {
 /// What happened at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// It is gone.
+    /// Nothing is at the path any more.
     Delete,
     /// A directory with these permission bits.
     Directory(u16),
@@ -74,7 +74,7 @@ pub struct Item {
 /// What ties an item to its tail; part of HPKE's info.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemContext {
-    /// The vault.
+    /// The vault whose outbox key the item is sealed to.
     pub vault: VaultId,
     /// Epoch of the outbox key.
     pub epoch: u32,

@@ -72,7 +72,7 @@ impl TerminalEntry {
 pub struct KeyObjectBody {
     /// [`KEY_OBJECT_VERSION`].
     pub version: u8,
-    /// The vault.
+    /// The vault whose cards, terminals and keys it lists.
     pub vault: VaultId,
     /// 1 for the first; one more for each.
     pub list_number: u32,
@@ -118,9 +118,9 @@ impl KeyObjectBody {
 /// A key object with its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyObject {
-    /// What it says.
+    /// The decoded form of `signed.body`.
     pub body: KeyObjectBody,
-    /// As it travels.
+    /// The bytes as the card signed them: the hash and the wire form come from these.
     pub signed: Signed,
 }
 

@@ -263,7 +263,7 @@ impl KeyRing {
         })
     }
 
-    /// The vault.
+    /// The vault that the keys are of. Every seal is bound to it.
     pub fn vault(&self) -> &VaultId {
         &self.vault
     }

@@ -27,7 +27,7 @@ pub struct CollectionMeta {
 /// Deletions of this commit that its owner said yes to, so that no other terminal asks again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreedDeletions {
-    /// The collection.
+    /// The collection that the entries were deleted from.
     pub collection: CollectionId,
     /// How many entries the owner was told that they would go.
     pub count: u64,
@@ -46,7 +46,7 @@ pub struct Metadata {
     pub agreed: Vec<AgreedDeletions>,
 }
 
-/// As stored.
+/// Version 1 as stored, written while no deletions were agreed to.
 #[derive(Serialize, Deserialize)]
 struct V1 {
     version: u8,
@@ -55,7 +55,7 @@ struct V1 {
     time_ms: i64,
 }
 
-/// As stored.
+/// Version 2 as stored: with agreed deletions.
 #[derive(Serialize, Deserialize)]
 struct V2 {
     version: u8,

@@ -13,7 +13,7 @@ pub enum FormatError {
     /// Larger than anything that we write.
     #[error("{what} is larger than {max} bytes")]
     TooLarge {
-        /// What was read.
+        /// What was read, with its article: "a commit".
         what: &'static str,
         /// Most bytes that are read.
         max: usize,
@@ -26,7 +26,7 @@ pub enum FormatError {
         "{what} has format version {found}; this simsync knows up to {known}: update simsync on this terminal"
     )]
     Newer {
-        /// What was read.
+        /// What was read, with its article: "a commit".
         what: &'static str,
         /// Version that stands in the bytes.
         found: u8,
@@ -39,9 +39,9 @@ pub enum FormatError {
     /// Formally right, but against a rule.
     #[error("{what} breaks a rule: {why}")]
     Rule {
-        /// What was read.
+        /// What was read, with its article: "a commit".
         what: &'static str,
-        /// Which rule.
+        /// What is wrong, as a clause for the sentence above: "it belongs to another vault".
         why: String,
     },
 }

@@ -21,7 +21,7 @@ pub const TAIL_ITEMS_MAX: usize = 100_000;
 pub struct TailBody {
     /// [`TAIL_VERSION`].
     pub version: u8,
-    /// The vault.
+    /// The vault that is to merge the tail.
     pub vault: VaultId,
     /// Epoch of the outbox key that the items are sealed to.
     pub epoch: u32,
@@ -40,9 +40,9 @@ pub struct TailBody {
 /// A tail with its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
-    /// What it says.
+    /// The decoded form of `signed.body`.
     pub body: TailBody,
-    /// As it travels.
+    /// The bytes as they were signed: the tail's hash and wire form come from these.
     pub signed: Signed,
 }
 

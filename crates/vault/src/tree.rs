@@ -27,7 +27,7 @@ pub struct FileEntry {
     pub size: u64,
     /// Modification time: seconds since 1970. For the eye; it decides nothing.
     pub mtime: i64,
-    /// Nanoseconds of it.
+    /// Modification time: nanoseconds of the second, below 1,000,000,000.
     pub mtime_nanos: u32,
     /// The content, in order; empty for an empty file.
     pub chunks: Vec<ObjectId>,
@@ -43,7 +43,7 @@ pub enum Entry {
         /// Keyed hash of its listing.
         id: ObjectId,
     },
-    /// A file.
+    /// A regular file: permission bits, size, time and chunks.
     File(FileEntry),
     /// A symbolic link and its target, uninterpreted.
     Symlink {

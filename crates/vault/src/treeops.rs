@@ -47,7 +47,7 @@ pub struct ListingTooLarge;
 pub enum Leaf {
     /// A directory with permission bits.
     Dir(u16),
-    /// A file.
+    /// A regular file: permission bits, size, time and chunks.
     File(FileEntry),
     /// A symbolic link.
     Symlink(Vec<u8>),
@@ -252,9 +252,9 @@ pub type ToObject<'a, E> = dyn Fn(&Directory) -> Result<NewDirectory, E> + 'a;
 /// The largest listing of one directory that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListingMax {
-    /// In bytes.
+    /// Most bytes of the encoded listing.
     pub bytes: usize,
-    /// In entries.
+    /// Most names in the listing.
     pub entries: usize,
 }
 

@@ -32,7 +32,7 @@ pub enum CardError {
     Answer {
         /// The command's name.
         command: &'static str,
-        /// What is wrong.
+        /// What is wrong with the answer, as a clause for the sentence above: "it ends too early".
         what: &'static str,
     },
     /// The applet is of another major version.
@@ -48,7 +48,7 @@ pub enum CardError {
     /// A value that fits no command; nothing was sent.
     #[error("{what} takes {least} to {most} bytes, not {length}")]
     Length {
-        /// Which value.
+        /// Name of the value, with its article: "the card's label".
         what: &'static str,
         /// Shortest that is taken, in bytes.
         least: usize,

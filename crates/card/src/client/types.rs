@@ -14,7 +14,7 @@ pub enum Lifecycle {
     Installed,
     /// It has an owner and waits for enrolment.
     Personalised,
-    /// In use.
+    /// In use. Only from here on a verified PIN gives rights.
     Enrolled,
     /// Wiped for good.
     Terminated,
@@ -31,7 +31,7 @@ pub struct Selected {
     pub pin_tries: u8,
     /// PUK tries left, 0 to 10.
     pub puk_tries: u8,
-    /// A PIN is set.
+    /// A PIN is set. False without an owner: before personalisation, and after TERMINATE.
     pub pin_set: bool,
     /// The PIN must be changed before anything else.
     pub pin_due: bool,
@@ -54,7 +54,7 @@ impl Selected {
 /// What the operator writes onto a new card.
 #[derive(Debug, Clone)]
 pub struct Personalisation {
-    /// Whose card it is.
+    /// ID of the person whom the server knows as the card's owner.
     pub subscriber: SubscriberId,
     /// The card's label for people, at most 32 bytes.
     pub label: String,
@@ -125,7 +125,7 @@ pub enum PinState {
 pub struct Info {
     /// The card's own number.
     pub card: CardId,
-    /// Whose card it is.
+    /// ID of the card's owner at the server, as personalisation wrote it.
     pub subscriber: SubscriberId,
     /// The card's label for people.
     pub label: String,
@@ -153,7 +153,7 @@ impl Slot {
         (0..Self::COUNT).map(Self)
     }
 
-    /// 0 to 15.
+    /// The slot as commands name it, 0 to 15.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -164,7 +164,7 @@ impl Slot {
 pub struct Slots(pub u16);
 
 impl Slots {
-    /// None.
+    /// The set without any slot; `with` adds one.
     pub const EMPTY: Self = Self(0);
 
     /// This set and a slot.
@@ -197,7 +197,7 @@ pub struct Added {
 pub struct ListedTerminal {
     /// Where it is stored.
     pub slot: Slot,
-    /// Who it is.
+    /// The whole ID; READ SESSIONS tells only its first 8 bytes.
     pub terminal: TerminalId,
     /// Its label for people.
     pub label: String,
@@ -208,7 +208,7 @@ pub struct ListedTerminal {
 /// A session that is not settled, as READ SESSIONS tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsettledSession {
-    /// Whose it is.
+    /// Slot of the terminal that opened it.
     pub slot: Slot,
     /// The first 8 bytes of that terminal's ID.
     pub terminal: [u8; 8],
@@ -219,7 +219,7 @@ pub struct UnsettledSession {
 /// What OPEN SESSION takes.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenRequest<'a> {
-    /// This terminal.
+    /// ID of this terminal. The card answers 6A82 if none of its slots holds it.
     pub terminal: TerminalId,
     /// What ties the session to a TLS connection; see [`crate::text::binding`].
     pub binding: Hash,
@@ -236,7 +236,7 @@ pub struct HeadRecord {
     pub epoch: u32,
     /// Sequence number of the head.
     pub sequence: u64,
-    /// Hash of the head.
+    /// SHA-256 of the head's body, without its signature.
     pub head: Hash,
     /// Number of the newest key object.
     pub list_number: u32,
@@ -288,7 +288,7 @@ impl std::fmt::Debug for OpenedSession {
 /// What SIGN can sign for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignDomain {
-    /// A key object.
+    /// A new list of the vault's cards, terminals and keys.
     KeyObject,
     /// An erase order.
     Erase,

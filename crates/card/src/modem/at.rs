@@ -57,7 +57,6 @@ pub struct At<W = Port> {
 }
 
 impl<W: Wire> At<W> {
-    /// On this port.
     pub fn new(port: W) -> Self {
         // Reserved at once: a vector that grows leaves copies behind.
         let rest = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));

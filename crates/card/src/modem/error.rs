@@ -11,7 +11,7 @@ pub enum ModemError {
     /// It is no serial port.
     #[error("{0} is no serial port; name the modem's AT port, for example /dev/ttyUSB2")]
     NoPort(String),
-    /// Another program has it.
+    /// The device is busy (EBUSY): another program opened it for itself alone.
     #[error(
         "another program has {0} for itself, ModemManager perhaps; name another AT port of the modem, or let ModemManager leave this one alone (ID_MM_PORT_IGNORE)"
     )]

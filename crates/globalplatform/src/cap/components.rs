@@ -59,7 +59,7 @@ const OUR_MAJOR: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     file_tag: u8,
-    /// All of it.
+    /// Tag (1 byte), size of the content (2 bytes, big-endian) and content, as the card is to get them.
     pub bytes: Vec<u8>,
 }
 
@@ -78,7 +78,7 @@ impl Component {
         at.unwrap_or(NAMES.len())
     }
 
-    /// Its name.
+    /// Name of its file in the CAP file, without `.cap`: `Header`, `RefLocation`. Empty for a tag that is none of those.
     pub fn name(&self) -> &'static str {
         NAMES.get(self.rank()).map_or("", |(_, name)| name)
     }

@@ -33,7 +33,7 @@ pub enum CapError {
     Malformed {
         /// The component's name.
         component: &'static str,
-        /// What is wrong.
+        /// What is wrong with the component, as the predicate of the sentence above: "ends too early".
         what: &'static str,
     },
     /// Of a format that this was not written for.

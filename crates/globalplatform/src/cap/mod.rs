@@ -47,7 +47,7 @@ impl CapFile {
         self.version
     }
 
-    /// The package.
+    /// AID of the package. It is always ours: a file with another one is refused when it is read.
     pub fn package(&self) -> Aid {
         Aid::our_package()
     }

@@ -116,7 +116,7 @@ pub(super) fn open_parent(
 /// Kinds of entries that are synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoundKind {
-    /// A directory.
+    /// A directory; a scan tells of it before its entries.
     Dir,
     /// A regular file.
     File,

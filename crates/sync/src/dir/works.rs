@@ -86,7 +86,7 @@ impl Works {
         Ok(self.works.len() - 1)
     }
 
-    /// One of them.
+    /// Descriptor of the work folder that `for_path` answered.
     pub(super) fn dir(&self, index: usize) -> BorrowedFd<'_> {
         self.works[index].fd.as_fd()
     }
