@@ -27,7 +27,7 @@ pub enum LoginPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SimTrigger {
-    /// Nothing.
+    /// No SIM sets anything going.
     #[default]
     Off,
     /// It starts, and its removal stops, what needs no key.
@@ -112,7 +112,7 @@ pub enum ConfigError {
     /// Not readable.
     #[error("{path} cannot be read: {source}")]
     Io {
-        /// Which file.
+        /// Path of the file, for people.
         path: String,
         /// What the system answered.
         source: std::io::Error,
@@ -120,9 +120,9 @@ pub enum ConfigError {
     /// Not what it should be.
     #[error("{path} is not valid: {why}; correct it or remove it to use the defaults")]
     Invalid {
-        /// Which file.
+        /// Path of the file, for people.
         path: String,
-        /// What is wrong.
+        /// The first thing that is wrong in it, for people.
         why: String,
     },
 }

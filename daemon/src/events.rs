@@ -15,7 +15,7 @@ impl Events {
         (Self(tx), rx)
     }
 
-    /// Sends one.
+    /// Sends one. It is lost where nobody listens any more: the daemon ends then.
     pub fn emit(&self, event: Event) {
         // Nobody listens only while the daemon ends.
         let _ = self.0.send(event);

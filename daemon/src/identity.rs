@@ -36,15 +36,15 @@ const CIPHERTEXT: usize = 32 + 16;
 /// A key at rest: Argon2id, then XChaCha20-Poly1305.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedKey {
-    /// Memory in KiB.
+    /// Memory that Argon2id takes, in KiB; more than 1 GiB is refused as damaged.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
     /// Lanes that are computed side by side.
     pub lanes: u32,
-    /// 16 bytes.
+    /// Salt of Argon2id, 16 random bytes.
     pub salt: B64,
-    /// 24 bytes.
+    /// Nonce of XChaCha20-Poly1305, 24 random bytes.
     pub nonce: B64,
     /// The scalar and the tag.
     pub ciphertext: B64,
@@ -56,7 +56,7 @@ pub enum UnsealError {
     /// The PIN does not open it.
     #[error("the terminal PIN is wrong")]
     WrongPin,
-    /// Too short.
+    /// A new PIN has fewer than [`TERMINAL_PIN_MIN`] characters.
     #[error("a terminal PIN has {TERMINAL_PIN_MIN} characters or more")]
     TooShort,
     /// The file is not what we wrote.
@@ -82,7 +82,7 @@ pub struct Terminal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pairing {
-    /// The subscriber.
+    /// ID of the person, as the card told it; only their cards open sessions here.
     pub subscriber: SubscriberId,
     /// The card that paired it, with the keys read from itself.
     pub card: TrustedCard,
@@ -93,7 +93,7 @@ pub struct Pairing {
     pub server: String,
     /// The pin of the server's CA.
     pub ca_pin: Hash,
-    /// The server's ID.
+    /// The server's random number, which is part of every binding.
     pub server_id: ServerId,
     /// The terminal's certificate, DER.
     pub certificate: B64,
@@ -117,14 +117,14 @@ pub struct Pairing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownCard {
-    /// ID of the card.
+    /// ID of the card, in one entry only.
     pub card: CardId,
     /// Number of the key object with which its slots were last compared.
     pub list_number: u32,
 }
 
 impl Pairing {
-    /// What is known of a card.
+    /// The entry of a card; none if it opened no session here, or if a newer key object names it no more.
     pub fn known_card(&self, card: &CardId) -> Option<&KnownCard> {
         self.known_cards.iter().find(|k| k.card == *card)
     }

@@ -12,7 +12,7 @@ use crate::store::CollectionPk;
 /// Most paths that are kept for one code of one producer; what is more is counted.
 pub const PATHS_MAX: usize = 1_000;
 
-/// Who found out.
+/// What found out. Each producer replaces only what it reported itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Producer {
     /// Looking at a collection's folder.
@@ -45,7 +45,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of one path.
+    /// Of one path below the collection's root.
     pub fn path(code: Unsynced, path: &RelPath, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -69,9 +69,9 @@ impl Report {
 pub struct Outstanding {
     /// The reason, as D-Bus and JSON name it.
     pub code: Unsynced,
-    /// Who found out.
+    /// What found out; a later report of the same producer replaces the row.
     pub producer: Producer,
-    /// Which collection.
+    /// Row number of the collection that the path is in.
     pub collection: CollectionPk,
     /// Where; empty is the collection itself, or further paths of which only the number is known.
     pub path: Vec<u8>,

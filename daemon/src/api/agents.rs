@@ -11,7 +11,7 @@ pub type Secret = Zeroizing<String>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretKind {
-    /// The card's PIN.
+    /// The card's PIN as it is now.
     CardPin,
     /// A new card PIN (the present one must be changed, or the owner wants to).
     NewCardPin,
@@ -24,7 +24,7 @@ pub enum SecretKind {
 /// What is known to somebody who has to type a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRequest {
-    /// What is asked for.
+    /// Which PIN, and whether a new one is to be chosen.
     pub kind: SecretKind,
     /// Tries left, when known.
     pub tries_left: Option<u8>,
@@ -79,9 +79,9 @@ impl PadPurpose {
 /// What is known to somebody who has to type the PIN on the reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PadRequest {
-    /// The reader.
+    /// Name of the reader on whose keys the PIN is typed.
     pub reader: String,
-    /// What for.
+    /// What this entry opens; the next one is asked for anew.
     pub purpose: PadPurpose,
     /// Tries left, when known.
     pub tries_left: Option<u8>,

@@ -34,7 +34,7 @@ fn one_line(sentence: String) -> String {
 }
 
 impl Reason {
-    /// A reason.
+    /// The sentence is made safe to show: it may hold names that somebody else chose.
     pub fn new(code: Code, sentence: impl Into<String>) -> Self {
         Self {
             code,
@@ -46,9 +46,9 @@ impl Reason {
 /// A card in a reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardStatus {
-    /// The reader.
+    /// Name of the reader, as in `Status::readers`.
     pub reader: String,
-    /// What is known of it.
+    /// Whether it was looked at, whose it is, and whether it can be used.
     pub state: CardState,
     /// PIN tries left, when known.
     pub pin_tries: Option<u8>,
@@ -71,7 +71,7 @@ pub struct SimStatus {
     pub registered: bool,
 }
 
-/// A collection.
+/// A collection of the vault, synced on this terminal or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionStatus {
     /// ID, hex.
@@ -93,7 +93,7 @@ pub struct TerminalStatus {
     pub id: String,
     /// Label, as its owner chose it.
     pub label: String,
-    /// This one.
+    /// It is the terminal that this daemon runs on.
     pub own: bool,
     /// Names of its collections.
     pub collections: Vec<String>,
@@ -104,7 +104,7 @@ pub struct TerminalStatus {
 /// Everything that can be seen from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// What it is doing.
+    /// In one word, which says at once whether data is where it should be.
     pub state: State,
     /// Why nothing happens, or what is in the way; empty when all is well.
     pub reasons: Vec<Reason>,
@@ -189,7 +189,7 @@ pub enum Command {
     Eject,
     /// Register a collection on this terminal: a new one, or one of the vault (by ID or name).
     AddCollection {
-        /// `files`.
+        /// `files`; any other is refused so far.
         attribute: String,
         /// Name, or ID of one that is in the vault.
         name: String,
@@ -210,9 +210,9 @@ pub enum Command {
         /// ID or name.
         collection: String,
     },
-    /// Change the card's PIN.
+    /// Change the PIN of the card that is in: on its reader's PIN pad, or an agent asks for the present and the new one.
     ChangeCardPin,
-    /// Change the terminal's PIN.
+    /// Seal this terminal's key under a new PIN. An agent asks for the present and the new one.
     ChangeTerminalPin,
     /// Stop waiting for a terminal's unfinished upload.
     Forget {
@@ -251,7 +251,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure.
+    /// The sentence is made safe to show: it may hold names that somebody else chose.
     pub fn new(code: Code, sentence: impl Into<String>) -> Self {
         Self {
             code,
@@ -276,7 +276,7 @@ pub struct JobStatus {
     pub id: u64,
     /// `pair`, `sync`, `eject` and so on.
     pub kind: String,
-    /// How far it is.
+    /// Whether it runs, waits for an answer to its review, or how it ended.
     pub state: JobState,
     /// What is going on: `reading`, `fetching`, `writing`, `committing`, …
     pub step: String,
@@ -364,7 +364,7 @@ pub struct OutstandingEntry {
     pub path: String,
     /// What the system said, or empty.
     pub detail: String,
-    /// What helps.
+    /// What a person can do about it, or that it is tried again: `Unsynced::remedy`.
     pub remedy: String,
     /// Since when, milliseconds since 1970.
     pub since_ms: i64,

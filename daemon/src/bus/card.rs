@@ -7,7 +7,6 @@ use super::names::Kind;
 use super::text::{carried, carried_or_empty};
 use crate::api::{CardStatus, Status};
 
-/// The object.
 pub struct Card(Shown<CardStatus>);
 
 /// All cards of a status.

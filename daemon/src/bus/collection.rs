@@ -7,7 +7,6 @@ use super::names::Kind;
 use super::text::{carried, carried_or_empty};
 use crate::api::{CollectionStatus, Status};
 
-/// The object.
 pub struct Collection(Shown<CollectionStatus>);
 
 /// All collections of a status.

@@ -20,7 +20,6 @@ pub const KEPT: Duration = Duration::from_secs(60);
 /// Mere progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// The object.
 pub struct Job {
     shown: Shown<JobStatus>,
     control: mpsc::Sender<JobControl>,

@@ -17,7 +17,6 @@ use super::names::Kind;
 use super::text::{carried, carried_or_empty};
 use crate::api::{Command, Handle, Reason, SimStatus, Status};
 
-/// The object.
 pub struct Manager {
     handle: Handle,
     agents: BusAgents,

@@ -32,7 +32,7 @@ impl<T> Shown<T> {
 
 /// An interface that shows a model.
 pub trait Mirrors: Interface + Sized {
-    /// What it shows.
+    /// What its properties are made from. An equal model is not told to the bus again.
     type Model: Clone + PartialEq + Send + Sync;
     /// An object that shows this.
     fn new(model: Self::Model) -> Self;

@@ -16,15 +16,15 @@ pub const AGENT_INTERFACE: &str = "org.simsync.SimSync1.Agent";
 /// Kinds of objects below [`ROOT`], as their paths name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A reader.
+    /// A card reader, by its name.
     Reader,
-    /// A card in a reader.
+    /// A card, by the name of the reader that it is in.
     Card,
-    /// A terminal of the person.
+    /// A terminal of the person, by its ID.
     Terminal,
-    /// A collection.
+    /// A collection, by its ID.
     Collection,
-    /// A job.
+    /// A job, by its number.
     Job,
 }
 

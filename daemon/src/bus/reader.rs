@@ -14,7 +14,6 @@ pub struct ReaderModel {
     card: OwnedObjectPath,
 }
 
-/// The object.
 pub struct Reader(Shown<ReaderModel>);
 
 /// All readers of a status.

@@ -7,7 +7,6 @@ use super::names::Kind;
 use super::text::carried;
 use crate::api::{Status, TerminalStatus};
 
-/// The object.
 pub struct Terminal(Shown<TerminalStatus>);
 
 /// All terminals of a status.

@@ -23,9 +23,9 @@ pub enum CardEvent {
     ReaderAdded(String),
     /// A reader is gone.
     ReaderRemoved(String),
-    /// A card is in.
+    /// A card is in the reader of this name.
     CardInserted(String),
-    /// A card is out.
+    /// The reader of this name has no card any more.
     CardRemoved(String),
 }
 

@@ -149,7 +149,7 @@ impl Way {
     }
 }
 
-/// One reader's.
+/// What the thread of one reader owns: only this thread talks to the card.
 struct Worker {
     reader: String,
     way: Way,

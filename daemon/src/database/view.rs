@@ -53,7 +53,7 @@ impl Stored {
     }
 }
 
-/// One reading.
+/// What the database held when it was read, and after which write that was.
 #[derive(Debug, Clone)]
 pub struct Reading {
     generation: u64,

@@ -25,7 +25,7 @@ pub enum EngineError {
     /// The server cannot be reached, or said no.
     #[error(transparent)]
     Server(#[from] ClientError),
-    /// The local database.
+    /// The local database cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The chain breaks a witness's word.
@@ -34,16 +34,16 @@ pub enum EngineError {
     /// Something signed or sealed is not what it must be.
     #[error("the server's data cannot be used: {0}")]
     Format(#[from] FormatError),
-    /// The vault key.
+    /// The vault key cannot be had from what card and server gave.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A pack.
+    /// A pack is damaged, is another one than was asked for, or was written by a newer simsync.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// A sealed object.
+    /// A sealed object does not open, or one could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// A directory listing.
+    /// A directory listing of the vault cannot be used.
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// Nested too deep.
@@ -84,7 +84,7 @@ pub enum EngineError {
     /// A path that the vault names and that must not be used.
     #[error(transparent)]
     BadPath(#[from] BadPath),
-    /// A collection's folder.
+    /// A collection's folder cannot be opened or looked at.
     #[error(transparent)]
     Scan(#[from] ScanError),
     /// This disk refuses one path.
@@ -103,7 +103,7 @@ pub enum EngineError {
     Guard {
         /// Name of the collection.
         collection: String,
-        /// What looked wrong.
+        /// Which check stopped it, and how many entries it is about.
         alarm: Alarm,
     },
     /// The owner looked at the plan and said no.

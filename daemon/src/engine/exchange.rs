@@ -36,7 +36,6 @@ pub(super) struct Exchange {
     pub(super) vault: Vault,
     pub(super) applying: PlanApplier,
     pub(super) cancel: Cancel,
-    /// This terminal.
     pub(super) own: TerminalId,
 }
 

@@ -13,7 +13,7 @@ pub struct Progress {
     pub files_total: AtomicU64,
     /// Bytes sent and received so far.
     pub bytes: AtomicU64,
-    /// What is going on.
+    /// Name of the step: `scanning`, `reading`, `fetching`, `writing`, `committing`; empty before the first.
     pub step: Mutex<&'static str>,
 }
 

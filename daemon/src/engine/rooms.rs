@@ -66,7 +66,7 @@ pub struct Engine {
     pub keys: KeyCell,
     /// Stops this piece of work.
     pub cancel: Cancel,
-    /// How far it is.
+    /// Files and bytes of this piece of work so far; whoever shows its job reads it meanwhile.
     pub progress: Arc<Progress>,
     /// Where network calls run.
     pub runtime: Handle,

@@ -8,7 +8,7 @@ use super::content::Content;
 /// A file's content, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// What it is.
+    /// Its chunks are known: it was read, or a row or the vault names them.
     Read(Content),
     /// It may be anything. Equal to itself only: the number of the candidate among those of the scan.
     Unread(usize),

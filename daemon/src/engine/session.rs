@@ -9,7 +9,7 @@ use simsync_vault::statement::SessionStatement;
 /// A card whose keys this terminal read from the card itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedCard {
-    /// ID of the card.
+    /// The number that the card drew for itself when it was personalised.
     pub id: CardId,
     /// Public keys of the card.
     pub keys: CardKeys,

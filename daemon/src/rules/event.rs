@@ -54,7 +54,7 @@ pub enum OpenFailure {
 /// How a piece of work ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Well.
+    /// It was done to its end: an error of earlier work is over.
     Done,
     /// Stopped on our own command.
     Cancelled,
@@ -106,7 +106,7 @@ pub enum Timer {
     Mend,
 }
 
-/// What happened.
+/// What the rules are told: of cards, the server, work, the person and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Readers and cards.
@@ -119,30 +119,30 @@ pub enum Event {
     Probed {
         /// Name of the reader that held the card.
         reader: String,
-        /// What it is.
+        /// Whether it is one of ours and whose, or why nobody could tell.
         result: Probed,
     },
     /// The readers whose card another program holds while somebody here waits for it.
     CardsHeld(BTreeSet<String>),
     /// A session is open.
     Opened {
-        /// In which reader.
+        /// Name of the reader that holds the session's card.
         reader: String,
         /// The server is not trusted: nothing is written.
         read_only: Option<Reason>,
     },
     /// No session was opened.
     OpenFailed {
-        /// In which reader.
+        /// Name of the reader whose card was to open it.
         reader: String,
         /// The reason, and whether another try may help.
         why: OpenFailure,
     },
-    /// Work ended.
+    /// The work that ran has ended, well or not.
     WorkEnded {
         /// The work that ended.
         work: Work,
-        /// How it ended.
+        /// What follows from it: nothing, another try, or somebody has to act.
         outcome: Outcome,
     },
     /// The grant or session is over; with the card in, a new one is opened without the PIN.
@@ -203,11 +203,11 @@ pub enum Event {
     UnlockEnded(u64),
     /// An opening, which fails for that, asked a person and got nothing.
     AskedInVain {
-        /// For whose command.
+        /// Who ordered the opening; none if it began by itself.
         of: Option<Caller>,
         /// Whose agent was asked.
         at: Option<Caller>,
-        /// What became of it.
+        /// Why nothing came of it: the PIN was declined, late or wrong, or nobody could ask.
         why: Reason,
     },
     /// The user orders something that runs as work.
@@ -229,9 +229,9 @@ pub enum Action {
     Probe(String),
     /// Ask for what is missing and open a session.
     Open {
-        /// In which reader.
+        /// Name of the reader that holds the card.
         reader: String,
-        /// The card that is in it.
+        /// The card that the probe found in the reader.
         card: CardId,
         /// The PIN is verified already: only a new session number is needed.
         again: bool,

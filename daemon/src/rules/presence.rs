@@ -30,12 +30,12 @@ impl std::fmt::Display for SimPlace {
     }
 }
 
-/// A SIM that is in.
+/// A SIM without the applet that is in a modem or a reader now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenSim {
     /// Its number, digits only.
     pub iccid: String,
-    /// Where it is.
+    /// Which modem or reader holds it.
     pub place: SimPlace,
     /// The owner registered it.
     pub registered: bool,

@@ -45,7 +45,7 @@ pub enum CardPhase {
     Unpaired,
     /// This terminal's subscriber's.
     Paired {
-        /// ID of the card.
+        /// Which of the subscriber's cards it is.
         card: CardId,
         /// PIN tries left.
         tries: u8,
@@ -56,10 +56,10 @@ pub enum CardPhase {
     Failed(Reason),
 }
 
-/// The one session.
+/// How far the session has come. A terminal has one at most.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SessionPhase {
-    /// None.
+    /// No session is open, and none is being opened.
     #[default]
     None,
     /// Asking for the PIN, or opening.
@@ -69,7 +69,7 @@ pub enum SessionPhase {
         /// A session was open before, and its keys are here still.
         again: bool,
     },
-    /// Open.
+    /// The card and the server opened it.
     Open {
         /// The card's reader.
         reader: String,
@@ -89,9 +89,9 @@ pub enum Server {
     /// Nobody tried.
     #[default]
     Unknown,
-    /// Yes.
+    /// It answered when it was last called.
     Online,
-    /// No.
+    /// It could not be reached when it was last called.
     Offline,
 }
 
@@ -123,7 +123,7 @@ pub struct State {
     pub pcsc: Option<bool>,
     /// Readers, and the card in each.
     pub readers: BTreeMap<String, Option<CardPhase>>,
-    /// The session.
+    /// Whether a session is open, and in which reader its card is.
     pub session: SessionPhase,
     /// The reader whose card forgot its PIN in the middle of a session: another program's doing.
     pub forgot: Option<String>,
@@ -149,13 +149,13 @@ pub struct State {
     pub login_locked: Option<bool>,
     /// SIMs in modems; none if nobody can tell.
     pub sims: Option<Sims>,
-    /// The server.
+    /// Whether the last call reached the server.
     pub server: Server,
     /// Where the server moves, if that is announced and not agreed to.
     pub server_moves: Option<MovingTo>,
-    /// What runs.
+    /// Work that runs now, one at a time; none if nothing runs.
     pub work: Option<Work>,
-    /// Commands that wait for it.
+    /// Numbers of commands that wait for it to end, the next one first.
     pub queue: VecDeque<u64>,
     /// Data changed since the last sync began.
     pub dirty: bool,

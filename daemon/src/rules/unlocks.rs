@@ -10,7 +10,7 @@ use crate::api::{Caller, Reason};
 pub struct Unlock {
     /// The job that tells how it went.
     pub job: u64,
-    /// Who gave it.
+    /// Whose command it is; none if the caller is not known.
     pub by: Option<Caller>,
     /// Its caller has an agent of its own. Any other command leads to the default agent, which takes no question from anybody.
     pub has_agent: bool,

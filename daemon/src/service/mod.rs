@@ -49,13 +49,14 @@ const CHANNELS: Duration = Duration::from_secs(3);
 
 /// A daemon that was started.
 pub struct Running {
-    /// The way to it.
+    /// Sends it requests and shows its status.
     pub handle: Handle,
-    /// For watchers outside of it (inotify is within; logind and udev are beside): they send events here.
+    /// Watchers that `main` starts (folders, udev, logind, modems) send their events here. The service itself starts the watchers
+    /// of cards.
     pub events: mpsc::UnboundedSender<Event>,
     /// Folders of the collections, for the watcher of data.
     pub roots: watch::Receiver<Roots>,
-    /// What it vouches for.
+    /// Which folders are watched without a gap: the watcher of data keeps it, and engines read it.
     pub vouches: Vouches,
     /// Ends when it stopped.
     pub task: tokio::task::JoinHandle<()>,

@@ -36,13 +36,13 @@ pub enum StartError {
     /// The daemon's own folders cannot be made.
     #[error("the daemon's folders cannot be made: {0}")]
     Folders(std::io::Error),
-    /// A thread.
+    /// The thread that watches the readers cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
     /// The local database.
     #[error("{path}: {source}")]
     Store {
-        /// Which file.
+        /// Path of the database file.
         path: String,
         /// What the database answered.
         source: StoreError,

@@ -43,7 +43,7 @@ pub fn hint(pad: &PinPad, is_first_change: bool) -> Option<&'static str> {
     }
 }
 
-/// The PINs of the cards.
+/// Gets PINs for the cards in the readers: from an agent, or typed on a PIN pad.
 pub struct CardPins {
     sessions: Arc<CardSessions>,
     person: Arc<Person>,

@@ -28,12 +28,12 @@ use crate::store::StoreError;
 /// How long a tail waits for the server to hear of the removal first.
 const NARROW_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The session that is open.
+/// The open session: its card, and what card and server said when it was opened.
 #[derive(Clone)]
 pub struct OpenSession {
     /// The card's reader.
     pub reader: String,
-    /// For the engine.
+    /// What engines need of it: statement, connection, and keys of the card.
     pub session: Session,
     /// The card's token for RENEW and PUT HEAD.
     pub token: Token,
@@ -116,7 +116,7 @@ impl CardSessions {
         }
     }
 
-    /// Readers with a card in.
+    /// Names of the readers with a card in, whoever's card it is, in byte order.
     pub fn card_readers(&self) -> Vec<String> {
         self.readers.lock().iter().cloned().collect()
     }

@@ -49,7 +49,7 @@ pub struct Folder {
 /// A path's state at the last sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
-    /// What it was.
+    /// What stood at the path: directory, file or link.
     pub node: Node<Content>,
     /// How it looked on disk.
     pub stat: Stat,
@@ -63,7 +63,7 @@ pub type RowChange = (RelPath, Option<FileRow>);
 pub struct Uploaded {
     /// How the file looked when it was read.
     pub stat: Stat,
-    /// What it held.
+    /// Chunks of what was read, with size and time.
     pub content: Content,
 }
 
@@ -262,7 +262,7 @@ impl Store {
         Ok(())
     }
 
-    /// One row.
+    /// The row of one path; none if nothing was there at the last sync.
     pub fn file(&self, pk: CollectionPk, path: &RelPath) -> Result<Option<FileRow>> {
         let conn = self.lock();
         let mut stmt = conn.prepare_cached(file_rows!("AND path = ?2"))?;

@@ -33,7 +33,7 @@ pub struct PackRow {
 /// What stands in a pack under an object's ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// What it is called.
+    /// It opens, and is what the ID stands for.
     Good,
     /// It opens, to something else: it is forgotten.
     Other,
@@ -385,7 +385,7 @@ impl Store {
         })
     }
 
-    /// A listing.
+    /// Bytes of the listing with this ID, not sealed; none if it was not fetched or written here. The caller checks the hash.
     pub fn dir(&self, id: &ObjectId) -> Result<Option<Vec<u8>>> {
         Ok(self
             .lock()

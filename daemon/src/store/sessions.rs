@@ -46,7 +46,7 @@ pub struct Sealed {
 /// What tells the content of a file that was sealed, at a time when the vault's keys were away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedContent {
-    /// SHA-256 of it.
+    /// SHA-256 of all bytes: without the vault's keys its chunks have no names.
     Digest(Hash),
     /// It was uploaded before: its chunks.
     Chunks(Vec<ObjectId>),

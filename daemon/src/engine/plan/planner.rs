@@ -44,9 +44,8 @@ pub struct Planner {
     pub vault: Vault,
     pub agreements: Agreements,
     pub progress: Arc<Progress>,
-    /// This terminal.
     pub own: TerminalId,
-    /// Its label, for names of kept-aside versions.
+    /// Label of this terminal, for names of kept-aside versions.
     pub label: String,
 }
 

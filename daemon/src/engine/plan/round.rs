@@ -6,7 +6,6 @@ use super::options::SyncOptions;
 use crate::engine::send::uploader::Uploader;
 use crate::engine::session::Session;
 
-/// One sync.
 #[derive(Clone, Copy)]
 pub struct Round<'a> {
     pub session: &'a Session,

@@ -32,7 +32,7 @@ use crate::store::{CollectionPk, Store, Uploaded};
 pub struct ReadFile {
     /// Its path below the root of the collection.
     pub path: RelPath,
-    /// What it holds.
+    /// Its chunks, with size and time.
     pub content: Content,
     /// How it looked before and after reading.
     pub stat: Stat,

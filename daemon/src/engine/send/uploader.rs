@@ -67,7 +67,7 @@ impl Uploaders {
         }
     }
 
-    /// For one session.
+    /// Sends over the connection of one session, with no pack begun yet.
     pub fn uploader(&self, session: &Session) -> Uploader {
         Uploader {
             room: self.clone(),

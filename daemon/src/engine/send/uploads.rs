@@ -24,7 +24,7 @@ pub struct Upload {
 
 /// A content that was made of two.
 pub struct MergedFile {
-    /// What identifies it.
+    /// Chunks of the bytes, named as those of any file.
     pub content: Content,
     /// The bytes themselves; they are uploaded with the plan.
     pub bytes: Zeroizing<Vec<u8>>,

@@ -80,7 +80,7 @@ pub struct Built {
     pub hashes: Vec<Hash>,
     /// What was sealed, for whoever goes on from here.
     pub kept: Vec<TailItem>,
-    /// What became of it.
+    /// How much was sealed, and how much waits for the next session.
     pub report: TailReport,
 }
 
