@@ -16,7 +16,6 @@ use crate::letter::Format;
 #[derive(Debug, Parser)]
 #[command(name = "simsync-card", version, about, long_about)]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
     /// Use this reader (its name, or a part of it that no other has).
@@ -37,7 +36,6 @@ pub struct Args {
     pub verbose: u8,
 }
 
-/// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List readers and what is in them.
@@ -100,7 +98,7 @@ pub enum Command {
     },
     /// Print completions for a shell.
     Completions {
-        /// Which shell.
+        /// Shell to print completions for.
         shell: clap_complete::Shell,
     },
 }
@@ -145,7 +143,6 @@ fn key_version(text: &str) -> Result<u8, String> {
         .map_err(|_| "a key version number has two hexadecimal digits, 00 to FF".to_owned())
 }
 
-/// `install`.
 #[derive(Debug, clap::Args)]
 pub struct Install {
     /// The applet; else simsync.cap beside this program, or target/cap/simsync.cap.
@@ -171,7 +168,6 @@ pub struct Install {
     pub keys: Keys,
 }
 
-/// `delete`.
 #[derive(Debug, clap::Args)]
 pub struct Delete {
     /// Even if the card is in use, or does not say; its keys are gone for good then.
@@ -182,7 +178,6 @@ pub struct Delete {
     pub keys: Keys,
 }
 
-/// `provision`.
 #[derive(Debug, clap::Args)]
 pub struct Provision {
     /// The server: HOST or HOST:PORT, as terminals will reach it.
@@ -273,7 +268,6 @@ pub struct BatchOptions {
     pub keys: Keys,
 }
 
-/// `pin …`.
 #[derive(Debug, Subcommand)]
 pub enum Pin {
     /// Change the PIN. The first change of a new card sets a new PUK too, which is shown once.
@@ -299,7 +293,6 @@ pub enum Pin {
     },
 }
 
-/// `terminal …`.
 #[derive(Debug, Subcommand)]
 pub enum Terminal {
     /// List them.

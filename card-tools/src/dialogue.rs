@@ -13,7 +13,7 @@ use crate::secrets;
 
 /// Somebody who can be asked for secrets.
 pub trait Asker {
-    /// Asks for one.
+    /// Asks for the secret that `prompt` names; an error if nobody can be asked or nothing is given.
     fn ask(&mut self, prompt: &str) -> Result<Zeroizing<String>, ToolError>;
     /// Whether asking once more may give another answer.
     fn is_person(&self) -> bool;

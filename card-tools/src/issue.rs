@@ -20,7 +20,7 @@ const PUK_DIGITS: usize = 8;
 pub struct Terms {
     /// The server's address, as terminals will reach it.
     pub server: String,
-    /// Pin of its CA.
+    /// Fingerprint of the server's CA.
     pub ca_pin: Hash,
     /// The card works without contacts too.
     pub contactless: bool,
@@ -31,7 +31,6 @@ pub struct Terms {
 /// Whose the card becomes.
 #[derive(Clone, Copy)]
 pub struct Holder<'a> {
-    /// The subscriber.
     pub subscriber: &'a SubscriberId,
     /// The card's label.
     pub label: &'a str,
@@ -41,9 +40,8 @@ pub struct Holder<'a> {
 
 /// What the card tells the server.
 pub struct Introduction<'a> {
-    /// Whose it becomes.
     pub holder: Holder<'a>,
-    /// ID of the card.
+    /// ID of the card, drawn at its first PERSONALISE.
     pub card: CardId,
     /// Its public keys.
     pub keys: CardKeys,
@@ -68,10 +66,9 @@ pub trait Record {
     fn letter(&mut self, letter: &Letter<'_>) -> Result<(), ToolError>;
 }
 
-/// What came of it.
+/// A card that is enrolled, at the server and by its own lifecycle.
 #[derive(Debug)]
 pub struct Issued {
-    /// The card.
     pub card: CardId,
     /// The server knew it before.
     pub already: bool,

@@ -54,7 +54,7 @@ impl Output {
         }
     }
 
-    /// A failure.
+    /// Prints a failure to standard error, and with `--json` also as an object to standard output. `Told` prints nothing.
     pub fn failure(&self, e: &ToolError) {
         if matches!(e, ToolError::Told) {
             return;

@@ -151,7 +151,7 @@ pub fn transaction<S: Slot>(card: &mut S) -> Result<Applet<S::Taken<'_>>, ToolEr
     card.take().map(Applet::new)
 }
 
-/// A lifecycle in words.
+/// The word that output has for a lifecycle.
 pub fn lifecycle_word(l: Lifecycle) -> &'static str {
     match l {
         Lifecycle::Installed => "blank",

@@ -68,13 +68,13 @@ pub fn show(fd: Option<i32>, what: &str, secret: &str) -> Result<(), ToolError> 
         .map_err(|e| ToolError::Other(format!("{what} cannot be written: {e}")))
 }
 
-/// A PIN.
+/// Reads a PIN and checks its format; another format is a usage error.
 pub fn pin(fd: Option<i32>, prompt: &str) -> Result<Pin, ToolError> {
     let text = read(fd, prompt)?;
     Pin::parse(text.as_bytes()).map_err(|e| ToolError::Usage(e.to_string()))
 }
 
-/// A PUK.
+/// Reads a PUK and checks its format; another format is a usage error.
 pub fn puk(fd: Option<i32>) -> Result<Puk, ToolError> {
     let text = read(fd, "PUK")?;
     Puk::parse(text.as_bytes()).map_err(|e| ToolError::Usage(e.to_string()))

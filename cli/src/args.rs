@@ -67,7 +67,7 @@ pub struct SecretArgs {
     pub recovery_fd: Option<u32>,
 }
 
-/// Commands.
+/// What `simsync` can be told to do; the doc comments here and below are its help.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what simsync is doing, and if it does nothing, why
@@ -111,29 +111,29 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
-/// `unlock`
+/// Arguments of `simsync unlock`; the daemon's method is `Unlock`.
 #[derive(Debug, Args)]
 pub struct UnlockArgs {
     /// If no card is in, wait for it (not longer than --timeout)
     #[arg(long)]
     pub await_card: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `pair`
+/// Arguments of `simsync pair`; the daemon's method is `Pair`.
 #[derive(Debug, Args)]
 pub struct PairArgs {
     /// What this terminal is called; its host name if left out
     #[arg(long)]
     pub label: Option<String>,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `unpair`
+/// Arguments of `simsync unpair`; the daemon's method is `Unpair`, or `ForgetPairing` with `--forget`.
 #[derive(Debug, Args)]
 pub struct UnpairArgs {
     /// Forget the pairing on this terminal only, without card and server
@@ -144,12 +144,12 @@ pub struct UnpairArgs {
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `sync`
+/// Arguments of `simsync sync`; the daemon's method is `Sync`.
 #[derive(Debug, Args)]
 pub struct SyncArgs {
     /// Show what would be taken and ask before anything is taken
@@ -161,20 +161,20 @@ pub struct SyncArgs {
     /// Many deletions at once are meant
     #[arg(long)]
     pub allow_deletions: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `eject`
+/// Arguments of `simsync eject`; the daemon's method is `Eject`.
 #[derive(Debug, Args)]
 pub struct EjectArgs {
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `collections`
+/// Subcommands of `simsync collections`.
 #[derive(Debug, Subcommand)]
 pub enum CollectionsCommand {
     /// Sync a folder: as a new collection, or as one that the vault has already
@@ -200,7 +200,7 @@ pub enum CollectionAnswer {
     Stop,
 }
 
-/// `status`
+/// Arguments of `simsync status`, which reads properties and starts no work.
 #[derive(Debug, Default, Args)]
 pub struct StatusArgs {
     /// List everything that is not in sync, however long that is
@@ -208,47 +208,47 @@ pub struct StatusArgs {
     pub all: bool,
 }
 
-/// `collections answer`
+/// Arguments of `simsync collections answer`; the daemon's method is `AnswerCollection`, or `RemoveCollection` for `stop`.
 #[derive(Debug, Args)]
 pub struct AnswerArgs {
     /// Its name or ID
     pub collection: String,
-    /// The answer
+    /// What is to become of the collection
     pub answer: CollectionAnswer,
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `collections add`
+/// Arguments of `simsync collections add`; the daemon's method is `AddCollection`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// Name of a new collection, or name or ID of one of the vault
     pub name: String,
     /// The folder on this terminal
     pub path: std::path::PathBuf,
-    /// What it holds
+    /// What the collection holds; only files so far
     #[arg(long, default_value = "files")]
     pub attribute: String,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `collections remove`
+/// Arguments of `simsync collections remove`; the daemon's method is `RemoveCollection`.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// Its name or ID
     pub collection: String,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `terminals`
+/// Subcommands of `simsync terminals`.
 #[derive(Debug, Subcommand)]
 pub enum TerminalsCommand {
     /// Show your terminals
@@ -257,7 +257,7 @@ pub enum TerminalsCommand {
     Remove(TerminalRemoveArgs),
 }
 
-/// `terminals remove`
+/// Arguments of `simsync terminals remove`; the daemon's method is `RemoveTerminal`.
 #[derive(Debug, Args)]
 pub struct TerminalRemoveArgs {
     /// The terminal's label, its ID, or the ID's beginning
@@ -265,12 +265,12 @@ pub struct TerminalRemoveArgs {
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `server`
+/// Subcommands of `simsync server`.
 #[derive(Debug, Subcommand)]
 pub enum ServerCommand {
     /// Show where the server is, and where it announces to move
@@ -288,18 +288,18 @@ pub enum ServerCommand {
     AcceptRestored(AcceptRestoredArgs),
 }
 
-/// `server accept-restored`
+/// Arguments of `simsync server accept-restored`; the daemon's method is `AcceptRestored`.
 #[derive(Debug, Args)]
 pub struct AcceptRestoredArgs {
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `server confirm`
+/// Arguments of `simsync server confirm`; the daemon's method is `ConfirmServer`.
 #[derive(Debug, Args)]
 pub struct ServerConfirmArgs {
     /// Do not ask whether it is meant
@@ -307,7 +307,7 @@ pub struct ServerConfirmArgs {
     pub yes: bool,
 }
 
-/// `card`
+/// Subcommands of `simsync card`.
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
     /// Make another card of yours open the vault, too
@@ -321,18 +321,18 @@ pub enum CardCommand {
     Remove(CardRemoveArgs),
 }
 
-/// `card add`
+/// Arguments of `simsync card add`; the daemon's methods are `AddCard`, `Eject` and `Unlock`.
 #[derive(Debug, Args)]
 pub struct CardAddArgs {
     /// Do the one step that the card in the reader is for, and say which is next
     #[arg(long)]
     pub step: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `card remove`
+/// Arguments of `simsync card remove`; the daemon's method is `RemoveCard`.
 #[derive(Debug, Args)]
 pub struct CardRemoveArgs {
     /// The card's ID, or its beginning
@@ -340,22 +340,22 @@ pub struct CardRemoveArgs {
     /// Do not ask whether it is meant
     #[arg(long)]
     pub yes: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `forget`
+/// Arguments of `simsync forget`; the daemon's method is `Forget`.
 #[derive(Debug, Args)]
 pub struct ForgetArgs {
     /// The terminal's label, its ID, or the ID's beginning
     pub terminal: String,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `log`
+/// Arguments of `simsync log`; the daemon's method is `Log`.
 #[derive(Debug, Args)]
 pub struct LogArgs {
     /// How many commits, at most
@@ -363,28 +363,28 @@ pub struct LogArgs {
     pub limit: u32,
 }
 
-/// `pin`
+/// Subcommands of `simsync pin`.
 #[derive(Debug, Subcommand)]
 pub enum PinCommand {
     /// Change the card's PIN, or this terminal's
     Change(PinChangeArgs),
 }
 
-/// `pin change`
+/// Arguments of `simsync pin change`; the daemon's method is `ChangeCardPin` or `ChangeTerminalPin`.
 #[derive(Debug, Args)]
 pub struct PinChangeArgs {
     /// Change this terminal's PIN instead of the card's
     #[arg(long)]
     pub terminal: bool,
-    /// Secrets.
+    /// File descriptors that stand in for the prompt.
     #[command(flatten)]
     pub secrets: SecretArgs,
 }
 
-/// `completions`
+/// Arguments of `simsync completions`, which does not need the daemon.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell to print completions for
     pub shell: clap_complete::Shell,
 }
 

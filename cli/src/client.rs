@@ -188,7 +188,7 @@ impl Drop for Signals {
     }
 }
 
-/// What came.
+/// Why a wait for signals ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Something changed.

@@ -21,7 +21,7 @@ pub struct Failure {
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure.
+    /// A failure that this program found itself; for one of the daemon's there is `Self::told`.
     pub fn new(code: Code, sentence: impl Into<String>) -> Self {
         Self::told(Word::Known(code), sentence)
     }

@@ -19,12 +19,12 @@ use crate::word::Word;
 /// How long a job may take to stop after it was cancelled.
 const STOP: Duration = Duration::from_secs(10);
 
-/// A line of a review.
+/// A change that a sync would make here, and that waits for the person's yes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReviewLine {
-    /// The collection.
+    /// Name of the collection.
     pub collection: String,
-    /// The path in it.
+    /// Path below the collection's folder.
     pub path: String,
     /// `write` or `delete`.
     pub what: String,
@@ -37,11 +37,11 @@ pub struct ReviewLine {
 pub struct JobView {
     /// Number of the job, counted from the daemon's start.
     pub id: u64,
-    /// Kind.
+    /// What it is for: `pair`, `sync`, `eject` and so on.
     pub kind: String,
     /// `running`, `waiting`, `done`, `failed` or `cancelled`.
     pub state: Word<JobState>,
-    /// What is going on.
+    /// What it does now: `reading`, `fetching`, `writing`, `committing` and so on.
     pub step: String,
     /// Files done in this step.
     pub files_done: u64,
@@ -51,7 +51,7 @@ pub struct JobView {
     pub bytes: u64,
     /// What would be taken.
     pub review: Vec<ReviewLine>,
-    /// What it gave.
+    /// What it gave, as names and values; empty until it is done.
     pub result: BTreeMap<String, String>,
     /// Why it failed.
     #[serde(skip)]
@@ -96,7 +96,7 @@ impl JobView {
 
 /// How a job is waited for.
 pub struct Follow<'a> {
-    /// The daemon.
+    /// Connection to the daemon, to read, answer and cancel the job.
     pub client: &'a Client,
     /// Where the review goes.
     pub output: &'a Output,

@@ -25,7 +25,7 @@ const PLAIN: &str = "\x1b[0m";
 /// How a word looks on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub enum Style {
-    /// Of weight.
+    /// Bold: a heading.
     Bold,
     /// All well.
     Good,
@@ -229,7 +229,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// One or many.
+/// A number with its noun: `one` goes with 1, `many` with any other number.
 pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }

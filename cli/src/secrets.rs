@@ -16,7 +16,7 @@ const SECRET_MAX: usize = 256;
 /// Words of the recovery code that are asked back.
 const WORDS_ASKED: usize = 2;
 
-/// What is asked for.
+/// A PIN that the daemon asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
     /// `card-pin`, `new-card-pin`, `terminal-pin` or `new-terminal-pin`.
@@ -34,9 +34,9 @@ pub struct Question {
 /// A PIN that is to be typed on the reader.
 #[derive(Debug, Clone, Default)]
 pub struct PadEntry {
-    /// The reader.
+    /// Name of the reader with the PIN pad.
     pub reader: String,
-    /// What for.
+    /// What the PIN is for: `open`, `change`, `sign` and others. The sentence leaves out a word that it does not know.
     pub purpose: String,
     /// Tries left, when known.
     pub tries_left: Option<u32>,

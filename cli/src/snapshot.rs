@@ -15,14 +15,14 @@ use crate::word::Word;
 pub struct Reason {
     /// Stable, for programs.
     pub code: Word<Code>,
-    /// For people.
+    /// What a person is told; its wording may change.
     pub sentence: String,
 }
 
 /// A card in a reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Card {
-    /// The reader.
+    /// Name of the reader that the card is in.
     pub reader: String,
     /// `looking`, `foreign`, `sim`, `unpaired`, `paired`, `blocked` or `failed`.
     pub state: Word<CardState>,
@@ -56,14 +56,14 @@ pub struct Sim {
     pub registered: bool,
 }
 
-/// A collection.
+/// A collection of the vault, synced on this terminal or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Collection {
-    /// ID.
+    /// ID, in hex.
     pub id: String,
-    /// What it holds.
+    /// Its attribute: what it holds. Only `files` can be synced so far.
     pub attribute: String,
-    /// Name.
+    /// Name, as its owner chose it.
     pub name: String,
     /// Folder here; none if it is not synced here.
     pub path: Option<String>,
@@ -71,14 +71,14 @@ pub struct Collection {
     pub question: String,
 }
 
-/// A terminal.
+/// A terminal that is paired with the person's cards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Terminal {
-    /// ID.
+    /// ID, in hex.
     pub id: String,
     /// Label, as its owner chose it.
     pub label: String,
-    /// This one.
+    /// It is the terminal on which this program runs.
     pub own: bool,
     /// Names of its collections.
     pub collections: Vec<String>,
@@ -91,11 +91,11 @@ pub struct Terminal {
 pub struct JobLine {
     /// Number of the job, counted from the daemon's start.
     pub id: u64,
-    /// Kind.
+    /// What it is for: `pair`, `sync`, `eject` and so on.
     pub kind: String,
-    /// State.
+    /// `running`, `waiting`, `done`, `failed` or `cancelled`.
     pub state: Word<JobState>,
-    /// Step.
+    /// What it does now: `reading`, `fetching`, `writing`, `committing` and so on.
     pub step: String,
     /// Files done in this step.
     pub files_done: u64,
@@ -116,7 +116,7 @@ pub struct Outstanding {
     pub path: String,
     /// What the system said, or empty.
     pub detail: String,
-    /// What helps.
+    /// What a person can do about it.
     pub remedy: String,
     /// Since when, milliseconds since 1970.
     pub since_ms: i64,
@@ -142,22 +142,22 @@ impl Outstanding {
     }
 }
 
-/// The whole.
+/// All that the daemon shows on the bus. `simsync status` prints it, as JSON or in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     /// The daemon's version.
     pub version: String,
-    /// What it is doing.
+    /// What the daemon is doing, in one word.
     pub state: Word<State>,
     /// Why nothing happens, or what is in the way.
     pub reasons: Vec<Reason>,
-    /// The subscriber.
+    /// ID of the subscriber; none while this terminal is not paired.
     pub subscriber: Option<String>,
     /// This terminal's ID.
     pub terminal: Option<String>,
     /// This terminal's label.
     pub label: String,
-    /// The server.
+    /// Address of the server; none while this terminal is not paired.
     pub server: Option<String>,
     /// Whether the server answers; none while nobody knows.
     pub online: Option<bool>,
@@ -197,9 +197,9 @@ pub struct Snapshot {
     pub has_agent: bool,
     /// The program that is asked where nobody's order leads to a prompt: at an insertion.
     pub default_agent: Option<String>,
-    /// Readers.
+    /// Names of all readers, with a card or without one.
     pub readers: Vec<String>,
-    /// Cards.
+    /// Cards that are in a reader, of simsync or not.
     pub cards: Vec<Card>,
     /// SIMs in modems and readers.
     pub sims: Vec<Sim>,

@@ -7,9 +7,9 @@ use serde::{Serialize, Serializer};
 /// A word that this version knows, or another one, of a newer daemon's: it is shown, and nothing hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word<T> {
-    /// One that is known.
+    /// A word that this version has a meaning for.
     Known(T),
-    /// Another one.
+    /// The word as the daemon sent it; it equals no word of this version's.
     Other(String),
 }
 

@@ -110,7 +110,7 @@ impl App {
         self.store.as_ref()
     }
 
-    /// Tails.
+    /// Tails that terminals delivered, and sessions that wait for one or were forgotten.
     pub fn tails(&self) -> &dyn Tails {
         self.store.as_ref()
     }

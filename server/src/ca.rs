@@ -129,7 +129,7 @@ pub fn leaf_is_old(leaf: &X509) -> Result<bool, ErrorStack> {
 
 /// What a terminal's certificate request says.
 pub struct Request {
-    /// The key in it.
+    /// The P-256 public key that the terminal wants a certificate for, uncompressed.
     pub key: Point,
     public: PKey<Public>,
 }

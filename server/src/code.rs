@@ -5,7 +5,7 @@ use simsync_protocol::enrolment::EnrolmentCode;
 /// How long a code is good for, in seconds.
 pub const CODE_SECONDS: u64 = 24 * 3600;
 
-/// A random one.
+/// Draws a code of 128 random bits; fails only if the system gives none.
 pub fn random() -> Result<EnrolmentCode, getrandom::Error> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits)?;

@@ -39,7 +39,7 @@ pub enum HomeError {
         "{path} has version {found}; this simsync-server knows up to {SETTINGS_VERSION}: update simsync-server"
     )]
     Newer {
-        /// Which file.
+        /// The settings file, `server.json`, in which the version stands.
         path: PathBuf,
         /// Version of the format of the folder.
         found: u32,
@@ -193,7 +193,7 @@ impl Home {
         Ok(Arc::new(FolderBlobs::open(&self.path("blobs"))?))
     }
 
-    /// The pin of the CA.
+    /// Fingerprint of the CA, which cards carry: the hash of its public key info.
     pub fn ca_pin(&self) -> Result<Hash, HomeError> {
         Ok(ca::pin(&self.ca)?)
     }

@@ -23,15 +23,14 @@ use crate::reader::Slot;
 /// Where transport secrets come from.
 #[derive(Debug)]
 pub enum Secrets {
-    /// One for all.
+    /// One secret that the desk was given, for every card of the batch.
     One(TransportSecret),
-    /// Each card's own.
+    /// Each card's own, made from this key and from what identifies its chip.
     Derived(TransportKey),
 }
 
 /// How cards without the applet get it.
 pub struct Installer<'a> {
-    /// The applet.
     pub cap: CapFile,
     /// The card manager's keys.
     pub access: Access<'a>,
@@ -39,7 +38,7 @@ pub struct Installer<'a> {
 
 /// What all readers share.
 pub struct Issuance<'a> {
-    /// The people.
+    /// The people of the batch and their steps; one reader at a time reads or changes them.
     pub round: Mutex<Round>,
     /// The same for all cards.
     pub terms: Terms,

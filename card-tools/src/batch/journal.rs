@@ -24,12 +24,12 @@ pub struct Header {
     version: u32,
     /// The server's address on the cards.
     server: String,
-    /// Pin of its CA.
+    /// Fingerprint of the server's CA.
     ca_pin: Hash,
 }
 
 impl Header {
-    /// For this server.
+    /// The header of a new journal, in this program's version of the format.
     pub fn new(server: &str, ca_pin: Hash) -> Self {
         Self {
             version: VERSION,
@@ -46,20 +46,11 @@ pub enum Step {
     /// A card is personalised next; which one is not known yet.
     Begun,
     /// It is this one; the server is told next.
-    Card {
-        /// ID of the card.
-        card: CardId,
-    },
+    Card { card: CardId },
     /// The letter is durable; ENROLLED is next.
-    Letter {
-        /// The card's ID.
-        card: CardId,
-    },
-    /// Finished.
-    Done {
-        /// The card's ID.
-        card: CardId,
-    },
+    Letter { card: CardId },
+    /// ENROLLED was carried out: nothing is left to be done for this person.
+    Done { card: CardId },
 }
 
 impl Step {
@@ -90,15 +81,15 @@ impl Step {
     }
 }
 
-/// One line.
+/// Any line after the header: one step of one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose card.
+    /// The subscriber for whom the card is.
     pub person: SubscriberId,
     /// The step that was done.
     #[serde(flatten)]
     pub step: Step,
-    /// In which reader.
+    /// PC/SC name of the reader that the card was in.
     pub reader: String,
     /// When, in seconds since 1970.
     pub at: u64,

@@ -19,7 +19,7 @@ use crate::letter::Format;
 
 /// Somebody who is to have a card.
 pub struct Recipient {
-    /// The subscriber.
+    /// ID from the list of people; the journal names the person by it.
     pub subscriber: SubscriberId,
     /// The card's label.
     pub label: String,
@@ -46,7 +46,7 @@ pub struct Recipient {
 pub enum CardContent {
     /// It has no applet.
     Bare,
-    /// It has one.
+    /// The applet answered this.
     Applet(Selected),
 }
 
@@ -134,7 +134,6 @@ impl Round {
         })
     }
 
-    /// The journal.
     #[cfg(test)]
     pub fn journal(&mut self) -> &mut Journal {
         &mut self.journal
@@ -145,7 +144,7 @@ impl Round {
         &self.people
     }
 
-    /// One of them.
+    /// The person at place `n` of the list; panics beyond its end.
     pub fn person(&self, n: usize) -> &Recipient {
         &self.people[n]
     }
@@ -345,7 +344,7 @@ impl Recipient {
         self.step.and_then(|s| s.card())
     }
 
-    /// Finished.
+    /// Whether nothing is left to be done for this person.
     pub fn is_done(&self) -> bool {
         matches!(self.step, Some(Step::Done { .. }))
     }

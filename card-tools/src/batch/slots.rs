@@ -13,9 +13,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A reader and its connection to pcscd.
 pub struct Watch {
-    /// The connection.
     pub context: Context,
-    /// The reader.
+    /// PC/SC name of the reader.
     pub name: CString,
 }
 
@@ -24,7 +23,7 @@ pub struct Watch {
 pub struct Insertion(u32);
 
 impl Watch {
-    /// Connects.
+    /// Connects to pcscd, and fails if it does not run. The reader is not looked at yet.
     pub fn new(name: CString) -> Result<Self, ToolError> {
         Ok(Self {
             context: reader::context()?,

@@ -9,7 +9,7 @@ use crate::keys::{Source, host_challenge};
 use crate::output::Output;
 use crate::reader;
 
-/// Deletes it.
+/// Deletes what simsync put onto the card; a card without it is no error.
 pub fn run(wanted: Option<&str>, args: &Delete, out: &Output) -> Result<(), ToolError> {
     let wishes = Wishes {
         replace: true,

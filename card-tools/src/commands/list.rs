@@ -15,7 +15,7 @@ use crate::keys::{Source, host_challenge};
 use crate::output::Output;
 use crate::reader;
 
-/// Lists it.
+/// Authenticates with the card manager's keys, then prints the registry, and the free memory if the card tells it.
 pub fn run(wanted: Option<&str>, args: &Keys, out: &Output) -> Result<(), ToolError> {
     let mut source = Source::open(args, out)?;
     let mut card = reader::connect(wanted)?;

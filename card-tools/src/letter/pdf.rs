@@ -78,7 +78,7 @@ impl Page {
     }
 }
 
-/// The file.
+/// The bytes of the PDF file. PIN and PUK stand in them, so they are wiped when dropped.
 pub fn page(letter: &Letter<'_>) -> Zeroizing<Vec<u8>> {
     let mut page = Page {
         content: Content::new(),

@@ -8,17 +8,17 @@ pub(super) const CAPACITY: usize = 16 << 10;
 
 /// What the letter says.
 pub struct Letter<'a> {
-    /// Whose card it is.
+    /// ID of the subscriber whose card it is.
     pub subscriber: &'a str,
     /// What the card is called.
     pub label: &'a str,
     /// The card's ID.
     pub card: &'a str,
-    /// The server.
+    /// Address of the server, as the card carries it.
     pub server: &'a str,
-    /// The first PIN.
+    /// The first PIN, as digits without spaces.
     pub pin: &'a str,
-    /// The PUK.
+    /// The first PUK, as digits without spaces.
     pub puk: &'a str,
     /// The PIN must be changed at first use.
     pub change: bool,

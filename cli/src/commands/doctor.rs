@@ -34,7 +34,6 @@ enum Finding {
     Unknown,
 }
 
-/// One check.
 #[derive(Debug, Serialize)]
 struct Check {
     name: &'static str,

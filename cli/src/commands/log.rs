@@ -8,7 +8,7 @@ use crate::failure::Outcome;
 use crate::output::{Output, table};
 use crate::properties::{Properties, get};
 
-/// A commit.
+/// A commit as `--json` shows it.
 #[derive(Debug, Serialize)]
 struct Entry {
     sequence: u64,

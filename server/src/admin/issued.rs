@@ -14,9 +14,9 @@ use crate::store::types::{CardRow, KeyState};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issued {
-    /// The subscriber whose it is.
+    /// The subscriber for whom the desk issued the card.
     pub subscriber: SubscriberId,
-    /// ID of the card.
+    /// ID of the card, as the desk had it from the card itself.
     pub card: CardId,
 }
 

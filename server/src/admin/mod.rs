@@ -22,7 +22,7 @@ use crate::store::types::{
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 64;
 
-/// An order.
+/// An order of the operator's: one JSON object on the socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum AdminCommand {
@@ -56,7 +56,7 @@ pub enum AdminCommand {
     SubscriberSet {
         /// The subscriber to change.
         id: SubscriberId,
-        /// To what.
+        /// The state from now on. A removed subscriber stays removed.
         state: SubscriberState,
     },
     /// Cards of one subscriber, or all.
@@ -69,7 +69,7 @@ pub enum AdminCommand {
         /// Those of the desk.
         cards: Vec<issued::Issued>,
     },
-    /// Revokes a card.
+    /// Revokes a card, at once and for good. Its subscriber follows from it.
     CardRevoke {
         /// The card that is meant.
         card: CardId,
@@ -79,17 +79,17 @@ pub enum AdminCommand {
         /// The subscriber whose they are; none: all subscribers.
         subscriber: Option<SubscriberId>,
     },
-    /// Revokes a terminal.
+    /// Revokes a terminal, at once and for good. Its subscriber follows from it.
     TerminalRevoke {
         /// The terminal that is meant.
         terminal: TerminalId,
     },
     /// Announces where the server moves, or takes it back.
     Move {
-        /// Where to.
+        /// The new address, with the CA's pin there; `None` takes an announcement back.
         to: Option<MovingTo>,
     },
-    /// What is announced.
+    /// Asks where the server announces to move.
     Moving,
     /// The audit log, and whether its chains hold.
     Audit,
@@ -102,7 +102,7 @@ pub struct ChainEnd {
     pub subscriber: String,
     /// Number of its last entry.
     pub number: u64,
-    /// Hash of it.
+    /// Hash of that entry, and by it of all entries before.
     pub hash: Hash,
 }
 
@@ -112,7 +112,7 @@ pub struct ChainEnd {
 pub enum Outcome {
     /// A code, shown this once.
     Code {
-        /// The subscriber whose it is.
+        /// The subscriber who can enrol one card with it.
         subscriber: SubscriberId,
         /// The one-time code; it is shown once.
         code: String,
@@ -121,7 +121,7 @@ pub enum Outcome {
     },
     /// So many were added, or would be.
     Imported {
-        /// How many.
+        /// Number of people in the list.
         people: usize,
         /// When their codes end, in seconds since 1970.
         expires: Seconds,
@@ -130,7 +130,7 @@ pub enum Outcome {
     CardCheck(issued::Differences),
     /// All subscribers, in the order of their IDs.
     Subscribers(Vec<SubscriberRow>),
-    /// One subscriber.
+    /// Answers `AdminCommand::SubscriberShow`.
     Subscriber {
         /// The subscriber that was asked for.
         subscriber: SubscriberRow,
@@ -139,22 +139,22 @@ pub enum Outcome {
         /// Terminals of the subscriber.
         terminals: Vec<TerminalRow>,
     },
-    /// Cards.
+    /// Answers `AdminCommand::CardList`.
     Cards(Vec<CardRow>),
-    /// Terminals.
+    /// Answers `AdminCommand::TerminalList`.
     Terminals(Vec<TerminalRow>),
     /// The audit log.
     Audit {
         /// Entries, the oldest first.
         entries: Vec<AuditRow>,
-        /// The ends of its chains.
+        /// The last entry of each chain.
         ends: Vec<ChainEnd>,
         /// Where a chain is broken.
         broken: Option<BrokenChain>,
     },
     /// Where the server moves, as terminals are told.
     Moving(Option<MovingTo>),
-    /// Done.
+    /// The order was carried out, and there is nothing to show.
     Done,
 }
 

@@ -20,7 +20,7 @@ pub struct NewPerson {
     pub line: u64,
     /// What the operator calls the person.
     pub label: String,
-    /// The ID.
+    /// The ID from the list, or one that was drawn.
     pub subscriber: SubscriberId,
     /// Hash of the enrolment code.
     pub code: Hash,

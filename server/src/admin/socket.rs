@@ -22,7 +22,6 @@ const ORDER_MAX: u64 = 4 << 20;
 /// How long an order may take to arrive, and its answer to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Answer {

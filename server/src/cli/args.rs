@@ -98,24 +98,24 @@ pub(super) enum Subscriber {
     Import(Import),
     /// Print another enrolment code; an earlier unused one ends.
     Code {
-        /// Whose.
+        /// ID of the subscriber who gets it, as `subscriber list` shows it.
         id: SubscriberId,
     },
     /// List all.
     List,
     /// Show one with its cards and terminals.
     Show {
-        /// Which.
+        /// ID of the subscriber, as `subscriber list` shows it.
         id: SubscriberId,
     },
     /// Shut it out for now.
     Suspend {
-        /// Which.
+        /// ID of the subscriber, as `subscriber list` shows it.
         id: SubscriberId,
     },
     /// Let it in again.
     Resume {
-        /// Which.
+        /// ID of the subscriber, as `subscriber list` shows it.
         id: SubscriberId,
     },
     /// Shut it out for good; asks before.
@@ -144,7 +144,7 @@ pub(super) struct Import {
 pub(super) enum Card {
     /// List those of one subscriber, or all.
     List {
-        /// Whose.
+        /// Only cards of this subscriber; else all.
         #[arg(long, value_name = "ID")]
         subscriber: Option<SubscriberId>,
     },
@@ -200,7 +200,7 @@ pub(super) enum Move {
 pub(super) enum Terminal {
     /// List those of one subscriber, or all.
     List {
-        /// Whose.
+        /// Only terminals of this subscriber; else all.
         #[arg(long, value_name = "ID")]
         subscriber: Option<SubscriberId>,
     },

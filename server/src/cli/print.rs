@@ -18,7 +18,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// How an outcome is shown to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// As a table.
+    /// All of it: rows as a table, the audit log with its entries.
     Table,
     /// The audit log's chains only.
     Verification,

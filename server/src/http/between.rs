@@ -11,7 +11,7 @@ use crate::app::App;
 /// Answers instead of the handlers, with or without asking [`super::dispatch`].
 #[async_trait]
 pub trait Between: Send + Sync {
-    /// The answer.
+    /// Answers a request; the handlers see it only if this calls [`super::dispatch`].
     async fn answer(&self, call: &mut Call) -> Reply;
 }
 

@@ -9,7 +9,7 @@ use simsync_protocol::problem::Code;
 /// Refusals of one terminal since the last look.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
-    /// Logged one by one.
+    /// How many were logged one by one.
     logged: u32,
     /// Not logged yet, by code.
     pub(super) more: BTreeMap<String, u64>,

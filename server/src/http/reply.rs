@@ -48,18 +48,18 @@ pub fn ok(kind: &'static str, body: Body) -> Response<Body> {
     answer(StatusCode::OK, kind, body)
 }
 
-/// 200 with JSON.
+/// 200 with `value` as JSON. A value that cannot be written is answered as a fault of the server.
 pub fn json<T: Serialize>(value: &T) -> Reply {
     let bytes = serde_json::to_vec(value).map_err(|e| internal(&e))?;
     Ok(ok("application/json", full(bytes)))
 }
 
-/// 200 with `null`.
+/// 200 with `null`: the request was carried out, and there is nothing to tell.
 pub fn done() -> Reply {
     json(&())
 }
 
-/// A refusal.
+/// A refusal as problem+json (RFC 9457), with Retry-After where the same request may do better later.
 pub fn problem(problem: &Problem) -> Response<Body> {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bytes = serde_json::to_vec(problem).unwrap_or_default();

@@ -39,7 +39,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct CurrentTls(Arc<RwLock<SslContext>>);
 
 impl CurrentTls {
-    /// Starts with this one.
+    /// Connections get this context until it is replaced.
     pub fn new(context: SslContext) -> Self {
         Self(Arc::new(RwLock::new(context)))
     }

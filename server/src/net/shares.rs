@@ -25,7 +25,7 @@ const SWEEP_FROM: usize = 64;
 pub enum Kind {
     /// A TLS handshake.
     Handshake,
-    /// A connection.
+    /// A connection, as long as it is open. A terminal that has too many loses its oldest.
     Connection,
     /// A request until its answer begins.
     Request,
@@ -51,11 +51,11 @@ impl Kind {
 pub enum Level {
     /// That of an address without a certificate.
     Address,
-    /// A terminal's.
+    /// That of a terminal.
     Terminal,
-    /// A subscriber's.
+    /// That of a subscriber, which all of their terminals share.
     Subscriber,
-    /// Everything.
+    /// That of the whole server, which everybody shares.
     Process,
 }
 
@@ -186,7 +186,7 @@ impl Shares {
         self.purse(vec![own])
     }
 
-    /// Of a terminal.
+    /// Of a terminal: what it takes counts for itself, for its subscriber and for the server.
     pub fn of_terminal(&self, subscriber: &SubscriberId, terminal: &TerminalId) -> Purse {
         let new = || Account::new(Level::Terminal, &self.limits.terminal);
         let own = self.terminals.lock().get(*terminal, new);

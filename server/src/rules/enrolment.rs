@@ -12,7 +12,7 @@ use crate::store::types::{CardRow, Enrol, Seconds, SubscriberState};
 pub struct Code {
     /// When it ends, if no card used it.
     pub expires: Seconds,
-    /// The card that used it.
+    /// The card that used it, if any; only this card may show it again.
     pub used_by: Option<CardId>,
 }
 

@@ -18,7 +18,7 @@ pub fn begin(pack: &PackRef, row: Option<&PackRow>) -> Result<bool, Refusal> {
 /// What is to be written of a pack that is durable now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is new.
+    /// No pack has this name yet: a row is written.
     New,
     /// Its upload is complete.
     Uploaded,

@@ -83,7 +83,7 @@ pub enum Refusal {
     /// Nothing that could be renewed.
     #[error("this session has ended and cannot be renewed: open another one")]
     SessionEnded,
-    /// The card has a newer session.
+    /// The card opened a newer session: the grants of this one cover nothing any more.
     #[error(
         "the card has opened a newer session since: deliver what is left as a tail, or open a session again"
     )]
@@ -142,9 +142,9 @@ pub enum Refusal {
     /// The epochs of commit and key object differ.
     #[error("the commit is of epoch {commit}, its key object of epoch {list}")]
     EpochOther {
-        /// The commit's.
+        /// Epoch that the commit names.
         commit: u32,
-        /// Its key object's.
+        /// Epoch of the key object that is in force with it.
         list: u32,
     },
     /// The author is not in the key object.
@@ -156,7 +156,7 @@ pub enum Refusal {
     /// A root of a collection that the terminal does not have changes (M12).
     #[error("collection {0} is not one of this terminal's")]
     CollectionOther(CollectionId),
-    /// A root for the outbox.
+    /// A commit names a root for the outbox, where only tails belong.
     #[error("the outbox is no collection")]
     OutboxRoot,
     /// One tail of many that a commit names is not here.

@@ -19,7 +19,7 @@ pub struct Newest {
 /// What the vault says of the card or terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vault {
-    /// There is one.
+    /// There is a vault: a first commit was made.
     pub exists: bool,
     /// Its key object in force names the card or terminal.
     pub names: bool,
@@ -48,7 +48,7 @@ pub struct CardFacts {
     pub card: Option<CardRow>,
     /// For each terminal its newest session on this card.
     pub newest: Vec<Newest>,
-    /// Of the card.
+    /// What the vault says of this card.
     pub vault: Vault,
 }
 

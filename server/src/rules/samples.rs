@@ -5,7 +5,7 @@ use simsync_card::text::CardKeys;
 
 use crate::store::types::{CardRow, KeyState, TerminalRow};
 
-/// The card of [`card`].
+/// ID of [`card`].
 pub const CARD: CardId = CardId([1; 16]);
 
 /// Whose card and terminal are.
@@ -18,7 +18,7 @@ pub fn bob() -> SubscriberId {
     "bob".parse().unwrap()
 }
 
-/// The terminal of [`terminal`].
+/// ID of [`terminal`].
 pub fn terminal_id() -> TerminalId {
     TerminalId::of(&Point([4; 65]))
 }

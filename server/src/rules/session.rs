@@ -21,9 +21,9 @@ pub struct Facts {
 /// How the store has a session that is to go on.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing {
-    /// Whose it is.
+    /// The terminal that opened it; no other one may renew it.
     pub terminal: TerminalId,
-    /// What became of it.
+    /// How far it is settled; only an open one is renewed.
     pub state: SessionState,
     /// What is left of its grant.
     pub scope: Scope,

@@ -15,7 +15,7 @@ pub struct AuditRow {
     pub number: u64,
     /// In seconds since 1970.
     pub at: Seconds,
-    /// By whom.
+    /// Who did it: `operator`, or `terminal` or `card` with its ID.
     pub actor: String,
     /// The action, as the log names it.
     pub action: String,
@@ -49,9 +49,9 @@ impl AuditRow {
 pub struct BrokenChain {
     /// Which chain; empty for the server itself.
     pub subscriber: String,
-    /// Which entry.
+    /// Number of the first entry that does not fit.
     pub number: u64,
-    /// What is wrong.
+    /// What does not fit: an entry is missing, does not follow the one before, or was changed.
     pub why: String,
 }
 

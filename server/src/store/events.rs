@@ -15,7 +15,7 @@ const BACKLOG: usize = 64;
 pub enum Notice {
     /// For all terminals.
     All(ServerEvent),
-    /// For one terminal.
+    /// For one terminal; the others are not told.
     Only(TerminalId, ServerEvent),
     /// This terminal, or all, lost their right to listen.
     End(Option<TerminalId>),

@@ -32,7 +32,7 @@ pub trait Subscribers: Send + Sync {
     async fn add_code(&self, subscriber: SubscriberId, code: NewCode, now: Seconds) -> Result<()>;
     /// All subscribers, by ID.
     async fn subscribers(&self) -> Result<Vec<SubscriberRow>>;
-    /// One subscriber.
+    /// The subscriber of this ID, if there is one.
     async fn subscriber(&self, subscriber: SubscriberId) -> Result<Option<SubscriberRow>>;
     /// Suspends, resumes or removes. A removed one stays removed.
     async fn set_subscriber_state(
@@ -183,7 +183,7 @@ pub trait Audit: Send + Sync {
 pub trait Moving: Send + Sync {
     /// Announces to terminals where the server moves, or takes that back.
     async fn set_moving(&self, to: Option<MovingTo>, now: Seconds) -> Result<()>;
-    /// What is announced.
+    /// Where the server announces to move; `None` if nothing is announced.
     async fn moving(&self) -> Result<Option<MovingTo>>;
 }
 

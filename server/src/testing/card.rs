@@ -20,7 +20,7 @@ use crate::store::types::Known;
 
 /// Signs what a real card signs, without a PIN.
 pub struct SoftCard {
-    /// The card's ID.
+    /// ID, drawn from the seed.
     pub id: CardId,
     sig: SecretKey,
     kem: SecretKey,

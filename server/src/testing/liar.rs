@@ -138,7 +138,7 @@ pub const LIES: [Lie; 21] = [
     Lie::DoneAndRefused,
 ];
 
-/// What is asked for.
+/// What a request is for, by its method and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Session,

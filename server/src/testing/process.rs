@@ -103,12 +103,12 @@ impl ServerProcess {
         ServerAddress::new("localhost", self.socket().port()).unwrap()
     }
 
-    /// The pin of its CA.
+    /// Fingerprint of its CA, as `init` printed it.
     pub fn ca_pin(&self) -> Hash {
         self.pin
     }
 
-    /// A client for it.
+    /// A new client with its address and CA, which connects to its socket.
     pub fn client(&self) -> Client {
         Client::new(self.address(), self.pin).with_socket(self.socket())
     }

@@ -104,7 +104,7 @@ impl TestServer {
         ServerAddress::new("localhost", self.socket().port()).unwrap()
     }
 
-    /// The pin of its CA.
+    /// Fingerprint of its CA, as cards carry it.
     pub fn ca_pin(&self) -> Hash {
         self.home.ca_pin().unwrap()
     }
@@ -124,7 +124,7 @@ impl TestServer {
         self.dir.path()
     }
 
-    /// A client for it.
+    /// A new client with its address and CA, which connects to its socket.
     pub fn client(&self) -> Client {
         Client::new(self.address(), self.ca_pin()).with_socket(self.socket())
     }

@@ -19,7 +19,7 @@ use super::{Opened, Seed, SoftCard, SoftTerminal, TestServer};
 
 /// What a terminal that follows the chain knows.
 pub struct SoftVault {
-    /// The vault.
+    /// ID, drawn from the seed.
     pub id: VaultId,
     /// The newest commit.
     pub head: Option<HeadInfo>,
@@ -174,9 +174,9 @@ fn wrap(seed: &Seed, recipient: CardId) -> Wrap {
 pub struct World {
     /// Where random values come from.
     pub seed: Seed,
-    /// The server.
+    /// The server, in this process.
     pub server: TestServer,
-    /// The subscriber.
+    /// ID of the one subscriber.
     pub subscriber: SubscriberId,
     /// The subscriber's card.
     pub card: SoftCard,
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// Signs a tail.
+    /// A tail with this body, signed with the terminal's key.
     pub fn sign_tail(&self, body: TailBody, by: &SoftTerminal) -> Tail {
         Tail::sign(body, &by.key)
     }

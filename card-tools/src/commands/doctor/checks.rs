@@ -16,16 +16,15 @@ pub enum Finding {
     Unknown,
 }
 
-/// One check.
+/// What one check found, as `--json` shows it too.
 #[derive(Debug, Serialize)]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
-    /// How it is.
     pub finding: Finding,
     /// The same in words.
     pub sentence: String,
-    /// What helps.
+    /// What a person can do about it, if anything.
     pub remedy: Option<&'static str>,
 }
 
@@ -65,7 +64,7 @@ impl Checks {
         self.add(name, Finding::Failed, sentence, Some(remedy));
     }
 
-    /// For people.
+    /// Text for people: a sign and a sentence for each check, with its remedy on a line below.
     pub fn text(&self) -> String {
         let mut out = String::new();
         for check in &self.0 {

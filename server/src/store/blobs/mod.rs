@@ -16,7 +16,7 @@ pub use folder::FolderBlobs;
 /// Names a pack's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey {
-    /// The subscriber whose it is.
+    /// The subscriber whose vault it is of. Another vault may have a pack of the same name.
     pub subscriber: SubscriberId,
     /// Name of the pack.
     pub pack: PackId,

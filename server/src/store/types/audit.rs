@@ -9,9 +9,9 @@ use super::time::Seconds;
 pub enum Actor {
     /// The operator, through the local socket or the command line.
     Operator,
-    /// A terminal.
+    /// A terminal, known by the certificate of its connection.
     Terminal(TerminalId),
-    /// A card.
+    /// A card, by its signature: it was enrolled or accepted a terminal.
     Card(CardId),
 }
 
@@ -30,7 +30,7 @@ impl std::fmt::Display for Actor {
 pub struct AuditEntry {
     /// About whom; `None` for the server itself.
     pub subscriber: Option<SubscriberId>,
-    /// By whom.
+    /// Who did it; stored as the text of its `Display`.
     pub actor: Actor,
     /// What, in a few words with dashes.
     pub action: &'static str,

@@ -44,13 +44,13 @@ pub struct Rights {
 /// A commit, read and checked as far as it needs no store.
 #[derive(Debug, Clone)]
 pub struct PutCommit {
-    /// The subscriber whose it is.
+    /// The subscriber whose vault it is for.
     pub subscriber: SubscriberId,
     /// Which terminal sends it.
     pub terminal: TerminalId,
     /// The session of its grant.
     pub session: SessionRef,
-    /// This server.
+    /// ID of this server: a commit that ends a card's record must name it.
     pub server: ServerId,
     /// The commit, as it was sent: what needs the store is still to be checked.
     pub commit: Commit,

@@ -21,29 +21,29 @@ pub enum PackStatus {
     Dropped,
 }
 
-/// A pack.
+/// What the database knows of a pack; the bytes are the blob store's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackRow {
     /// Name, collection and size.
     pub pack: PackRef,
-    /// How far it is.
+    /// Whether its bytes are durable, and whether the vault has it.
     pub status: PackStatus,
     /// Bytes that are durable, while it is uploading.
     pub received: u64,
     /// SHA-256 of its bytes, when it is complete.
     pub hash: Option<Hash>,
-    /// Who uploaded it.
+    /// The terminal that uploaded it first.
     pub terminal: TerminalId,
 }
 
 /// A pack about to be uploaded.
 #[derive(Debug, Clone)]
 pub struct BeginPack {
-    /// The subscriber whose it is.
+    /// The subscriber whose vault it is for.
     pub subscriber: SubscriberId,
     /// Name, collection and size.
     pub pack: PackRef,
-    /// Who uploads it.
+    /// The terminal that uploads it.
     pub terminal: TerminalId,
     /// Time of the call, in seconds since 1970.
     pub now: Seconds,
@@ -52,7 +52,7 @@ pub struct BeginPack {
 /// Packs that are durable in the blob store now.
 #[derive(Debug, Clone)]
 pub struct CompletePacks {
-    /// The subscriber whose it is.
+    /// The subscriber whose vault they are for.
     pub subscriber: SubscriberId,
     /// Who uploaded them.
     pub terminal: TerminalId,

@@ -11,7 +11,7 @@ use super::time::Seconds;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
-    /// Yes.
+    /// It may, as long as its subscriber may.
     Active,
     /// Never again.
     Revoked,
@@ -20,9 +20,9 @@ pub enum KeyState {
 /// An enrolled card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardRow {
-    /// The subscriber whose it is.
+    /// The subscriber for whom it was enrolled; it never changes hands.
     pub subscriber: SubscriberId,
-    /// ID of the card.
+    /// ID, which the card drew when it was first personalised.
     pub card: CardId,
     /// What people call the card.
     pub label: String,
@@ -39,7 +39,7 @@ pub struct CardRow {
 /// A paired terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalRow {
-    /// The subscriber whose it is.
+    /// The subscriber whose card accepted it.
     pub subscriber: SubscriberId,
     /// ID of the terminal: the hash of its key.
     pub terminal: TerminalId,
@@ -58,11 +58,11 @@ pub struct TerminalRow {
 /// Who holds a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The subscriber.
+    /// The subscriber whose terminal it is.
     pub subscriber: SubscriberId,
     /// Whether the subscriber may come in.
     pub subscriber_state: SubscriberState,
-    /// The terminal.
+    /// ID of the terminal: the hash of its key.
     pub terminal: TerminalId,
     /// Its public key.
     pub key: Point,
@@ -73,11 +73,11 @@ pub struct Peer {
 /// A card introduces itself; its signature was checked.
 #[derive(Debug, Clone)]
 pub struct Enrol {
-    /// Whose it becomes.
+    /// The subscriber whose it becomes, and for whom the code was made.
     pub subscriber: SubscriberId,
     /// Hash of the code's bits.
     pub code: Hash,
-    /// ID of the card.
+    /// ID of the card, as its signature covers it.
     pub card: CardId,
     /// What people call the card.
     pub label: String,
@@ -90,9 +90,9 @@ pub struct Enrol {
 /// A card accepted a terminal; the statement was checked.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// The subscriber whose it is.
+    /// The subscriber whose the card is and the terminal becomes.
     pub subscriber: SubscriberId,
-    /// Which card.
+    /// The card that accepted the terminal.
     pub card: CardId,
     /// The terminal's public key.
     pub key: Point,
@@ -113,9 +113,9 @@ pub struct Pair {
 /// A spare card accepted terminals; its statements were checked.
 #[derive(Debug, Clone)]
 pub struct AddPairings {
-    /// The subscriber whose it is.
+    /// The subscriber whose card and terminals they are.
     pub subscriber: SubscriberId,
-    /// Which card.
+    /// The spare card that accepted them.
     pub card: CardId,
     /// What the card signed with each terminal: the hash of the key object in force.
     pub binding: Hash,

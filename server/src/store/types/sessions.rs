@@ -41,7 +41,7 @@ pub struct Known {
 /// A session to be opened; everything that needs no store was checked.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
-    /// The subscriber whose it is.
+    /// The subscriber of the terminal that asks.
     pub subscriber: SubscriberId,
     /// The card's statement.
     pub statement: SessionStatement,
@@ -56,13 +56,13 @@ pub struct OpenSession {
 /// A session that goes on; the card's signature was checked.
 #[derive(Debug, Clone)]
 pub struct RenewSession {
-    /// The subscriber whose it is.
+    /// The subscriber of the terminal that asks.
     pub subscriber: SubscriberId,
-    /// Which terminal.
+    /// The terminal that asks; only the one that opened the session may.
     pub terminal: TerminalId,
-    /// Which session.
+    /// The session that goes on: card and number.
     pub session: SessionRef,
-    /// Its new grant.
+    /// The grant that it goes on with.
     pub grant: NewGrant,
     /// What needs no answer.
     pub known: Known,
@@ -95,16 +95,16 @@ pub struct SessionView {
 pub enum Scope {
     /// Everything that the terminal may do.
     Full,
-    /// Nothing.
+    /// Nothing: the card was removed. No grant is widened again.
     Nothing,
 }
 
 /// A grant as it was written down, and what became of its session since.
 #[derive(Debug, Clone)]
 pub struct GrantRow {
-    /// Which session.
+    /// The session that it is of: card and number.
     pub session: SessionRef,
-    /// Which terminal.
+    /// The only terminal that it is good for.
     pub terminal: TerminalId,
     /// The only connection.
     pub connection: ConnectionId,
@@ -112,11 +112,11 @@ pub struct GrantRow {
     pub certificate: Hash,
     /// When it ends.
     pub expires: Seconds,
-    /// What is left of it.
+    /// What it still covers.
     pub scope: Scope,
     /// Newest session number of the card.
     pub last_n: u32,
-    /// State of the card.
+    /// State of the session's card now: a revoked card's grants are good for nothing.
     pub card_state: KeyState,
 }
 
@@ -129,7 +129,7 @@ pub struct SessionRow {
     pub terminal: TerminalId,
     /// The card's statement.
     pub statement: SessionStatement,
-    /// What became of it.
+    /// How far it is settled.
     pub state: SessionState,
     /// What is left of its grant.
     pub scope: Scope,

@@ -10,7 +10,7 @@ use super::time::Seconds;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SubscriberState {
-    /// Yes.
+    /// Neither suspended nor removed.
     Active,
     /// Not for now.
     Suspended,
@@ -21,7 +21,7 @@ pub enum SubscriberState {
 /// A subscriber, for lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriberRow {
-    /// ID of the subscriber.
+    /// ID, as cards and certificates carry it.
     pub subscriber: SubscriberId,
     /// What the operator calls it.
     pub label: String,
@@ -44,7 +44,7 @@ pub struct SubscriberRow {
 /// A new subscriber with its first enrolment code.
 #[derive(Debug, Clone)]
 pub struct AddSubscriber {
-    /// ID of the subscriber.
+    /// ID, drawn or the operator's choice. One that exists already is refused.
     pub subscriber: SubscriberId,
     /// What the operator calls it.
     pub label: String,

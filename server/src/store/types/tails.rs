@@ -10,7 +10,7 @@ use super::time::Seconds;
 /// A tail, read; signatures are checked in the store's transaction with the keys found there.
 #[derive(Debug, Clone)]
 pub struct PutTail {
-    /// The subscriber whose it is.
+    /// The subscriber of the terminal that delivers it.
     pub subscriber: SubscriberId,
     /// Which terminal delivers it.
     pub terminal: TerminalId,
@@ -37,13 +37,13 @@ pub enum TailStatus {
 /// What the rules need to know about a tail.
 #[derive(Debug, Clone)]
 pub struct TailRow {
-    /// Of which session.
+    /// The session whose changes it has: card and number.
     pub session: SessionRef,
     /// The terminal that sealed it.
     pub terminal: TerminalId,
     /// Hash of its body.
     pub hash: Hash,
-    /// What became of it.
+    /// Whether it waits, or how it ended.
     pub status: TailStatus,
     /// Earlier tails that it holds too.
     pub replaces: Vec<SessionRef>,
