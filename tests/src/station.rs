@@ -34,9 +34,9 @@ pub enum End {
     Killed,
 }
 
-/// A desk.
+/// A desk at which `simsync-card provision --batch` runs, with somebody who puts cards in and pulls them.
 pub struct IssuingStation {
-    /// The world.
+    /// Server and simulated cards.
     pub rig: Rig,
     /// The terminal with two readers; no daemon runs on it.
     pub terminal: Terminal,

@@ -31,7 +31,7 @@ impl Chance {
         self.number().to_le_bytes()[0]
     }
 
-    /// One of several.
+    /// One of several by chance; none if there are none.
     pub fn of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         all.get(self.below(all.len()))
     }

@@ -20,7 +20,7 @@ pub enum Until {
 /// What was done.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Inputs.
+    /// Inputs that were fed, samples among them.
     pub inputs: u64,
     /// Those that the target took for right.
     pub taken: u64,
@@ -31,9 +31,9 @@ pub struct Counts {
 /// An input that a target fails at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which target.
+    /// Name of the target.
     pub target: &'static str,
-    /// The input.
+    /// The bytes that it was fed.
     pub input: Vec<u8>,
     /// What went wrong.
     pub why: String,

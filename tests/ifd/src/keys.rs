@@ -17,7 +17,7 @@ const LINE_MAX: usize = 64;
 pub enum Pressed {
     /// Digits, and OK.
     Digits(Zeroizing<Vec<u8>>),
-    /// Cancel.
+    /// The cancel key: the line `cancel`.
     Cancel,
     /// Nothing for too long.
     Nothing,
@@ -25,7 +25,7 @@ pub enum Pressed {
     CardGone,
 }
 
-/// The keys.
+/// The socket on which keys are pressed.
 pub struct Keys(UnixListener);
 
 /// Waits for one of two things, and for the time.

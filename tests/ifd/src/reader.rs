@@ -26,7 +26,7 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// One reader.
+/// A virtual reader: its slot, its keys, and the file in which it writes down all that crossed.
 pub struct Reader {
     slot: Slot,
     keys: Keys,

@@ -34,12 +34,12 @@ use crate::world::{Place, World};
 /// Something that must be true is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// What.
+    /// What is not true, for whoever reads of it.
     pub what: String,
 }
 
 impl Broken {
-    /// This.
+    /// `what` says what is not true.
     pub fn new(what: String) -> Self {
         Self { what }
     }

@@ -108,18 +108,18 @@ pub enum Event {
     Edit(Edit),
 }
 
-/// Which disk.
+/// Whose disk is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disk {
     /// That of the terminal that works, and the server's.
     Everybodys,
-    /// That of the terminal.
+    /// Only that of the terminal that works.
     Terminals,
-    /// The server's.
+    /// Only the server's.
     Servers,
 }
 
-/// One event.
+/// One thing that happens in a world. `at` says at which terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// A person edits.
@@ -136,7 +136,7 @@ pub enum Op {
     },
     /// The wire of a terminal is cut.
     Cut { at: u8 },
-    /// It is mended.
+    /// The wire of a terminal works again.
     Mend { at: u8 },
     /// The daemon ends and starts again.
     Restart { at: u8 },

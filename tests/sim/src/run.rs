@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A world in which something is not as it must be.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The seed.
+    /// The seed that the world was made from.
     pub seed: u64,
     /// How many operations happened.
     pub after: usize,
-    /// What is broken.
+    /// What is not as it must be, in words; a panic counts too.
     pub what: String,
 }
 

@@ -19,7 +19,7 @@ use crate::world::World;
 
 /// How some work ended.
 pub enum Ended<T> {
-    /// As it should.
+    /// It came to its end, with this.
     Done(T),
     /// It said why it did not go on.
     Failed(EngineError),

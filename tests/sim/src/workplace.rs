@@ -74,19 +74,19 @@ pub fn values_in(bytes: &[u8]) -> Vec<u64> {
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thing {
-    /// A folder.
+    /// A folder. What is in it has paths of its own.
     Folder {
         /// Permission bits.
         mode: u32,
     },
-    /// A file.
+    /// A regular file.
     File {
         /// Permission bits.
         mode: u32,
-        /// Content.
+        /// All of its content; values stand in it as `<1>`, `<2>` and so on.
         bytes: Vec<u8>,
     },
-    /// A link.
+    /// A symbolic link.
     Link {
         /// Where it points to: nowhere.
         target: Vec<u8>,

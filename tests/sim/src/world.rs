@@ -44,7 +44,7 @@ pub struct Place {
     pub terminal: Terminal,
     /// What its person does.
     pub workplace: Workplace,
-    /// To the server.
+    /// Its wire to the server, which can be cut.
     pub wire: Wire,
     /// The session, if the card is here.
     pub session: Option<Session>,
@@ -62,13 +62,13 @@ impl Place {
     }
 }
 
-/// The world.
+/// A person with one card, terminals and a server, and what is known of everything that was ever written.
 pub struct World {
     /// Server, and what the vault was made with.
     pub person: Person,
-    /// The card.
+    /// The person's only card.
     pub card: Card,
-    /// The terminals.
+    /// The terminals A, B and C, all paired.
     pub places: Vec<Place>,
     /// What became of every value.
     pub values: Arc<Mutex<Values>>,
@@ -175,12 +175,12 @@ impl World {
         Ok(())
     }
 
-    /// A terminal.
+    /// The terminal of this number, counted round.
     pub fn at(&self, at: u8) -> &Place {
         &self.places[usize::from(at) % self.places.len()]
     }
 
-    /// A terminal.
+    /// The terminal of this number, counted round, to change it.
     pub fn at_mut(&mut self, at: u8) -> &mut Place {
         let n = self.places.len();
         &mut self.places[usize::from(at) % n]

@@ -25,7 +25,7 @@ impl Sample {
         }
     }
 
-    /// The smallest.
+    /// The smallest value; 0 if there is none.
     pub fn min(&self) -> f64 {
         self.0.first().copied().unwrap_or_default()
     }
@@ -38,7 +38,7 @@ impl Sample {
         }
     }
 
-    /// The largest.
+    /// The largest value; 0 if there is none.
     pub fn max(&self) -> f64 {
         self.0.last().copied().unwrap_or_default()
     }

@@ -11,7 +11,7 @@ pub struct Plan {
     pub mean: usize,
     /// Runs of each figure; up to twice as many where they differ much. None of them, if 0.
     pub runs: usize,
-    /// Handovers.
+    /// How many handovers are measured, 1 or more.
     pub handovers: usize,
     /// Files that lie beside the changed ones in a handover: a figure for each.
     pub beside: Vec<usize>,

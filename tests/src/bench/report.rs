@@ -15,7 +15,7 @@ pub enum Goal {
     Times(&'static str, f64),
     /// The same, and so many times its processor time, too, without that of the server.
     TimesOfBoth(&'static str, f64),
-    /// At most this.
+    /// At most so much, in the figure's own unit.
     AtMost(f64),
 }
 
@@ -42,23 +42,22 @@ pub enum Measured {
     },
     /// Something else.
     Number {
-        /// How much.
         value: f64,
-        /// Of what.
+        /// Unit of `value`, as it is shown: `ms`, `bytes`, `MB`.
         unit: &'static str,
     },
 }
 
-/// One figure.
+/// Something that was measured, beside what it should be: a row of the table.
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// Stable name.
     pub id: &'static str,
-    /// For people.
+    /// The same in words, for the table.
     pub what: String,
-    /// Files in it.
+    /// How many files the work was about; 0 where that means nothing.
     pub files: usize,
-    /// Bytes in it.
+    /// How many bytes were in them; 0 where that means nothing.
     pub bytes: u64,
     /// What was measured.
     pub measured: Measured,
@@ -178,12 +177,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds one.
     pub fn add(&mut self, figure: Figure) {
         self.figures.push(figure);
     }
 
-    /// For people.
+    /// The table for people: a row for each figure, and one more for each further peer.
     pub fn table(&self) -> String {
         let mut rows = vec![
             [

@@ -13,20 +13,20 @@ use crate::tree::Size;
 pub struct Step {
     /// Milliseconds since the start.
     pub t_ms: u128,
-    /// Who acts.
+    /// Who acts: `server`, `desk`, `person` or a terminal's name; `refusal` for what must not work.
     pub who: String,
-    /// What happens.
+    /// What happens, in a few words.
     pub what: String,
-    /// With which figures.
+    /// Figures and circumstances.
     pub detail: String,
 }
 
 /// One handover of the data from a terminal to the next.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Handover {
-    /// From which terminal.
+    /// Name of the terminal that the card leaves.
     pub from: String,
-    /// To which.
+    /// Name of the terminal that the card comes to.
     pub to: String,
     /// Files that were changed.
     pub files: usize,
@@ -64,11 +64,11 @@ pub struct Report {
     pub ok: bool,
     /// How much data.
     pub data: DataSize,
-    /// The timeline.
+    /// The timeline, in the order in which things happened.
     pub steps: Vec<Step>,
-    /// Handovers.
+    /// Two or more, if all went well; both folders must be equal after each.
     pub handovers: Vec<Handover>,
-    /// Refusals.
+    /// What must not work and was tried: three or more, if all went well.
     pub refusals: Vec<Refusal>,
     #[serde(skip)]
     start: Instant,
@@ -79,9 +79,9 @@ pub struct Report {
 /// Files and bytes.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct DataSize {
-    /// Files.
+    /// Number of files.
     pub files: usize,
-    /// Bytes.
+    /// Bytes in all of them.
     pub bytes: u64,
 }
 

@@ -16,7 +16,7 @@ const PATIENCE: u32 = 5;
 /// What a card was asked since the last reset of the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CardStats {
-    /// Commands.
+    /// Commands (APDUs) to it.
     pub apdus: u64,
     /// Bytes in both directions.
     pub bytes: u64,

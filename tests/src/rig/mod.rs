@@ -50,7 +50,7 @@ pub fn wait_for<T>(
     }
 }
 
-/// The repository.
+/// Root folder of the repository, the parent of this crate's.
 pub fn repository() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
@@ -83,9 +83,9 @@ pub fn require_namespace() -> Result<()> {
 pub struct Rig {
     /// Everything of this rig is below it.
     pub dir: tempfile::TempDir,
-    /// The cards.
+    /// The process with the simulated cards.
     pub bridge: Bridge,
-    /// The server.
+    /// The server's process.
     pub server: Server,
     first_channel: u16,
     next_channel: u16,

@@ -19,7 +19,7 @@ use simsync_card::transport::Transport;
 /// How it behaves from now on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Manner {
-    /// As it should.
+    /// It lets the card answer, and says nothing else.
     #[default]
     Good,
     /// It echoes although it was told not to, and says in between what nobody asked for.

@@ -15,13 +15,13 @@ pub const HOST: &str = "server.simsync.test";
 
 /// A running server.
 pub struct Server {
-    /// Its folder.
+    /// The folder that it serves; `Self::move_away` changes it.
     pub dir: PathBuf,
     /// The port on which it really listens, on 127.0.0.1.
     pub port: u16,
     /// The port that cards and terminals are told; a proxy of each terminal leads from it to [`Self::port`].
     pub public_port: u16,
-    /// Pin of its CA.
+    /// Fingerprint of its CA, in hex, as `init` printed it.
     pub ca_pin: String,
     process: Option<Guarded>,
     log: PathBuf,
@@ -140,7 +140,7 @@ impl Server {
         Ok(())
     }
 
-    /// kill -9.
+    /// Ends it at once (SIGKILL) and waits.
     pub fn kill(&mut self) {
         if let Some(mut p) = self.process.take() {
             p.kill();

@@ -33,7 +33,7 @@ impl Secrets {
         Self::default().and(option, secret)
     }
 
-    /// One more.
+    /// One more that the command reads, from `option`.
     #[must_use]
     pub fn and(mut self, option: &'static str, secret: &str) -> Self {
         self.given.push((option, secret.to_owned()));
@@ -82,11 +82,11 @@ impl CliResult {
 pub enum ReaderKind {
     /// Without keys.
     Plain,
-    /// With a PIN pad.
+    /// With keys: a PIN can be typed on it.
     PinPad,
 }
 
-/// A terminal.
+/// A terminal: a mount namespace with readers, pcscd, bus, daemon and wire of its own.
 pub struct Terminal {
     /// Its name and label.
     pub name: String,
@@ -243,7 +243,7 @@ impl Terminal {
         write(&self.home.join("config/config.json"), &all.to_string())
     }
 
-    /// Starts pcscd.
+    /// Starts pcscd with this terminal's readers, and waits for its socket.
     pub fn start_pcscd(&mut self) -> Result<()> {
         let mut pcscd = self.inside(Path::new("pcscd"));
         pcscd
@@ -302,7 +302,7 @@ impl Terminal {
         }
     }
 
-    /// kill -9.
+    /// Ends the daemon at once (SIGKILL) and waits.
     pub fn kill_daemon(&mut self) {
         if let Some(mut d) = self.daemon.take() {
             d.kill();
@@ -379,7 +379,7 @@ impl Terminal {
         Ok(nested.unwrap_or(r.json))
     }
 
-    /// Waits for a status.
+    /// Waits until the status is such that `condition` holds; `what` says in an error what was waited for.
     pub fn wait_status(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<Value> {
         self.wait_status_for(what, DEADLINE, condition)
     }

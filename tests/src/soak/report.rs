@@ -44,7 +44,7 @@ pub struct Report {
 /// One operation of daemon or tool.
 #[derive(Debug, Serialize)]
 pub struct Operation {
-    /// What is done.
+    /// The operation, and whether the yanked command was still done (`yank`) or not (`yank-before`).
     pub what: String,
     /// Commands to the card that it needs undisturbed.
     pub apdus: usize,
@@ -86,7 +86,7 @@ impl Report {
         self.failures.push(why);
     }
 
-    /// For people.
+    /// Text for people: a line for each number.
     pub fn table(&self) -> String {
         let mut out = String::new();
         let mut row = |what: &str, n: String| out.push_str(&format!("{what:<48} {n:>12}\n"));

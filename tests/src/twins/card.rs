@@ -10,9 +10,9 @@ use crate::rig::{Guarded, Result, repository};
 /// Which of the two transmission protocols the card believes to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// T=0.
+    /// T=0: bytes (ISO 7816-3).
     T0,
-    /// T=1.
+    /// T=1: blocks (ISO 7816-3).
     T1,
 }
 

@@ -27,7 +27,7 @@ const SHRINK_ATTEMPTS: u32 = 4_000;
 pub struct Counts {
     /// Sequences of commands.
     pub sequences: u64,
-    /// Commands.
+    /// Commands in all of them.
     pub commands: u64,
     /// Commands in whose middle the power went.
     pub cuts: u64,

@@ -82,7 +82,7 @@ impl World {
     }
 }
 
-/// One operation.
+/// An operation that is done again and again, each time with the card yanked at another of its commands.
 pub trait Life {
     /// What is done, and at which terminal.
     fn what(&self) -> (&'static str, At);
