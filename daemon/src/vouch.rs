@@ -82,8 +82,7 @@ impl Vouches {
     }
 
     fn watcher(&self) -> MutexGuard<'_, Option<Arc<dyn Watcher>>> {
-        let watcher = self.0.watcher.lock();
-        watcher
+        self.0.watcher.lock()
     }
 
     /// From now on somebody tells of every change in this folder and below. What was before is unknown.
