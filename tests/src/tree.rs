@@ -88,13 +88,16 @@ pub fn copy(from: &Path, to: &Path, limit: u64) -> Result<Size> {
     Ok(size)
 }
 
+/// Files in one folder.
+const FOLDER: usize = 100;
+
 /// Writes random files of about `mean` bytes until both limits are reached.
 pub fn fill(root: &Path, files: usize, mean: usize, seed: u64) -> Result<Size> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut size = Size::default();
     for i in 0..files {
-        let dir = root.join(format!("d{:03}", i / 100));
-        if i % 100 == 0 {
+        let dir = folder_of(root, i);
+        if i % FOLDER == 0 {
             fs::create_dir_all(&dir).map_err(at(&dir))?;
         }
         let mut data = vec![0; rng.random_range(mean / 2..=mean * 3 / 2)];
@@ -105,6 +108,16 @@ pub fn fill(root: &Path, files: usize, mean: usize, seed: u64) -> Result<Size> {
         size.bytes += data.len() as u64;
     }
     Ok(size)
+}
+
+/// The folders in which [`fill`] puts the first of its files.
+pub fn first_folders(root: &Path, files: usize) -> Vec<PathBuf> {
+    let all = 0..files.div_ceil(FOLDER);
+    all.map(|n| folder_of(root, n * FOLDER)).collect()
+}
+
+fn folder_of(root: &Path, file: usize) -> PathBuf {
+    root.join(format!("d{:03}", file / FOLDER))
 }
 
 /// What a change did.
@@ -118,10 +131,21 @@ pub struct Changed {
 
 /// Changes `n` files: seven in ten rewritten, some new, some renamed, some deleted.
 pub fn change(root: &Path, n: usize, mean: usize, seed: u64) -> Result<Changed> {
+    change_among(root, n, mean, seed, |_| true)
+}
+
+/// The same, of files of these paths only.
+pub fn change_among(
+    root: &Path,
+    n: usize,
+    mean: usize,
+    seed: u64,
+    is_meant: impl Fn(&Path) -> bool,
+) -> Result<Changed> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut files: Vec<PathBuf> = walk(root)?
         .into_iter()
-        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| m.is_file()))
+        .filter(|p| is_meant(p) && fs::symlink_metadata(p).is_ok_and(|m| m.is_file()))
         .collect();
     let mut done = Changed::default();
     for i in 0..n {

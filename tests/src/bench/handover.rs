@@ -1,6 +1,7 @@
 //! The handover: a hundred changed files of 2 KB, out of one terminal and into the other; and what the card is asked
 //! until a session is open.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -16,6 +17,8 @@ use super::report::{Figure, Goal, Measured, Report};
 
 /// Files that change in a handover.
 const CHANGES: usize = 100;
+/// Files that are few.
+const FEW: usize = 2_000;
 /// Nobody asks for the status so long after the PIN: asking costs the processor that the handover needs.
 const QUIET: Duration = Duration::from_millis(750);
 
@@ -39,20 +42,30 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
     insert(rig, &a, &person)?;
     unlock(&a, &person)?;
 
-    say(&format!("{} handovers", plan.handovers));
     let (mut from, mut to) = (&a, &b);
     let (mut times, mut seen, mut bytes) = (Sample::default(), Sample::default(), 0);
-    for round in 0..plan.handovers {
-        let changed = tree::change(&from.data, CHANGES, plan.mean, 100 + round as u64)?;
-        bytes = changed.bytes;
-        eject(rig, from, &person)?;
-        let (_, seen_ms) = insert(rig, to, &person)?;
-        seen.add(seen_ms as f64);
-        times.add(pin_to_synced(to, &person)?);
-        if let Some(d) = tree::differences(&from.data, &to.data)? {
-            return Err(format!("after a handover the folders differ: {d}"));
+    // Beside many files a hundred changes are in a hundred folders, beside few in all there are. So once more, beside many, in as
+    // many folders as there are beside few.
+    let mut in_few = (beside > FEW).then(Sample::default);
+    for (few, times) in
+        std::iter::once((false, &mut times)).chain(in_few.iter_mut().map(|t| (true, t)))
+    {
+        say(&format!("{} handovers", plan.handovers));
+        for round in 0..plan.handovers {
+            let seed = 100 + round as u64 + u64::from(few) * 100;
+            let first = tree::first_folders(&from.data, FEW);
+            let is_meant = |path: &Path| !few || first.iter().any(|f| path.starts_with(f));
+            let changed = tree::change_among(&from.data, CHANGES, plan.mean, seed, is_meant)?;
+            bytes = changed.bytes;
+            eject(rig, from, &person)?;
+            let (_, seen_ms) = insert(rig, to, &person)?;
+            seen.add(seen_ms as f64);
+            times.add(pin_to_synced(to, &person)?);
+            if let Some(d) = tree::differences(&from.data, &to.data)? {
+                return Err(format!("after a handover the folders differ: {d}"));
+            }
+            std::mem::swap(&mut from, &mut to);
         }
-        std::mem::swap(&mut from, &mut to);
     }
     eject(rig, from, &person)?;
     let wiped = if Some(&beside) == plan.beside.first() {
@@ -86,6 +99,17 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
         bytes,
         Goal::AtMost(150.0),
     );
+    if let Some(times) = in_few {
+        let folders = tree::first_folders(&a.data, FEW).len();
+        add(
+            "handover_in_few_folders",
+            &format!("the same, of files in {folders} folders"),
+            (times.median(), "ms"),
+            CHANGES,
+            bytes,
+            Goal::AtMost(150.0),
+        );
+    }
     let Some(wiped) = wiped else {
         return Ok(());
     };
