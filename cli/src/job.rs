@@ -51,6 +51,8 @@ pub struct JobView {
     pub bytes: u64,
     /// What would be taken.
     pub review: Vec<ReviewLine>,
+    /// Changes that have no line in it, and that a yes takes, too.
+    pub review_more: u64,
     /// What it gave, as names and values; empty until it is done.
     pub result: BTreeMap<String, String>,
     /// Why it failed.
@@ -78,6 +80,7 @@ impl JobView {
                     size,
                 })
                 .collect(),
+            review_more: get(p, "ReviewMore"),
             result: get(p, "Result"),
             failure: pair(p, "Failure"),
         }
@@ -202,7 +205,7 @@ impl Follow<'_> {
                     Code::ReviewWaiting,
                     format!(
                         "nothing was taken: {} changes wait for your answer; run it on a terminal, or with --yes",
-                        job.review.len()
+                        job.review.len() as u64 + job.review_more
                     ),
                 ))
             }
@@ -227,7 +230,11 @@ pub fn review_text(job: &JobView) -> String {
             vec![r.what.clone(), size, format!("{}/{}", r.collection, r.path)]
         })
         .collect();
-    format!("To be taken:\n{}", table(&rows))
+    let mut text = format!("To be taken:\n{}", table(&rows));
+    if job.review_more > 0 {
+        text += &format!("and {} more, which are not listed", job.review_more);
+    }
+    text
 }
 
 fn ended(job: JobView) -> Outcome<JobView> {
@@ -304,6 +311,13 @@ mod tests {
         let text = review_text(&job);
         assert!(text.contains("write   2.0 KiB  notes/a.txt"), "{text}");
         assert!(text.contains("delete           notes/b.txt"), "{text}");
+        assert!(!text.contains("more"), "{text}");
+        job.review_more = 3;
+        let text = review_text(&job);
+        assert!(
+            text.ends_with("\nand 3 more, which are not listed"),
+            "{text}"
+        );
     }
 
     #[test]

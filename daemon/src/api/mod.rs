@@ -288,6 +288,8 @@ pub struct JobStatus {
     pub bytes: u64,
     /// Lines of a review: collection, path, `write` or `delete`, size.
     pub review: Vec<(String, String, String, u64)>,
+    /// Changes of the review that have no line; a yes takes them, too.
+    pub review_more: u64,
     /// What it gave, when done: names and values for people and programs.
     pub result: BTreeMap<String, String>,
     /// Why it failed.

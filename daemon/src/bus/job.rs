@@ -198,6 +198,12 @@ impl Job {
             .collect()
     }
 
+    /// How many changes a yes takes, too, that Review has no room for. Deletions come first in it then.
+    #[zbus(property)]
+    async fn review_more(&self) -> u64 {
+        self.shown.get().review_more
+    }
+
     /// What it gave, when done.
     #[zbus(property)]
     async fn result(&self) -> BTreeMap<String, String> {

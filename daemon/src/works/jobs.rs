@@ -88,6 +88,7 @@ impl Jobs {
             files_total: 0,
             bytes: 0,
             review: Vec::new(),
+            review_more: 0,
             result: BTreeMap::new(),
             failure: None,
         };
@@ -159,8 +160,14 @@ impl JobHandle {
 
     /// Shows a review and waits for the answer: whether to go on.
     pub async fn review(&self, entries: &[ReviewEntry]) -> bool {
-        let lines = entries
-            .iter()
+        let mut all: Vec<&ReviewEntry> = entries.iter().collect();
+        if all.len() > REVIEW_MAX {
+            // Files are deleted for good: these are shown in any case.
+            all.sort_by_key(|e| e.what != "delete");
+        }
+        let more = all.len().saturating_sub(REVIEW_MAX) as u64;
+        let lines = all
+            .into_iter()
             .take(REVIEW_MAX)
             .map(|e| {
                 (
@@ -174,6 +181,7 @@ impl JobHandle {
         self.0.status.send_modify(|s| {
             s.state = JobState::Waiting;
             s.review = lines;
+            s.review_more = more;
         });
         let answer = self.next_control().await;
         self.0.status.send_modify(|s| s.state = JobState::Running);
@@ -216,6 +224,8 @@ impl JobHandle {
 
 #[cfg(test)]
 mod tests {
+    use simsync_sync::node::RelPath;
+
     use super::*;
 
     #[test]
@@ -237,5 +247,27 @@ mod tests {
         held.remove(0);
         held.push(jobs.command("pair", Some(&caller(99))).unwrap());
         assert_eq!(jobs.numbers().len(), all + 1);
+    }
+
+    #[tokio::test]
+    async fn f_c_a_review_says_how_much_it_does_not_list_and_lists_what_is_deleted() {
+        let jobs = Jobs::default();
+        let handle = jobs.create("sync", None);
+        let entry = |n: usize, what| ReviewEntry {
+            collection: "notes".to_owned(),
+            path: RelPath::new(format!("{n}")).unwrap(),
+            what,
+            size: 1,
+        };
+        let mut entries: Vec<_> = (0..REVIEW_MAX + 2).map(|n| entry(n, "write")).collect();
+        entries.push(entry(REVIEW_MAX + 2, "delete"));
+        let (job, _) = jobs.running().last().unwrap().clone();
+        job.control.send(JobControl::Confirm).await.unwrap();
+        assert!(handle.review(&entries).await);
+        let shown = job.status.borrow();
+        assert_eq!((shown.review.len(), shown.review_more), (REVIEW_MAX, 3));
+        let (_, path, what, _) = &shown.review[0];
+        assert_eq!((path.as_str(), what.as_str()), ("10002", "delete"));
+        assert_eq!(shown.review[1].1, "0");
     }
 }

@@ -281,6 +281,7 @@ pub fn job_status(id: u64) -> JobStatus {
         files_total: 0,
         bytes: 0,
         review: Vec::new(),
+        review_more: 0,
         result: BTreeMap::new(),
         failure: None,
     }
