@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use simsync_rig::demo::{
-    Person, add_collection, eject, insert, pair, provision, unlock, unlock_at_insertion,
+    Person, add_collection, eject, insert, pair, provision, pull, unlock, unlock_at_insertion,
 };
 use simsync_rig::rig::{CardStats, DEADLINE, Result, Rig, Secrets, Terminal, mark};
 use simsync_rig::tree;
@@ -113,7 +113,7 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
     let Some(wiped) = wiped else {
         return Ok(());
     };
-    let stats = session(rig, &mut person)?;
+    let [stats, after_pull] = session(rig, &mut person)?;
     let mut add = |id, what: &str, (value, unit), goal| {
         report.add(Figure {
             id,
@@ -142,6 +142,12 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
         "insertion to an open session: commands",
         (commands, "commands"),
         Goal::AtMost(3.0),
+    );
+    add(
+        "session_commands_after_pull",
+        "the same, after a session whose card was pulled",
+        (after_pull.apdus as f64, "commands"),
+        Goal::None,
     );
     add(
         "session_bytes",
@@ -205,21 +211,24 @@ fn last_lines(text: &str, n: usize) -> String {
         .join("\n")
 }
 
-/// What the card is asked from its insertion until a session is open, on a terminal that does nothing more by itself.
-fn session(rig: &mut Rig, person: &mut Person) -> Result<CardStats> {
+/// What the card is asked from its insertion until a session is open, on a terminal that does nothing more by itself: after a
+/// session that ended in good order, and after one whose card was pulled.
+fn session(rig: &mut Rig, person: &mut Person) -> Result<[CardStats; 2]> {
     let terminal = rig.terminal_with(
         "counter",
         &json!({ "sync_on_insertion": false, "sync_on_change": false }),
     )?;
     insert(rig, &terminal, person)?;
     pair(&terminal, person, false)?;
-    rig.bridge.eject(&person.card)?;
-    terminal.wait_status("an empty reader", |s| {
-        s["cards"].as_array().is_some_and(Vec::is_empty)
-    })?;
-    let opened = unlock_at_insertion(rig, &terminal, person)?;
-    opened.ok("simsync unlock --await-card")?;
-    let stats = rig.bridge.stats(&person.card)?;
     eject(rig, &terminal, person)?;
-    Ok(stats)
+    let opens = |rig: &mut Rig| -> Result<CardStats> {
+        let opened = unlock_at_insertion(rig, &terminal, person)?;
+        opened.ok("simsync unlock --await-card")?;
+        rig.bridge.stats(&person.card)
+    };
+    let after_eject = opens(rig)?;
+    pull(rig, &terminal, person)?;
+    let after_pull = opens(rig)?;
+    eject(rig, &terminal, person)?;
+    Ok([after_eject, after_pull])
 }
