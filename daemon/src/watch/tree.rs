@@ -266,6 +266,7 @@ fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use inotify::Inotify;
 
+    use super::super::batch::read;
     use super::*;
 
     #[tokio::test]
@@ -326,6 +327,25 @@ mod tests {
         assert!(!tree.is_whole(dir.path()));
         tree.add(&closed);
         assert!(tree.is_watched(&closed.join("inner")));
+        assert!(tree.is_whole(dir.path()));
+    }
+
+    #[tokio::test]
+    async fn f_d_a_folder_that_could_not_be_watched_and_went_is_not_lacked_any_more() {
+        let mut inotify = Inotify::init().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let closed = dir.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        let mut tree = Tree::new(inotify.watches());
+        tree.roots.insert(dir.path().to_owned());
+        tree.add_listed_by(dir.path(), |folder| match folder == closed {
+            true => Err(rustix::io::Errno::ACCESS.into()),
+            false => folders_in(folder),
+        });
+        assert!(!tree.is_whole(dir.path()));
+        std::fs::remove_dir(&closed).unwrap();
+        let told = read(&mut inotify, &mut [0; 4096], &tree).unwrap();
+        let tree = tree.after(told.changes).await;
         assert!(tree.is_whole(dir.path()));
     }
 }

@@ -68,8 +68,10 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
         }
     }
     eject(rig, from, &person)?;
-    let wiped = if Some(&beside) == plan.beside.first() {
-        Some(wiping(rig, from, &person, plan)?)
+    let once = if Some(&beside) == plan.beside.first() {
+        // Before cards are pulled amid uploads: as long as a session is not settled its number is asked for.
+        let stats = session(rig, &mut person)?;
+        Some((stats, wiping(rig, from, &person, plan)?))
     } else {
         None
     };
@@ -110,10 +112,9 @@ pub fn measure(rig: &mut Rig, plan: &Plan, beside: usize, report: &mut Report) -
             Goal::AtMost(150.0),
         );
     }
-    let Some(wiped) = wiped else {
+    let Some(([stats, after_pull], wiped)) = once else {
         return Ok(());
     };
-    let [stats, after_pull] = session(rig, &mut person)?;
     let mut add = |id, what: &str, (value, unit), goal| {
         report.add(Figure {
             id,
