@@ -252,12 +252,11 @@ fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
         if entry.file_name() == WORK_FOLDER {
             continue;
         }
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+        // One of an unknown kind is taken for a folder: whoever watches it hears what it is.
+        if entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
+            continue;
         }
+        folders.push(entry.path());
     }
     Ok(folders)
 }

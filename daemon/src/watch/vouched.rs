@@ -10,7 +10,7 @@ use simsync_sync::folders::Folders;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
-use super::tree::Tree;
+use super::tree::{Changes, Tree};
 use crate::vouch::{Identity, Vouches, Watcher};
 
 /// So often a root is walked that is another folder after it than before.
@@ -74,7 +74,11 @@ impl<'a> Vouched<'a> {
             }
             // Whoever waits for its next look might wait for a folder that came and went.
             before = identities(&replaced);
-            tree = tree.find_missing_roots(Vec::new()).await.0;
+            let again = Changes {
+                new: replaced,
+                ..Changes::default()
+            };
+            tree = tree.after(again).await;
         }
         tree
     }

@@ -59,14 +59,6 @@ struct Open {
     unsettled: Vec<UnsettledSession>,
 }
 
-/// What OPEN SESSION, and READ SESSIONS after it, gave.
-pub struct Given {
-    /// The statement's number and signature, and the secret of the wrap.
-    pub session: OpenedSession,
-    /// What the card remembers of the vault.
-    pub record: Option<HeadRecord>,
-}
-
 /// The person's card.
 pub struct Card {
     model: Model<SameKeys>,
@@ -120,7 +112,7 @@ impl Card {
     }
 
     /// Put in: SELECT, VERIFY, OPEN SESSION. `hpke`: the point of the card's wrap.
-    pub fn open(&mut self, terminal: &SoftTerminal, binding: Hash, hpke: Point) -> Given {
+    pub fn open(&mut self, terminal: &SoftTerminal, binding: Hash, hpke: Point) -> OpenedSession {
         self.pulled();
         let id = self.id;
         let mut applet = Applet::new(&mut self.model);
@@ -140,10 +132,7 @@ impl Card {
             record: session.head,
             unsettled,
         });
-        Given {
-            record: session.head,
-            session,
-        }
+        session
     }
 
     /// RENEW; none where another session was opened since.

@@ -1,6 +1,6 @@
 //! What a terminal does: sessions, syncs, tails, as the daemon does them.
 
-use simsync_card::client::{HeadRecord, Slot, UnsettledSession};
+use simsync_card::client::{OpenedSession, Slot, UnsettledSession};
 use simsync_failpoint as failpoint;
 use simsync_protocol::api::{
     COMMITS_PER_ANSWER, Narrow, OpenSessionRequest, RenewRequest, SessionAnswer,
@@ -54,8 +54,8 @@ fn take_over(
     engine: &Engine,
     session: &Session,
     answer: &SessionAnswer,
-    record: &Option<HeadRecord>,
-    (wrap, secret): (&Wrap, &[u8]),
+    given: &OpenedSession,
+    wrap: &Wrap,
 ) -> Result<Box<KeyRing>, EngineError> {
     engine.accept_key_objects(&session.card, &answer.key_objects, &answer.wraps)?;
     let mut commits = engine.verify_commits(&answer.commits)?;
@@ -69,7 +69,7 @@ fn take_over(
         commits = engine.verify_commits(&more.commits)?;
         got = commits.len();
     }
-    let verdict = engine.judge_card(&witness_of(record.as_ref()), &commits)?;
+    let verdict = engine.judge_card(&witness_of(given.head.as_ref()), &commits)?;
     if !verdict.may_write() {
         return Err(EngineError::Head(verdict));
     }
@@ -79,7 +79,7 @@ fn take_over(
     engine.check_head(answer.head.map(|h| (h.sequence, h.hash)))?;
     let objects = engine.store.key_objects()?;
     let newest = objects.last().ok_or(EngineError::NotInVault)?;
-    let key = VaultKey::unwrap_with_card(newest, wrap, secret)?;
+    let key = VaultKey::unwrap_with_card(newest, wrap, &given.secret)?;
     Ok(key_ring(key, &objects)?)
 }
 
@@ -166,10 +166,10 @@ impl World {
         let given = self.card.open(soft, binding, wrap.enc);
         let statement = SessionStatement {
             card: card.id,
-            n: given.session.n,
+            n: given.n,
             terminal: soft.id(),
             binding,
-            sig: given.session.sig.clone(),
+            sig: given.sig.clone(),
         };
         // It is noted first: the card waits for its end, whatever the network does.
         let (store, noted) = (engine.store.clone(), statement.clone());
@@ -192,8 +192,7 @@ impl World {
             card,
         };
         let takes = move || {
-            let secret = &given.session.secret;
-            let keys = take_over(&engine, &session, &answer, &given.record, (&wrap, secret))?;
+            let keys = take_over(&engine, &session, &answer, &given, &wrap)?;
             engine.keys.put(keys, generation)?;
             Ok(session)
         };

@@ -206,7 +206,8 @@ impl Applier {
         }
     }
 
-    pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, ApplyError> {
+    /// The present state of a path; [`ApplyError::ChangedMeanwhile`] where nothing is.
+    pub fn stat(&self, path: &RelPath) -> Result<Stat, ApplyError> {
         match Stat::of_path(self.root(), path).map_err(|e| ApplyError::io(path, e))? {
             Some((_, stat)) => Ok(stat),
             None => Err(ApplyError::ChangedMeanwhile(path.clone())),

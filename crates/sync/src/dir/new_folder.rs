@@ -152,11 +152,6 @@ impl Applier {
         let work = self.works.dir(aside.staged.work);
         remove_folder(work, aside.staged.name.as_bytes());
     }
-
-    /// The present state of a path; [`ApplyError::ChangedMeanwhile`] where nothing is.
-    pub fn state(&self, path: &RelPath) -> Result<Stat, ApplyError> {
-        self.stat(path)
-    }
 }
 
 #[cfg(test)]
@@ -214,7 +209,7 @@ mod tests {
         assert_eq!((seen, found.skipped), (1, vec![]), "nobody sees it before");
         a.sync_all().unwrap();
         let stat = a.place_built(&aside).unwrap();
-        assert_eq!(stat.ino, a.state(&p("above/new")).unwrap().ino);
+        assert_eq!(stat.ino, a.stat(&p("above/new")).unwrap().ino);
         let new = dir.path().join("above/new");
         // Whatever the umask is.
         assert_eq!((mode(&new), mode(&new.join("in it"))), (0o777, 0o750));
@@ -237,7 +232,7 @@ mod tests {
         let finished = file(&a, &aside, "new/x", 0o640);
         a.sync_all().unwrap();
         a.place_built(&aside).unwrap();
-        assert_eq!(a.state(&p("new/x")).unwrap(), finished);
+        assert_eq!(a.stat(&p("new/x")).unwrap(), finished);
     }
 
     #[test]

@@ -263,7 +263,7 @@ impl Work<'_, '_> {
             return;
         }
         for (path, _) in folders {
-            match self.applier.state(path) {
+            match self.applier.stat(path) {
                 Ok(stat) => {
                     self.out.stats.insert((*path).clone(), stat);
                 }
